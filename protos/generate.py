@@ -42,7 +42,7 @@ def main() -> int:
         stale = sorted(_differences(fresh, GENERATED))
         if check:
             for path in stale:
-                print(f"{GENERATED.name}/{path} is not what the protos say: run `make proto`", file=sys.stderr)  # noqa: T201 - a command speaks
+                print(f"{GENERATED.name}/{path} is not what the protos say: run `make proto`", file=sys.stderr)
             return 1 if stale else 0
         for package in PACKAGES:
             shutil.rmtree(GENERATED / package, ignore_errors=True)
@@ -72,9 +72,7 @@ def generate(protos: Path, out: Path) -> None:
 
 def _lint(image: Path) -> None:
     """Lint the protos as a compiled image, for Buf's own registry of imports is not needed then."""
-    _protoc(
-        PROTOS, f"--descriptor_set_out={image}", "--include_imports", "--include_source_info", *_files(PROTOS)
-    )
+    _protoc(PROTOS, f"--descriptor_set_out={image}", "--include_imports", "--include_source_info", *_files(PROTOS))
     _run(SCRIPTS / "buf", "lint", image, "--config", PROTOS / "buf.yaml")
 
 

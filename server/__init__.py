@@ -1,0 +1,1 @@
+"""Tablestakes: protobuf-defined CRUD over SQLAlchemy, served by grpc.aio, seen by Prometheus."""

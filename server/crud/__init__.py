@@ -1,0 +1,12 @@
+"""How the standard methods work, for any resource.
+
+A `Resource` says which message is kept in which table; `bind` turns resources and the services of their protos
+into `Rpc`s, each with the function that serves it, compiled and verified once at start.
+"""
+
+from server.crud.bind import bind
+from server.crud.page import PageTokens
+from server.crud.resource import DeclarationError, Resource, Serve
+from server.crud.rpc import Rpc
+
+__all__ = ["DeclarationError", "PageTokens", "Resource", "Rpc", "Serve", "bind"]

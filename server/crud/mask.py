@@ -1,0 +1,50 @@
+"""Which fields an Update writes (AIP-134, AIP-161)."""
+
+from collections.abc import Sequence
+
+from google.protobuf.message import Message
+
+from server.crud.plan import Field, Plan
+from server.crud.resource import likely
+from server.errors import invalid_field
+
+PATH = "update_mask"
+
+
+def fields_to_write(plan: Plan, paths: Sequence[str], message: Message) -> tuple[Field, ...]:
+    """Return the fields that an update mask selects, in the message's order.
+
+    Args:
+        plan: The resource.
+        paths: The mask's paths. None at all selects every field that has a value; `*` every field. What a
+            caller may not set is left out without an error.
+        message: The resource as the caller sent it.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT on `update_mask`, for a path that the resource does not have or that
+            goes into a field, and for `*` beside another path.
+    """
+    writable = tuple(field for field in plan.fields.values() if field.writable)
+    if not paths:
+        return tuple(field for field in writable if field.is_set(message))
+    if "*" in paths:
+        if len(paths) > 1:
+            raise invalid_field(PATH, "`*` must be the only path.", "INVALID_FIELD_MASK")
+        return writable
+    for path in paths:
+        _check(plan, path)
+    return tuple(field for field in writable if field.name in paths)
+
+
+def _check(plan: Plan, path: str) -> None:
+    name, _, below = path.partition(".")
+    descriptor = plan.descriptor.fields_by_name.get(name)
+    if descriptor is None:
+        raise invalid_field(
+            PATH,
+            f"{path!r} is not a field of {plan.descriptor.name}; {likely(name, plan.descriptor.fields_by_name)}",
+            "UNKNOWN_FIELD",
+        )
+    writable = name in plan.fields and plan.fields[name].writable
+    if below and writable:
+        raise invalid_field(PATH, f"{path!r} goes into a field that is written as a whole.", "INVALID_FIELD_MASK")

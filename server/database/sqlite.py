@@ -1,0 +1,54 @@
+"""SQLite, the embedded default: one connection, and with it one writer."""
+
+from typing import Any
+
+import structlog
+from sqlalchemy import event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
+
+from server.settings import Settings
+
+PRAGMAS = {
+    # Readers of other processes do not wait for the writer.
+    "journal_mode": "WAL",
+    # Every commit reaches the disk: an acknowledged write outlives a loss of power.
+    "synchronous": "FULL",
+    # Off by default, and per connection.
+    "foreign_keys": "ON",
+    # Milliseconds to wait for a writer of another process.
+    "busy_timeout": "5000",
+}
+
+
+def create_engine(settings: Settings) -> AsyncEngine:
+    """Return an engine with exactly one connection.
+
+    SQLite has one writer at a time whatever the pool holds; several connections would only wait for each other
+    by polling. And before 3.51.3 two of them that write and checkpoint in WAL mode can corrupt the file.
+    """
+    engine = create_async_engine(
+        settings.url,
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+        # A file and memory alike: the memory of a database lives as long as its one connection.
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=settings.pool_timeout,
+    )
+    event.listen(engine.sync_engine, "connect", _set_up)
+    structlog.get_logger().debug(
+        "database",
+        system="sqlite",
+        version=".".join(map(str, engine.dialect.dbapi.sqlite_version_info)),  # type: ignore[union-attr]
+    )
+    return engine
+
+
+def _set_up(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    cursor: Any = connection.cursor()
+    for name, value in PRAGMAS.items():
+        cursor.execute(f"PRAGMA {name}={value}")
+    cursor.close()

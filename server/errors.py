@@ -1,0 +1,69 @@
+"""The one error that a handler raises on purpose: it knows its gRPC status and what a caller may be told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from grpc import StatusCode
+
+
+@dataclass(frozen=True)
+class FieldViolation:
+    """One field of a request that is wrong (google.rpc.BadRequest.FieldViolation).
+
+    Attributes:
+        field: The path of the field from the request's root, as the proto spells it: `user.email`.
+        description: A sentence that says what is wrong with it.
+        reason: The same for a program, in UPPER_SNAKE_CASE.
+    """
+
+    field: str
+    description: str
+    reason: str
+
+
+@dataclass
+class StatusError(Exception):
+    """An answer other than OK (AIP-193).
+
+    Attributes:
+        code: The canonical code.
+        reason: The cause for a program, in UPPER_SNAKE_CASE, unique within the service's domain (ErrorInfo.reason).
+        message: A sentence for the caller's developer. It says nothing of SQL, tables, drivers or Python.
+        metadata: Every value of this request that the message names (ErrorInfo.metadata).
+        violations: The fields at fault (BadRequest); empty where no field is.
+        retry_delay: Seconds to wait before the same call may succeed (RetryInfo), or None.
+    """
+
+    code: StatusCode
+    reason: str
+    message: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    violations: tuple[FieldViolation, ...] = ()
+    retry_delay: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.code.name} {self.reason}: {self.message}"
+
+
+def invalid_fields(*violations: FieldViolation) -> StatusError:
+    """Return INVALID_ARGUMENT for the fields of a request that are wrong, every one of them at once."""
+    first, more = violations[0], len(violations) - 1
+    return StatusError(
+        StatusCode.INVALID_ARGUMENT,
+        first.reason if not more else "INVALID_FIELDS",
+        f"{first.field}: {first.description}" + (f" ({more} more)" if more else ""),
+        metadata={"field": first.field},
+        violations=violations,
+    )
+
+
+def invalid_field(path: str, description: str, reason: str) -> StatusError:
+    """Return INVALID_ARGUMENT for one field of a request."""
+    return invalid_fields(FieldViolation(path, description, reason))
+
+
+def not_found(name: str) -> StatusError:
+    """Return NOT_FOUND for a resource name that names nothing."""
+    return StatusError(
+        StatusCode.NOT_FOUND, "RESOURCE_NOT_FOUND", f"{name} does not exist.", metadata={"resource": name}
+    )

@@ -1,0 +1,146 @@
+"""What an operator may set: each an environment variable and a flag, documented here and nowhere else."""
+
+import textwrap
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+PREFIX = "TABLESTAKES_"
+
+# What platforms hand out names no driver; each database has one here.
+DRIVERS = {
+    "postgres": "postgresql+asyncpg",
+    "postgresql": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+}
+
+
+class SettingsError(Exception):
+    """A setting has a bad value; the message is one line that names it."""
+
+
+def _database_url(given: SecretStr) -> SecretStr:
+    try:
+        url = make_url(given.get_secret_value())
+    except ArgumentError:
+        raise ValueError("not a database URL, such as postgresql+asyncpg://user@host/database") from None
+    if url.drivername not in DRIVERS:
+        raise ValueError(f"{url.drivername} is not served: use postgresql+asyncpg or sqlite+aiosqlite")
+    return SecretStr(url.set(drivername=DRIVERS[url.drivername]).render_as_string(hide_password=False))
+
+
+def _address(given: str) -> str:
+    host, colon, port = given.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 1 << 16):
+        raise ValueError("not host:port, such as 127.0.0.1:50051 or [::1]:50051")
+    return given
+
+
+Address = Annotated[str, AfterValidator(_address)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """The settings of a server; a flag wins over the environment, and both over the default."""
+
+    # `extra` for the environment's sake: a misspelt flag is the command line's to refuse.
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
+        SecretStr("sqlite+aiosqlite:///./tablestakes.db"),
+        # Without the prefix: the name that platforms give it.
+        validation_alias="DATABASE_URL",
+        description="The database: postgresql+asyncpg://… or sqlite+aiosqlite:///path.",
+    )
+    listen: Address = Field("127.0.0.1:50051", description="Where gRPC is served; port 0 takes a free one.")
+    metrics_listen: Address = Field(
+        "127.0.0.1:9464", description="Where /metrics is served over HTTP; port 0 takes a free one."
+    )
+    reflection: bool = Field(True, description="Serve gRPC reflection, so that tools can list and call methods.")
+    pool_size: Annotated[int, Field(ge=1, le=1000)] = Field(
+        8, description="Connections to PostgreSQL at the most; SQLite always has one, its one writer."
+    )
+    pool_timeout: Seconds = Field(1.0, description="Seconds that a call waits for a free connection.")
+    connect_timeout: Seconds = Field(3.0, description="Seconds that connecting to PostgreSQL may take.")
+    statement_timeout: Seconds = Field(5.0, description="Seconds after which PostgreSQL ends a statement.")
+    slow_query: Seconds = Field(0.5, description="Seconds past which a statement is counted and logged as slow.")
+    default_deadline: Seconds = Field(
+        10.0, description="Seconds that a call may take whose caller set no deadline."
+    )
+    drain_delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        0.0, description="Seconds between NOT_SERVING and the refusal of new calls, for balancers to notice."
+    )
+    drain_grace: Seconds = Field(30.0, description="Seconds that calls in progress get to end after SIGTERM.")
+    page_token_key: SecretStr = Field(
+        SecretStr(""),
+        description="Seals page tokens; the same for every replica. A fixed one where it is empty, which finds"
+        " damage but not forgery.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="How it is logged; auto is console on a terminal and json elsewhere."
+    )
+
+    @property
+    def url(self) -> URL:
+        """The database's URL, its driver filled in."""
+        return make_url(self.database_url.get_secret_value())
+
+
+def load(**given: Any) -> Settings:
+    """Read the settings from flags and, for what they leave out, from the environment.
+
+    Args:
+        given: Values of flags by setting, as strings or as their types.
+
+    Raises:
+        SettingsError: A value is bad; the message names its setting and says why, in one line.
+    """
+    aliased = {str(Settings.model_fields[name].validation_alias or name): value for name, value in given.items()}
+    try:
+        return Settings(**aliased)
+    except ValidationError as error:
+        name, problem = error.errors()[0]["loc"][0], error.errors()[0]["msg"].removeprefix("Value error, ")
+        setting = next(n for n, f in Settings.model_fields.items() if name in (n, f.validation_alias))
+        raise SettingsError(f"{flag(setting)} ({variable(setting)}): {problem}") from None
+
+
+def flag(name: str) -> str:
+    """Return the command line's spelling of a setting: `--metrics-listen`."""
+    return "--" + name.replace("_", "-")
+
+
+def variable(name: str) -> str:
+    """Return the environment's spelling of a setting: `TABLESTAKES_METRICS_LISTEN`."""
+    return str(Settings.model_fields[name].validation_alias or PREFIX + name.upper())
+
+
+def default(field: FieldInfo) -> str:
+    """Return a setting's default as a person would write it."""
+    value = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def table(width: int = 100) -> str:
+    """Return every setting with its flag, variable, default and meaning, for a terminal of a width in columns."""
+    lines = []
+    for name, field in Settings.model_fields.items():
+        lines.append(f"  {flag(name)}  ({variable(name)})")
+        meaning = f"{field.description} Default: {default(field) or 'empty'}"
+        lines += textwrap.wrap(meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return "\n".join(lines)
+
+
+def markdown() -> str:
+    """Return the same table in Markdown, as the documentation holds it."""
+    rows = ["| Flag | Environment variable | Default | Meaning |", "|---|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        value = f"`{default(field)}`" if default(field) else "empty"
+        rows.append(f"| `{flag(name)}` | `{variable(name)}` | {value} | {field.description} |")
+    return "\n".join(rows)
