@@ -48,7 +48,9 @@ proto: $(VENV)/develop.installed  ## Format the protos, then regenerate generate
 
 migration: $(VENV)/develop.installed  ## Write a migration from the difference between models and migrations (MESSAGE="add tags")
 	@test -n "$(MESSAGE)" || { echo 'make: say what it does: make migration MESSAGE="add tags"' >&2; exit 2; }
-	@$(BIN)/python -m server.database.revision "$(MESSAGE)"
+	@rm -f $(VENV)/migration.db
+	@export DATABASE_URL=sqlite+aiosqlite:///$(VENV)/migration.db; \
+		$(BIN)/tablestakes migrate && $(BIN)/alembic revision --autogenerate -m "$(MESSAGE)"
 
 lock: $(VENV)/develop.installed  ## Resolve the requirements anew
 	$(PIP) install uv

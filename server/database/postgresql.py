@@ -57,7 +57,7 @@ def _milliseconds(seconds: float) -> str:
 
 def _keep_alive(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     # asyncpg sets none of these and offers no way to; its transport is where the socket is.
-    driver: Any = connection.driver_connection  # type: ignore[attr-defined]
+    driver: Any = connection.driver_connection
     peer: socket.socket | None = driver._transport.get_extra_info("socket")
     if peer is None or peer.family not in (socket.AF_INET, socket.AF_INET6):
         return

@@ -3,7 +3,7 @@
 from typing import Any
 
 import structlog
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
@@ -39,6 +39,7 @@ def create_engine(settings: Settings) -> AsyncEngine:
         pool_timeout=settings.pool_timeout,
     )
     event.listen(engine.sync_engine, "connect", _set_up)
+    event.listen(engine.sync_engine, "begin", _begin)
     structlog.get_logger().debug(
         "database",
         system="sqlite",
@@ -52,3 +53,12 @@ def _set_up(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     for name, value in PRAGMAS.items():
         cursor.execute(f"PRAGMA {name}={value}")
     cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    # In autocommit too SQLAlchemy speaks of a transaction, and there must be none: what is asked of the
+    # connection tells, for its `get_isolation_level` would ask the database, which knows no autocommit.
+    if connection.get_execution_options().get("isolation_level", "AUTOCOMMIT") != "AUTOCOMMIT":
+        # Python's driver would begin none before a SELECT or DDL, and a deferred one before anything else: it
+        # reads first, and fails without waiting when it comes to write after another has written.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -55,6 +55,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def _as_created(context: Any) -> datetime:
+    created: datetime = context.get_current_parameters()["create_time"]
+    return created
+
+
 class Base(DeclarativeBase):
     """A table with its audit columns.
 
@@ -74,6 +79,6 @@ class Base(DeclarativeBase):
         cls.__table__.dialect_kwargs["sqlite_autoincrement"] = True  # type: ignore[attr-defined]
 
     create_time: Mapped[datetime] = mapped_column(default=now, sort_order=100)
-    update_time: Mapped[datetime] = mapped_column(default=now, onupdate=now, sort_order=101)
+    update_time: Mapped[datetime] = mapped_column(default=_as_created, onupdate=now, sort_order=101)
     created_by: Mapped[str | None] = mapped_column(String(255), sort_order=102)
     updated_by: Mapped[str | None] = mapped_column(String(255), sort_order=103)

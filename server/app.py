@@ -1,0 +1,145 @@
+"""The composition root: the one place that knows every room. It starts the service, drains it and stops it."""
+
+import asyncio
+import signal
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import grpc
+import sqlalchemy
+import structlog
+from prometheus_client import CollectorRegistry
+
+from server.api import RESOURCES
+from server.crud import PageTokens, Resource, bind
+from server.database import Database, open_database
+from server.database.migrate import require_head, upgrade
+from server.edge import Health, Work, listen, wrap
+from server.edge.handler import RpcHandler
+from server.settings import Settings
+from server.telemetry import MetricsServer, RpcMetrics, instrument, new_registry, serve
+
+# Page tokens are sealed with this where no key is set: the same on every replica and after every restart.
+OPEN_KEY = b"tablestakes page tokens, sealed against damage only"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class App:
+    """A service that is running.
+
+    Attributes:
+        settings: What it was started with.
+        address: Where gRPC is served, as a client dials it.
+        metrics_address: Where /metrics is served.
+        database: Its database.
+        registry: What /metrics shows.
+    """
+
+    settings: Settings
+    address: str
+    metrics_address: str
+    database: Database
+    registry: CollectorRegistry
+    server: grpc.aio.Server
+    metrics_server: MetricsServer
+    health: Health
+    work: Work
+
+    async def drain(self) -> None:
+        """Stop: say NOT_SERVING, refuse new calls, let the ones in progress end, and close everything."""
+        grace = self.settings.drain_grace
+        log.info("draining", grace_seconds=grace)
+        await self.health.draining()
+        await asyncio.sleep(self.settings.drain_delay)
+        self.health.close()
+        await self.server.stop(grace)
+        # The server waits for answers and not for what is behind them: work whose caller left may still run.
+        if left := await self.work.ended(grace):
+            log.warning("work abandoned", units=left)
+        await self.database.close()
+        self.metrics_server.close()
+        log.info("stopped")
+
+
+async def start(settings: Settings, resources: Iterable[Resource] = RESOURCES) -> App:
+    """Start serving, and return once calls are answered.
+
+    Args:
+        settings: The settings.
+        resources: What is served.
+
+    Raises:
+        DeclarationError: A resource, its model and its proto do not fit together.
+        SchemaError: PostgreSQL's schema is not what this version serves.
+        BindError: The address for gRPC cannot be listened on.
+        OSError: The address for metrics cannot be listened on.
+        sqlalchemy.exc.SQLAlchemyError: The database cannot be reached.
+    """
+    rpcs = bind(resources, PageTokens(settings.page_token_key.get_secret_value().encode() or OPEN_KEY))
+    database = open_database(settings)
+    registry = new_registry(
+        {
+            "version": version("tablestakes"),
+            "grpcio": grpc.__version__,
+            "sqlalchemy": sqlalchemy.__version__,
+        }
+    )
+    instrument(database.engine, registry=registry, slow_seconds=settings.slow_query)
+    embedded = database.engine.dialect.name == "sqlite"
+    await (upgrade if embedded else require_head)(database.engine)
+
+    metrics, work = RpcMetrics(registry), Work()
+    health = Health(dict.fromkeys(rpc.service for rpc in rpcs))
+    handlers: dict[str, dict[str, RpcHandler]] = {}
+    for rpc in rpcs:
+        handlers.setdefault(rpc.service, {})[rpc.method] = wrap(
+            rpc, database=database, work=work, metrics=metrics, default_deadline=settings.default_deadline
+        )
+    server, port = listen(settings.listen, handlers, health, reflect=settings.reflection)
+    host, _, metrics_port = settings.metrics_listen.rpartition(":")
+    metrics_server = serve(host.strip("[]"), int(metrics_port), registry)
+    await server.start()
+    await health.serving()
+    return App(
+        settings=settings,
+        address=f"{settings.listen.rpartition(':')[0]}:{port}",
+        metrics_address=f"{host}:{metrics_server.port}",
+        database=database,
+        registry=registry,
+        server=server,
+        metrics_server=metrics_server,
+        health=health,
+        work=work,
+    )
+
+
+async def serve_until_told(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, drain, and return; a second signal does not wait for calls in progress.
+
+    Raises:
+        Exception: What `start` raises.
+    """
+    app = await start(settings)
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    log.info(
+        "serving",
+        grpc=app.address,
+        metrics=f"http://{app.metrics_address}/metrics",
+        database=settings.url.render_as_string(),
+    )
+    await told.wait()
+    told.clear()
+    draining = asyncio.ensure_future(app.drain())
+    again = asyncio.ensure_future(told.wait())
+    await asyncio.wait((draining, again), return_when=asyncio.FIRST_COMPLETED)
+    again.cancel()
+    if not draining.done():
+        log.warning("stopping now")
+        await app.server.stop(None)
+        draining.cancel()

@@ -1,0 +1,12 @@
+"""The gRPC boundary: what is wrapped around every handler, once, at start.
+
+From the outside in: `observe` counts and times, `answer` turns what is raised into a status, `decode` parses and
+validates, `deadline` bounds. Inside is the function that serves the RPC and knows none of it.
+"""
+
+from server.edge.health import Health
+from server.edge.listen import BindError, listen
+from server.edge.work import Work
+from server.edge.wrap import wrap
+
+__all__ = ["BindError", "Health", "Work", "listen", "wrap"]

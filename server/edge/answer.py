@@ -1,0 +1,69 @@
+"""From what a handler raised to what goes over the wire: a google.rpc.Status with its details (AIP-193)."""
+
+from typing import NoReturn
+
+from google.protobuf.any_pb2 import Any as Packed
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from server.crud import Rpc
+from server.edge.handler import Context, Handler
+from server.edge.translate import translate
+from server.errors import StatusError
+
+DETAILS_KEY = "grpc-status-details-bin"
+
+
+def answer(handler: Handler, rpc: Rpc) -> Handler:
+    """Return the handler with every exception turned into a status, and nothing of it told to the caller.
+
+    grpc.aio would send the class and the text of what nobody caught.
+    """
+
+    async def answered(request: bytes, context: Context) -> bytes:
+        try:
+            return await handler(request, context)
+        except Exception as error:  # noqa: BLE001 - this is the one place that must catch them all
+            await abort(context, translate(error, rpc), rpc.domain)
+
+    return answered
+
+
+async def abort(context: Context, error: StatusError, domain: str) -> NoReturn:
+    """End an RPC with an error's status.
+
+    Raises:
+        grpc.aio.AbortError: Always; grpc.aio sends the status when it arrives there.
+    """
+    details = status(error, domain).SerializeToString()
+    await context.abort(error.code, error.message, ((DETAILS_KEY, details),))
+    raise AssertionError("abort() returned")
+
+
+def status(error: StatusError, domain: str) -> status_pb2.Status:
+    """Return the status of an error.
+
+    Args:
+        error: The error.
+        domain: The service's host, which makes the reason unique in the world (ErrorInfo.domain).
+    """
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=domain, metadata=dict(error.metadata))
+    ]
+    if error.violations:
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(
+                field=violation.field, description=violation.description, reason=violation.reason
+            )
+            for violation in error.violations
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    if error.retry_delay is not None:
+        delay = Duration()
+        delay.FromNanoseconds(round(error.retry_delay * 1e9))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    packed = [Packed() for _ in details]
+    for any_, detail in zip(packed, details, strict=True):
+        any_.Pack(detail)
+    return status_pb2.Status(code=error.code.value[0], message=error.message, details=packed)

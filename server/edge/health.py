@@ -1,0 +1,44 @@
+"""grpc.health.v1, as probes and load balancers ask for it."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import aio
+
+
+class Health(aio.HealthServicer):  # type: ignore[misc] # untyped upstream
+    """The health of the server (service "") and of each of its services.
+
+    Args:
+        services: The full names of the services.
+    """
+
+    def __init__(self, services: Iterable[str]) -> None:
+        super().__init__()
+        self._services = tuple(services)
+        self._closed = asyncio.Event()
+
+    async def serving(self) -> None:
+        """Say that every service is SERVING."""
+        for service in self._services:
+            await self.set(service, health_pb2.HealthCheckResponse.SERVING)
+
+    async def draining(self) -> None:
+        """Say that every service is NOT_SERVING, for good."""
+        await self.enter_graceful_shutdown()
+
+    def close(self) -> None:
+        """End every Watch: a stream that never ends by itself would use up the grace that calls have to end."""
+        self._closed.set()
+
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> None:  # noqa: N802 - the RPC's name
+        """Stream the health of a service until the caller leaves or the server does."""
+        watching = asyncio.ensure_future(super().Watch(request, context))
+        closed = asyncio.ensure_future(self._closed.wait())
+        try:
+            await asyncio.wait((watching, closed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            watching.cancel()
+            closed.cancel()

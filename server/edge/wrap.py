@@ -1,0 +1,31 @@
+"""The wrappers of a handler, composed."""
+
+import grpc
+
+from server.crud import Rpc
+from server.database import Database
+from server.edge.answer import answer
+from server.edge.deadline import within_deadline
+from server.edge.decode import decode
+from server.edge.handler import RpcHandler
+from server.edge.observe import observe
+from server.edge.work import Work
+from server.telemetry import RpcMetrics
+
+
+def wrap(rpc: Rpc, *, database: Database, work: Work, metrics: RpcMetrics, default_deadline: float) -> RpcHandler:
+    """Return the gRPC handler of an RPC, with all that surrounds it.
+
+    It is done here, once for each RPC of the contract: grpc.aio runs a chain of interceptors anew for each call.
+
+    Args:
+        rpc: The RPC and what serves it.
+        database: The database that it works on.
+        work: Where its work is kept until it ends.
+        metrics: Where it is counted.
+        default_deadline: Seconds for callers that set no deadline.
+    """
+    bounded = within_deadline(rpc.serve, database, work, default_deadline)
+    handler = observe(answer(decode(bounded, rpc), rpc), metrics.method(rpc.service, rpc.method))
+    # Neither parser nor serializer: bytes come in and go out, so that what is malformed is answered by us.
+    return grpc.unary_unary_rpc_method_handler(handler)

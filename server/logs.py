@@ -1,0 +1,45 @@
+"""How the service logs: lines of JSON for machines, or lines in colour for a terminal, on standard error."""
+
+import logging
+import sys
+
+import structlog
+from structlog.typing import Processor
+
+
+def configure(level: str, *, json: bool | None = None) -> None:
+    """Send everything that is logged, by structlog and by the standard library, through one formatter.
+
+    Args:
+        level: The least that is logged: debug, info, warning or error.
+        json: Whether to log JSON; None for JSON unless standard error is a terminal.
+    """
+    as_json = not sys.stderr.isatty() if json is None else json
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    final: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if as_json:
+        final += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    else:
+        final.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=final, foreign_pre_chain=shared))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # Their lines at INFO and below are of interest to their own developers.
+    for noisy in ("aiosqlite", "alembic", "asyncio", "grpc"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.root.level))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
