@@ -32,7 +32,7 @@ class Names:
 
     def __post_init__(self) -> None:
         literal = map(re.escape, _VARIABLE.split(self.pattern)[::2])
-        object.__setattr__(self, "_expression", re.compile("([^/]+)".join(literal)))
+        object.__setattr__(self, "_expression", re.compile(r"([^/\s]+)".join(literal)))
         object.__setattr__(self, "_template", _VARIABLE.sub("%s", self.pattern.replace("%", "%%")))
 
     def parse(self, name: str, path: str) -> dict[str, Any]:

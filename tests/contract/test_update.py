@@ -1,0 +1,151 @@
+"""Update, for every resource on every database (AIP-134, AIP-161)."""
+
+import grpc
+import pytest
+
+from server.crud.behavior import OUTPUT_ONLY, REQUIRED, behaves
+from tests.contract.resource import Contract
+from tests.status import refusal
+
+pytestmark = pytest.mark.verbs("Create", "Get", "Update")
+
+
+async def test_each_field_of_a_mask_changes_and_no_other(contract: Contract) -> None:
+    """For every field: a mask with its path changes it, and update_time, and nothing else."""
+    for field in sorted(contract.plan.writable):
+        before = await contract.create()
+        change = contract.sample()
+        change.name = before.name
+        after = await contract.update(change, field)
+        assert getattr(after, field) == getattr(change, field)
+        assert after.update_time.ToNanoseconds() > before.update_time.ToNanoseconds()
+        assert await contract.get(before.name) == after
+        for message in (before, after):
+            message.ClearField(field)
+            message.ClearField("update_time")
+        assert after == before, field
+
+
+async def test_without_a_mask_what_has_a_value_changes(contract: Contract) -> None:
+    """An absent mask stands for every field that has a value; the others stay."""
+    for field in sorted(contract.plan.writable):
+        before = await contract.create()
+        change = type(before)(name=before.name)
+        new = getattr(contract.sample(), field)
+        if hasattr(new, "CopyFrom"):
+            getattr(change, field).CopyFrom(new)
+        else:
+            setattr(change, field, new)
+        after = await contract.update(change)
+        assert getattr(after, field) == new
+        for message in (before, after):
+            message.ClearField(field)
+            message.ClearField("update_time")
+        assert after == before, field
+
+
+async def test_a_star_replaces_every_field(contract: Contract) -> None:
+    """The mask `*` writes every field, and so empties those without a value that may be empty."""
+    before = await contract.create()
+    replacement = contract.sample()
+    replacement.name = before.name
+    after = await contract.update(replacement, "*")
+    for field in contract.plan.writable:
+        assert getattr(after, field) == getattr(replacement, field), field
+    assert after.create_time == before.create_time
+
+
+async def test_a_star_needs_what_create_needs(contract: Contract) -> None:
+    """The mask `*` with an empty resource names every REQUIRED field that is missing."""
+    before = await contract.create()
+    required = {f"{contract.body}.{f.name}" for f in contract.resource.descriptor.fields if behaves(f, REQUIRED)}
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await contract.update(type(before)(name=before.name), "*")
+    assert set(refusal(caught.value).fields) == required
+    assert await contract.get(before.name) == before
+
+
+async def test_a_field_can_be_emptied(contract: Contract) -> None:
+    """A field that is in the mask and has no value in the resource takes its zero value, unless it is REQUIRED."""
+    for field in contract.resource.descriptor.fields:
+        if field.name not in contract.plan.writable or contract.plan.fields[field.name].optional:
+            continue
+        before = await contract.create()
+        emptied = type(before)(name=before.name)
+        if behaves(field, REQUIRED):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await contract.update(emptied, field.name)
+            assert refusal(caught.value).fields == {f"{contract.body}.{field.name}": "must be set."}
+        else:
+            after = await contract.update(emptied, field.name)
+            assert getattr(after, field.name) == field.default_value
+
+
+async def test_fields_outside_the_mask_may_break_the_rules(contract: Contract) -> None:
+    """What an Update does not write is not validated: a caller may send back a resource as it read it."""
+    before = await contract.create()
+    fields = sorted(contract.plan.writable)
+    change = contract.sample()
+    change.name = before.name
+    for field in contract.resource.descriptor.fields:
+        if field.name in fields[1:] and field.type == field.TYPE_STRING:
+            setattr(change, field.name, "\x01" * 5000)
+    after = await contract.update(change, fields[0])
+    assert getattr(after, fields[0]) == getattr(change, fields[0])
+
+
+async def test_read_only_paths_are_ignored(contract: Contract) -> None:
+    """A mask of nothing but OUTPUT_ONLY fields and the name changes nothing, not even update_time."""
+    before = await contract.create()
+    read_only = [field.name for field in contract.resource.descriptor.fields if behaves(field, OUTPUT_ONLY)]
+    assert await contract.update(contract.resource.message(name=before.name), "name", *read_only) == before
+
+
+async def test_reading_and_writing_back_changes_nothing(contract: Contract) -> None:
+    """A resource that is written back as it was read is the same, but for update_time."""
+    before = await contract.create()
+    after = await contract.update(before, "*")
+    after.update_time.CopyFrom(before.update_time)
+    assert after == before
+
+
+@pytest.mark.parametrize("path", ["no_such_field", "", "create_tim", "*.x", "name.x y"])
+async def test_an_unknown_path_is_refused(contract: Contract, path: str) -> None:
+    """A path that the resource does not have is INVALID_ARGUMENT on `update_mask`, and nothing is written."""
+    before = await contract.create()
+    change = contract.sample()
+    change.name = before.name
+    if path == "name.x y":
+        path = "nam"
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await contract.update(change, sorted(contract.plan.writable)[0], path)
+    told = refusal(caught.value)
+    assert told.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert list(told.fields) == ["update_mask"]
+    assert await contract.get(before.name) == before
+
+
+async def test_a_star_stands_alone(contract: Contract) -> None:
+    """`*` beside another path is INVALID_ARGUMENT on `update_mask`."""
+    before = await contract.create()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await contract.update(before, "*", sorted(contract.plan.writable)[0])
+    assert list(refusal(caught.value).fields) == ["update_mask"]
+
+
+async def test_what_is_not_there_cannot_be_updated(contract: Contract) -> None:
+    """An Update of nothing is NOT_FOUND, whether or not it would write anything."""
+    change = contract.sample()
+    change.name = contract.plan.names.format((999_999_999,) * len(contract.plan.names.columns))
+    for paths in ((), ("create_time",)):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await contract.update(change, *paths)
+        assert refusal(caught.value).code is grpc.StatusCode.NOT_FOUND
+
+
+async def test_the_name_must_be_of_the_pattern(contract: Contract) -> None:
+    """A resource without a name, or with another resource's, is INVALID_ARGUMENT on the name's path."""
+    for name in ("", "things/1"):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await contract.update(contract.resource.message(name=name))
+        assert list(refusal(caught.value).fields) == [f"{contract.body}.name"]

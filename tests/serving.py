@@ -1,0 +1,63 @@
+"""Running the service in this process, on a database that is made for it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import asyncpg
+from sqlalchemy import make_url
+
+from server.api import RESOURCES
+from server.app import App, start
+from server.database import open_database
+from server.database.migrate import upgrade
+from server.settings import Settings, load
+from tests.gadgets import GADGET, Gadget
+from tests.postgres import Postgres
+
+
+def settings_for(url: str, **given: object) -> Settings:
+    """Return settings for a server on free ports."""
+    return load(database_url=url, listen="127.0.0.1:0", metrics_listen="127.0.0.1:0", **given)
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[App]:
+    """Run a server in this process, its schema made first, and drain it at the end."""
+    await make_schema(settings)
+    running = await start(settings, (*RESOURCES, GADGET))
+    try:
+        yield running
+    finally:
+        await running.drain()
+
+
+async def make_schema(settings: Settings) -> None:
+    """Migrate a database, and add the tables of the gadgets, which no migration knows."""
+    database = open_database(settings.model_copy(update={"pool_size": 2}))
+    await upgrade(database.engine)
+    async with database.engine.begin() as connection:
+        await connection.run_sync(Gadget.metadata.create_all, tables=[Gadget.__table__])
+    await database.close()
+
+
+async def create_database(server: Postgres, name: str) -> str:
+    """Create an empty database, and return its URL."""
+    address = make_url(server.url("postgres")).set(drivername="postgresql").render_as_string()
+    connection = await asyncpg.connect(address)
+    try:
+        await connection.execute(f'CREATE DATABASE "{name}"')
+    finally:
+        await connection.close()
+    return server.url(name)
+
+
+async def eventually(condition: Callable[[], object], seconds: float = 5.0) -> None:
+    """Wait until a function without parameters returns something true.
+
+    Raises:
+        TimeoutError: It never did.
+    """
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what it waits for sets no event
+            await asyncio.sleep(0.01)
