@@ -52,6 +52,11 @@ class Work:
         if not task.cancelled():
             task.exception()  # looked at, so that nobody is told of an exception that no caller waits for
 
+    @property
+    def in_progress(self) -> int:
+        """How many units of work have not ended."""
+        return len(self._tasks)
+
     async def ended(self, seconds: float) -> int:
         """Wait until no work is in progress.
 

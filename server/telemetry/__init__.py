@@ -1,0 +1,33 @@
+"""What a database engine and a gRPC server do, shown to Prometheus.
+
+    from server.telemetry import RpcMetrics, instrument, new_registry, serve
+
+    registry = new_registry({"version": "1.2.3"})
+    instrument(engine, registry=registry)                  # statements, slow queries, pool
+    get_user = RpcMetrics(registry).method("marketplace.v1.UserService", "GetUser")
+    server = serve("127.0.0.1", 9464, registry)            # http://127.0.0.1:9464/metrics
+
+Around each RPC: `enter(get_user)`, `get_user.started()`, and in the end `get_user.handled("OK", seconds)`.
+
+It needs SQLAlchemy, prometheus-client and nothing of this service, so it can be lifted into any other one.
+Events only count, in plain objects; prometheus-client sees the numbers when a scrape asks for them. What
+fails in here is counted in `instrumentation_errors_total` and never reaches a query.
+"""
+
+from server.telemetry.exposition import MetricsServer, new_registry, serve
+from server.telemetry.instrument import Instrumentation, instrument
+from server.telemetry.rpc import CODES, MethodMetrics, RpcAccount, RpcMetrics, current_rpc, enter
+
+__all__ = [
+    "CODES",
+    "Instrumentation",
+    "MethodMetrics",
+    "MetricsServer",
+    "RpcAccount",
+    "RpcMetrics",
+    "current_rpc",
+    "enter",
+    "instrument",
+    "new_registry",
+    "serve",
+]

@@ -1,0 +1,147 @@
+"""Serving the metrics over HTTP, from a thread of its own."""
+
+import logging
+import socket
+import socketserver
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from threading import Thread
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    make_wsgi_app,
+)
+
+_log = logging.getLogger("tablestakes.telemetry")
+_INDEX = b"""<!doctype html>
+<html lang="en"><title>Metrics</title><p><a href="/metrics">Metrics</a> for Prometheus.</p></html>
+"""
+
+_StartResponse = Callable[..., Any]
+_Answer = tuple[str, list[tuple[str, str]], bytes]  # status, headers, body
+
+
+def new_registry(build_info: Mapping[str, str] | None = None, *, name: str = "tablestakes") -> CollectorRegistry:
+    """Return a registry with the metrics of the process, the platform and the garbage collector.
+
+    Args:
+        build_info: Labels of `<name>_build_info`, such as `{"version": "1.2.3"}`; without any there is none.
+        name: What the program is called.
+    """
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    if build_info:
+        Info(f"{name}_build", "What is running.", registry=registry).info(dict(build_info))
+    return registry
+
+
+class MetricsServer:
+    """A running server; made by `serve`.
+
+    Attributes:
+        host: The address it is bound to, as it was asked for.
+        port: The port it is bound to, the real one if 0 was asked for.
+    """
+
+    def __init__(self, host: str, server: "_Server") -> None:
+        self.host = host
+        self.port: int = server.server_address[1]
+        self._server = server
+        # The poll is how often it looks whether it shall stop, so how long close() may take.
+        self._thread = Thread(target=server.serve_forever, args=(0.1,), name="metrics", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving and free the port, within about 0.1 seconds. Twice is once."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def serve(host: str, port: int, registry: CollectorRegistry) -> MetricsServer:
+    """Serve `/metrics` from a daemon thread: rendering is CPU work that an event loop must not wait for.
+
+    Args:
+        host: Name or address to listen on, IPv4 or IPv6, without brackets.
+        port: Port to listen on; 0 for any free one.
+        registry: What is exposed.
+
+    Raises:
+        OSError: The address is in use, not of this machine, or not known.
+    """
+    family, _, _, _, address = socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    server = _Server(address, family)
+    server.set_app(_application(registry))
+    return MetricsServer(host, server)
+
+
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    # Two servers on one port would each show half of the scrapes.
+    allow_reuse_port = False
+
+    def __init__(self, address: Any, family: int) -> None:
+        self.address_family = family
+        super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        # HTTPServer's own asks the DNS for the name of the host, which can take longer than the start may.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]  # AF_INET: str, int
+        self.setup_environ()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's signature
+        # A scraper that went away or never spoke; the inherited one prints a traceback.
+        _log.debug("a scrape ended early", exc_info=True)
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = 10  # seconds that a silent client may hold a thread
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's signature
+        """Log nothing: there is a request every few seconds for ever."""
+
+
+def _application(registry: CollectorRegistry) -> Callable[[dict[str, Any], _StartResponse], Iterable[bytes]]:
+    metrics = make_wsgi_app(registry)
+
+    def application(environ: dict[str, Any], start_response: _StartResponse) -> Iterable[bytes]:
+        try:
+            status, headers, body = _answer(metrics, environ)
+        except Exception:  # noqa: BLE001 - any collector may be broken; wsgiref would print to stderr
+            _log.exception("a scrape failed")
+            status, headers, body = _plain(HTTPStatus.INTERNAL_SERVER_ERROR)
+        start_response(status, [*headers, ("Content-Length", str(len(body)))])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+    return application
+
+
+def _answer(metrics: Callable[..., Iterable[bytes]], environ: dict[str, Any]) -> _Answer:
+    if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+        return _plain(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET, HEAD"))
+    match environ["PATH_INFO"]:
+        case "/":
+            return "200 OK", [("Content-Type", "text/html; charset=utf-8")], _INDEX
+        case "/metrics":
+            head: list[Any] = []
+            # prometheus-client knows no HEAD, which is a GET without the body.
+            body = metrics({**environ, "REQUEST_METHOD": "GET"}, lambda *given: head.extend(given))
+            return head[0], head[1], b"".join(body)
+        case _:
+            return _plain(HTTPStatus.NOT_FOUND)
+
+
+def _plain(status: HTTPStatus, *headers: tuple[str, str]) -> _Answer:
+    line = f"{status.value} {status.phrase}"
+    return line, [("Content-Type", "text/plain; charset=utf-8"), *headers], f"{line}\n".encode()

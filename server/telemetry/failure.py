@@ -1,0 +1,21 @@
+"""The `error_type` of an exception: what went wrong, in a bounded number of words."""
+
+from asyncio import CancelledError
+
+
+def error_type(error: BaseException) -> str:
+    """Return the name by which failures of one kind are counted together.
+
+    Returns:
+        `cancelled`, `timeout`, the SQLSTATE, SQLite's error name, or the name of the exception's class.
+    """
+    if isinstance(error, CancelledError):
+        return "cancelled"
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    # asyncpg's adapter and psycopg say `sqlstate`, psycopg2 `pgcode`, sqlite3 `sqlite_errorname`.
+    for attribute in ("sqlstate", "pgcode", "sqlite_errorname"):
+        code = getattr(error, attribute, None)
+        if isinstance(code, str) and code:
+            return code
+    return type(error).__name__

@@ -1,0 +1,223 @@
+"""The metrics are served over HTTP from a thread, and nothing a client does disturbs the program."""
+
+import contextlib
+import gzip
+import http.client
+import shutil
+import socket
+import struct
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from server.telemetry import MetricsServer, RpcMetrics, instrument, new_registry, serve
+
+
+@pytest.fixture
+def server() -> Iterator[MetricsServer]:
+    """A server with something of everything to show."""
+    registry = new_registry({"version": "1.2.3"})
+    method = RpcMetrics(registry).method("shop.v1.Shop", "Buy")
+    engine = create_engine("sqlite://")
+    instrument(engine, registry=registry)
+    method.started()
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+        with pytest.raises(DBAPIError):
+            connection.execute(text("SELECT nothing"))
+    method.handled("OK", 0.002)
+    running = serve("127.0.0.1", 0, registry)
+    yield running
+    running.close()
+    engine.dispose()
+
+
+def _ask(
+    server: MetricsServer, path: str, method: str = "GET", **headers: str
+) -> tuple[int, http.client.HTTPMessage, bytes]:
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
+    with contextlib.closing(connection):
+        connection.request(method, path, headers={name.replace("_", "-"): v for name, v in headers.items()})
+        response = connection.getresponse()
+        return response.status, response.headers, response.read()
+
+
+def test_metrics_are_served(server: MetricsServer) -> None:
+    """GET /metrics answers in the text format, every family with its help."""
+    status, headers, body = _ask(server, "/metrics")
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    families = {family.name: family for family in parse_text(body.decode())}
+    assert all(family.documentation for family in families.values())
+    assert {
+        "db_client_operation_duration_seconds",
+        "db_client_slow_operations",
+        "db_client_connection_count",
+        "db_client_connection_max",
+        "grpc_server_started",
+        "grpc_server_handled",
+        "grpc_server_handling_seconds",
+        "grpc_server_msg_received",
+        "grpc_server_msg_sent",
+        "grpc_server_in_flight",
+        "instrumentation_errors",
+        "process_cpu_seconds",
+        "python_gc_collections",
+        "tablestakes_build_info",
+    } <= families.keys()
+    assert b"_created" not in body
+
+
+def test_openmetrics_and_gzip_are_negotiated(server: MetricsServer) -> None:
+    """A scraper that accepts OpenMetrics and gzip gets both."""
+    accept = "application/openmetrics-text; version=1.0.0"
+    _, headers, body = _ask(server, "/metrics", Accept=accept, Accept_Encoding="gzip")
+    assert headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert headers["Content-Encoding"] == "gzip"
+    names = {family.name for family in parse_openmetrics(gzip.decompress(body).decode())}  # type: ignore[no-untyped-call]
+    assert "db_client_operation_duration_seconds" in names
+    assert "_created" not in gzip.decompress(body).decode()
+
+
+def test_some_metrics_can_be_asked_for(server: MetricsServer) -> None:
+    """`name[]` restricts a scrape to the series that are named."""
+    _, _, body = _ask(server, "/metrics?name[]=grpc_server_started_total")
+    assert [family.name for family in parse_text(body.decode())] == ["grpc_server_started"]
+
+
+def test_the_index_links_to_the_metrics(server: MetricsServer) -> None:
+    """A person who opens the address finds the way."""
+    status, headers, body = _ask(server, "/")
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/html")
+    assert b'href="/metrics"' in body
+
+
+@pytest.mark.parametrize("path", ["/metrics/", "/favicon.ico", "/..", "/nothing"])
+def test_anything_else_is_not_found(server: MetricsServer, path: str) -> None:
+    """There are two pages, and no third."""
+    assert _ask(server, path)[0] == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics"])
+def test_head_is_get_without_the_body(server: MetricsServer, path: str) -> None:
+    """HEAD has the headers of GET."""
+    status, headers, body = _ask(server, path, "HEAD")
+    assert (status, body) == (200, b"")
+    assert int(headers["Content-Length"]) > 0
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+def test_nothing_can_be_written(server: MetricsServer, method: str) -> None:
+    """Other methods are refused, and the answer says which are not."""
+    status, headers, _ = _ask(server, "/metrics", method)
+    assert status == 405
+    assert headers["Allow"] == "GET, HEAD"
+
+
+def test_an_address_in_use_is_an_error(server: MetricsServer) -> None:
+    """Two servers never share a port."""
+    with pytest.raises(OSError, match="in use"):
+        serve("127.0.0.1", server.port, CollectorRegistry())
+
+
+def test_close_frees_the_port(registry: CollectorRegistry) -> None:
+    """A closed server no longer answers, another one can take its place, and closing twice is no error."""
+    first = serve("127.0.0.1", 0, registry)
+    first.close()
+    first.close()
+    with pytest.raises(ConnectionError):
+        _ask(first, "/")
+    second = serve("127.0.0.1", first.port, registry)
+    assert _ask(second, "/")[0] == 200
+    second.close()
+
+
+def test_an_ipv6_address(registry: CollectorRegistry) -> None:
+    """An IPv6 address is served where the machine has IPv6, and is an OSError where it has not."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        with pytest.raises(OSError, match=r"."):
+            serve("::1", 0, registry)
+        return
+    server = serve("::1", 0, registry)
+    assert _ask(server, "/")[0] == 200
+    server.close()
+
+
+def test_a_scraper_that_goes_away_is_no_traceback(server: MetricsServer, capfd: pytest.CaptureFixture[str]) -> None:
+    """A connection that is reset in the middle prints nothing, and the next scrape is served."""
+    for request in (b"", b"GET /met", b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\r\n\r\n"):
+        with socket.create_connection((server.host, server.port)) as connection:
+            connection.sendall(request)
+            # Closing resets the connection instead of finishing it.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert _ask(server, "/metrics")[0] == 200
+    assert capfd.readouterr().err == ""
+
+
+def test_a_broken_collector_is_an_error_of_the_server(
+    registry: CollectorRegistry, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A scrape that fails answers 500, and is logged rather than printed."""
+
+    class Broken:
+        """Has nothing to tell, and no names to describe."""
+
+        def describe(self) -> Iterator[Metric]:
+            """Yield nothing."""
+            yield from ()
+
+        def collect(self) -> Iterator[Metric]:
+            """Fail."""
+            raise RuntimeError("broken")
+
+    registry.register(Broken())
+    server = serve("127.0.0.1", 0, registry)
+    assert _ask(server, "/metrics")[0] == 500
+    assert _ask(server, "/")[0] == 200
+    server.close()
+    assert [record.getMessage() for record in caplog.records] == ["a scrape failed"]
+    assert capfd.readouterr().err == ""
+
+
+def test_scrapes_are_served_by_threads_that_end_with_the_program(server: MetricsServer) -> None:
+    """The server keeps no program alive."""
+    threads = [thread for thread in threading.enumerate() if thread.name == "metrics"]
+    assert threads
+    assert all(thread.daemon for thread in threads)
+    assert _ask(server, "/")[0] == 200
+
+
+def test_promtool_accepts_the_scrape(server: MetricsServer, tmp_path: Path) -> None:
+    """Names, units and help are as Prometheus wants them; without promtool, at least they parse."""
+    _, _, body = _ask(server, "/metrics")
+    assert {family.type for family in parse_text(body.decode())} >= {"counter", "gauge", "histogram"}
+    promtool = shutil.which("promtool")
+    if promtool is not None:
+        scrape = tmp_path / "scrape"
+        scrape.write_bytes(body)
+        with scrape.open() as lines:
+            checked = subprocess.run(
+                [promtool, "check", "metrics"], stdin=lines, capture_output=True, text=True, check=False
+            )
+        assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+def test_build_info_is_the_callers() -> None:
+    """A registry says what is running if it is told, under the name it is told."""
+    registry = new_registry({"version": "4"}, name="shop")
+    assert registry.get_sample_value("shop_build_info", {"version": "4"}) == 1
+    names = {family.name for family in new_registry().collect()}
+    assert not any("build" in name for name in names)

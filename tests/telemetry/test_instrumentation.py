@@ -1,0 +1,196 @@
+"""Instrumenting an engine is done once, can be undone, and never disturbs a query."""
+
+import gc
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from server.telemetry import instrument
+
+Counts = Callable[[], dict[tuple[str, str, str], float]]
+SELECT = ("SELECT", "raw", "")
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """An engine that nobody listens to yet."""
+    made = create_engine(f"sqlite:///{tmp_path / 'instrument.db'}")
+    yield made
+    made.dispose()
+
+
+def _select(engine: Engine, times: int = 1) -> None:
+    with engine.connect() as connection:
+        for _ in range(times):
+            assert connection.execute(text("SELECT 1")).scalar_one() == 1
+
+
+def test_twice_is_once(engine: Engine, registry: CollectorRegistry, counts: Counts) -> None:
+    """Instrumenting again gives the same instrumentation, and counts nothing twice."""
+    first = instrument(engine, registry=registry)
+    assert instrument(engine, registry=registry) is first
+    assert instrument(engine.execution_options(isolation_level="AUTOCOMMIT"), registry=registry) is first
+    _select(engine)
+    assert counts() == {SELECT: 1}
+
+
+async def test_an_async_engine_is_its_synchronous_one(tmp_path: Path, registry: CollectorRegistry) -> None:
+    """An AsyncEngine, what derives from it and its synchronous engine are one and the same."""
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'a.db'}")
+    first = instrument(engine, registry=registry)
+    assert instrument(engine.sync_engine, registry=registry) is first
+    assert instrument(engine.execution_options(isolation_level="AUTOCOMMIT"), registry=registry) is first
+    await engine.dispose()
+
+
+def test_derived_engines_are_heard(engine: Engine, registry: CollectorRegistry, counts: Counts) -> None:
+    """Engines made by execution_options() are covered, whether made before or after, or asked for themselves."""
+    before = engine.execution_options(isolation_level="AUTOCOMMIT")
+    instrument(before, registry=registry)
+    after = engine.execution_options(isolation_level="AUTOCOMMIT")
+    for one in (engine, before, after, after.execution_options(logging_token="x")):
+        _select(one)
+    assert counts() == {SELECT: 4}
+
+
+def test_another_registry_or_name_is_a_mistake(engine: Engine, registry: CollectorRegistry) -> None:
+    """An engine cannot be shown in two places or under two names, which is told at once."""
+    instrument(engine, registry=registry)
+    with pytest.raises(ValueError, match="instrumented already, as pool 'default'"):
+        instrument(engine, registry=CollectorRegistry())
+    with pytest.raises(ValueError, match="instrumented already"):
+        instrument(engine, registry=registry, pool_name="other")
+    with pytest.raises(ValueError, match="instrumented already"):
+        instrument(engine, registry=registry, slow_seconds=1.0)
+
+
+def test_two_engines_share_a_registry(engine: Engine, registry: CollectorRegistry) -> None:
+    """Several engines are told apart by their pool's name, in families that appear once."""
+    other = create_engine("sqlite://")
+    instrument(engine, registry=registry)
+    with pytest.raises(ValueError, match="'default' is taken"):
+        instrument(other, registry=registry)
+    instrument(other, registry=registry, pool_name="other")
+    _select(engine, 2)
+    _select(other, 3)
+    labels = {
+        "db_system_name": "sqlite",
+        "db_operation_name": "SELECT",
+        "db_collection_name": "raw",
+        "error_type": "",
+    }
+    name, pool = "db_client_operation_duration_seconds", "db_client_connection_pool_name"
+    assert registry.get_sample_value(f"{name}_count", labels | {pool: "default"}) == 2
+    assert registry.get_sample_value(f"{name}_count", labels | {pool: "other"}) == 3
+    assert generate_latest(registry).decode().count(f"# HELP {name} ") == 1
+    other.dispose()
+
+
+def test_remove_undoes_it(engine: Engine, registry: CollectorRegistry, counts: Counts) -> None:
+    """After remove() nothing is heard, nothing is exposed, and the engine can be instrumented anew."""
+    instrumentation = instrument(engine, registry=registry)
+    _select(engine)
+    engine.dispose()  # the pool is another one, and is left alone too
+    instrumentation.remove()
+    instrumentation.remove()
+    assert list(registry.collect()) == []
+    _select(engine)
+    assert len(engine.pool.dispatch.checkout) == 0
+    again = instrument(engine, registry=registry)
+    assert again is not instrumentation
+    assert counts() == {}
+    _select(engine)
+    assert counts() == {SELECT: 1}
+
+
+def test_removing_one_engine_leaves_the_other(engine: Engine, registry: CollectorRegistry, counts: Counts) -> None:
+    """Engines that share a registry come and go by themselves."""
+    other = create_engine("sqlite://")
+    first = instrument(engine, registry=registry)
+    instrument(other, registry=registry, pool_name="other")
+    first.remove()
+    _select(engine)
+    _select(other)
+    assert counts() == {SELECT: 1}
+    other.dispose()
+
+
+def test_names_that_are_taken_are_a_mistake(engine: Engine, registry: CollectorRegistry) -> None:
+    """A registry that has such a metric from elsewhere is refused, and the engine is left as it was."""
+    Counter("instrumentation_errors", "Someone else's.", registry=registry)
+    with pytest.raises(ValueError, match="instrumentation_errors"):
+        instrument(engine, registry=registry)
+    instrument(engine, registry=CollectorRegistry())
+
+
+def test_an_engine_that_is_gone_frees_its_name(registry: CollectorRegistry, counts: Counts) -> None:
+    """A registry keeps no engine alive; until the name is used again, what was counted stays."""
+    engine = create_engine("sqlite://")
+    gone = instrument(engine, registry=registry)
+    _select(engine)
+    engine.dispose()
+    del engine
+    gc.collect()
+    assert gone.engine is None
+    assert counts() == {SELECT: 1}
+    other = create_engine("sqlite://")
+    instrument(other, registry=registry)
+    assert counts() == {}
+    other.dispose()
+
+
+def test_a_listener_that_fails_breaks_no_query(
+    engine: Engine,
+    registry: CollectorRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A failure of the instrumentation is counted each time, logged once, and never seen by a query."""
+    instrumentation = instrument(engine, registry=registry)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(instrumentation.statements, "observe", broken)
+    assert registry.get_sample_value("instrumentation_errors_total") == 0
+    _select(engine, 3)
+    with engine.connect() as connection, pytest.raises(DBAPIError):
+        connection.execute(text("SELECT nothing"))
+    assert registry.get_sample_value("instrumentation_errors_total") == 4
+    # Once for each event: after_cursor_execute and handle_error.
+    assert [record.name for record in caplog.records] == ["tablestakes.telemetry"] * 2
+
+
+def test_a_log_that_fails_breaks_no_query_and_no_count(
+    engine: Engine, registry: CollectorRegistry, counts: Counts
+) -> None:
+    """A handler of the slow-query log that raises costs its line, but neither the query nor the counters."""
+
+    class Broken(logging.Handler):
+        """Raises where other handlers print."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            raise RuntimeError(record.getMessage())
+
+    instrument(engine, registry=registry, slow_seconds=0.0)
+    log, handler = logging.getLogger("tablestakes.telemetry"), Broken()
+    log.addHandler(handler)
+    try:
+        _select(engine, 2)
+    finally:
+        log.removeHandler(handler)
+    assert registry.get_sample_value("instrumentation_errors_total") == 2
+    assert counts() == {SELECT: 2}
+    labels = {
+        "db_system_name": "sqlite",
+        "db_client_connection_pool_name": "default",
+        "db_operation_name": "SELECT",
+        "db_collection_name": "raw",
+    }
+    assert registry.get_sample_value("db_client_slow_operations_total", labels) == 2

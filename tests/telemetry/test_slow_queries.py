@@ -1,0 +1,137 @@
+"""A slow statement is counted and leaves one line, which never holds a value."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from server.telemetry import RpcMetrics, enter, instrument
+from server.telemetry.operation import Operation
+from server.telemetry.statement import Statements, families
+
+CANARY = "canary-8d1f"
+LOGGER = "tablestakes.telemetry.slow"
+
+
+def _value(metrics: Iterator[Metric], name: str, **labels: str) -> float:
+    found = [
+        sample.value
+        for metric in metrics
+        for sample in metric.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    ]
+    return sum(found)
+
+
+def test_a_slow_statement_is_one_line_without_values(
+    registry: CollectorRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line says how long, what and in which RPC, and shows placeholders for the values."""
+    engine = create_engine("sqlite://")
+    instrument(engine, registry=registry, slow_seconds=0.0)
+    with engine.connect() as connection, caplog.at_level(logging.WARNING, LOGGER):
+        connection.execute(text("SELECT :secret AS word"), {"secret": CANARY})
+    engine.dispose()
+    [record] = caplog.records
+    assert (record.name, record.levelname, record.getMessage()) == (LOGGER, "WARNING", "slow query")
+    fields = vars(record)
+    assert fields["db_query_text"] == "SELECT ? AS word"
+    assert fields["db_operation_name"] == "SELECT"
+    assert fields["db_collection_name"] == "raw"
+    assert fields["threshold_seconds"] == 0.0
+    assert fields["duration_seconds"] > 0
+    assert fields["rpc_method"] == ""
+    assert fields["error_type"] == ""
+    assert fields["rows"] is None
+    assert CANARY not in repr(fields)
+
+
+def test_a_slow_failure_has_its_error_and_no_values(
+    registry: CollectorRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A statement that fails slowly is one line too, though the driver's error may quote its values."""
+    engine = create_engine("sqlite://")
+    instrument(engine, registry=registry, slow_seconds=0.0)
+    with engine.connect() as connection, pytest.raises(DBAPIError):
+        connection.execute(text("SELECT * FROM nowhere WHERE word = :secret"), {"secret": CANARY})
+    engine.dispose()
+    [record] = [record for record in caplog.records if record.name == LOGGER]
+    assert vars(record)["error_type"] == "SQLITE_ERROR"
+    assert CANARY not in repr(vars(record))
+
+
+def test_a_long_statement_is_cut(registry: CollectorRegistry, caplog: pytest.LogCaptureFixture) -> None:
+    """No more than 2,000 characters of a statement are logged."""
+    engine = create_engine("sqlite://")
+    instrument(engine, registry=registry, slow_seconds=0.0)
+    with engine.connect() as connection:
+        connection.execute(text("SELECT " + " + ".join(["1"] * 900)))
+    engine.dispose()
+    assert len(vars(caplog.records[0])["db_query_text"]) == 2000
+
+
+def test_rows_are_told_where_the_driver_knows(
+    registry: CollectorRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A statement that changes rows says how many."""
+    engine = create_engine("sqlite://")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE t (n INTEGER)"))
+        instrument(engine, registry=registry, slow_seconds=0.0)
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO t VALUES (1), (2), (3)"))
+    engine.dispose()
+    assert vars(caplog.records[-1])["rows"] == 3
+
+
+async def test_the_line_names_the_rpc(registry: CollectorRegistry, caplog: pytest.LogCaptureFixture) -> None:
+    """A slow statement of an RPC tells the full name of its method."""
+    engine = create_engine("sqlite://")
+    instrument(engine, registry=registry, slow_seconds=0.0)
+    method = RpcMetrics(registry).method("shop.v1.Shop", "Buy")
+
+    async def serve() -> None:
+        enter(method)
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    await asyncio.create_task(serve())
+    engine.dispose()
+    assert [vars(record)["rpc_method"] for record in caplog.records] == ["/shop.v1.Shop/Buy"]
+
+
+def test_a_quick_statement_is_not_slow(registry: CollectorRegistry, caplog: pytest.LogCaptureFixture) -> None:
+    """Below the threshold there is no line, and the counter is there, at zero."""
+    engine = create_engine("sqlite://")
+    instrument(engine, registry=registry, slow_seconds=60.0)
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    engine.dispose()
+    assert not caplog.records
+    labels = {
+        "db_system_name": "sqlite",
+        "db_client_connection_pool_name": "default",
+        "db_operation_name": "SELECT",
+        "db_collection_name": "raw",
+    }
+    assert registry.get_sample_value("db_client_slow_operations_total", labels) == 0
+
+
+def test_slow_is_the_count_beyond_the_bucket() -> None:
+    """With the threshold on an edge of the histogram, slow statements are its count minus that bucket."""
+    statements = Statements(system="sqlite", pool_name="default", slow_seconds=0.5)
+    for seconds in (0.0, 0.1, 0.4999, 0.5, 0.5000001, 0.7, 30.0):
+        statements.observe(Operation("SELECT", "t"), seconds, "", "SELECT", None)
+    statements.observe(Operation("SELECT", "t"), 2.0, "57014", "SELECT", None)
+    statements.observe(Operation("SELECT", "t"), 0.5, "57014", "SELECT", None)
+    name = "db_client_operation_duration_seconds"
+    slow = _value(families([statements]), "db_client_slow_operations_total")
+    assert slow == 4
+    assert slow == _value(families([statements]), f"{name}_count") - _value(
+        families([statements]), f"{name}_bucket", le="0.5"
+    )

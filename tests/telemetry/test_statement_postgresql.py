@@ -1,0 +1,164 @@
+"""Statements on a real PostgreSQL through asyncpg are timed and named by their SQLSTATE."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Column, Integer, MetaData, Sequence, String, Table, event, insert, select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from server.telemetry import instrument
+
+Counts = Callable[[], dict[tuple[str, str, str], float]]
+
+metadata = MetaData()
+items = Table(
+    "telemetry_items",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(30), unique=True),
+)
+drawn = Table(
+    "telemetry_drawn",
+    metadata,
+    Column("id", Integer, Sequence("telemetry_tickets", metadata=metadata), primary_key=True),
+    Column("n", Integer),
+    implicit_returning=False,
+)
+
+
+@pytest.fixture
+async def engine(postgres_url: str, registry: CollectorRegistry) -> AsyncIterator[AsyncEngine]:
+    """An engine on tables of its own, which are dropped in the end."""
+    made = create_async_engine(postgres_url)
+    async with made.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    instrument(made, registry=registry)
+    yield made
+    async with made.begin() as connection:
+        await connection.run_sync(metadata.drop_all)
+    await made.dispose()
+
+
+async def test_success_is_timed(engine: AsyncEngine, counts: Counts, registry: CollectorRegistry) -> None:
+    """A statement is counted under its verb and its table, and the system is PostgreSQL."""
+    async with engine.begin() as connection:
+        await connection.execute(insert(items).values(name="a"))
+        await connection.execute(select(items))
+        await connection.execute(text("SELECT 1"))
+    assert counts() == {
+        ("INSERT", "telemetry_items", ""): 1,
+        ("SELECT", "telemetry_items", ""): 1,
+        ("SELECT", "raw", ""): 1,
+    }
+    systems = {
+        sample.labels.get("db_system_name", "postgresql") for f in registry.collect() for sample in f.samples
+    }
+    assert systems == {"postgresql"}
+
+
+async def test_failure_carries_the_sqlstate(engine: AsyncEngine, counts: Counts) -> None:
+    """A unique violation is counted as 23505."""
+    for expected in (None, "23505"):
+        try:
+            async with engine.begin() as connection:
+                await connection.execute(insert(items).values(name="a"))
+        except IntegrityError:
+            assert expected
+    assert counts() == {("INSERT", "telemetry_items", ""): 1, ("INSERT", "telemetry_items", "23505"): 1}
+
+
+async def test_cancelled_is_timed(engine: AsyncEngine, counts: Counts) -> None:
+    """A statement that is cancelled while the server works on it is counted as cancelled."""
+    task = await _sleeping(engine)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert counts() == {("SELECT", "raw", "cancelled"): 1}
+
+
+async def test_timed_out_by_the_driver_is_timed(
+    postgres_url: str, registry: CollectorRegistry, counts: Counts
+) -> None:
+    """A statement that outlasts asyncpg's command_timeout is counted as timeout."""
+    engine = create_async_engine(postgres_url, connect_args={"command_timeout": 0.1})
+    instrument(engine, registry=registry)
+    with pytest.raises(TimeoutError):
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT pg_sleep(10)"))
+    await engine.dispose()
+    assert counts() == {("SELECT", "raw", "timeout"): 1}
+
+
+async def test_timed_out_by_the_server_carries_the_sqlstate(engine: AsyncEngine, counts: Counts) -> None:
+    """A statement_timeout is the server's answer, counted as 57014."""
+    async with engine.connect() as connection:
+        await connection.execute(text("SET LOCAL statement_timeout = 20"))
+        with pytest.raises(DBAPIError):
+            await connection.execute(text("SELECT pg_sleep(10)"))
+    assert counts() == {("OTHER", "raw", ""): 1, ("SELECT", "raw", "57014"): 1}
+
+
+async def test_executemany_and_insertmanyvalues(engine: AsyncEngine, counts: Counts) -> None:
+    """The driver's executemany is one batch; insertmanyvalues are as many INSERT statements as are sent."""
+    async with engine.begin() as connection:
+        await connection.execute(insert(items), [{"name": name} for name in "abc"])
+        await connection.execute(
+            insert(items).returning(items.c.id),
+            [{"name": name} for name in "defgh"],
+            execution_options={"insertmanyvalues_page_size": 2},
+        )
+    assert counts() == {("BATCH INSERT", "telemetry_items", ""): 1, ("INSERT", "telemetry_items", ""): 3}
+
+
+async def test_a_sequence_is_not_the_insert(engine: AsyncEngine, counts: Counts) -> None:
+    """A sequence that is asked beforehand, in the context of its INSERT, is a SELECT of its own."""
+    async with engine.begin() as connection:
+        await connection.execute(insert(drawn).values(n=1))
+    assert counts() == {("SELECT", "raw", ""): 1, ("INSERT", "telemetry_drawn", ""): 1}
+
+
+async def test_a_stream_that_fails_is_not_a_second_statement(engine: AsyncEngine, counts: Counts) -> None:
+    """With a server-side cursor the statement ends at its portal; an error in a later row has no timer."""
+    failing = text("SELECT 1 / (900 - n) FROM generate_series(1, 1000) AS n")
+    async with engine.connect() as connection:
+        rows = await connection.stream(failing)
+        # SQLAlchemy leaves asyncpg's own exception as it is where rows of a server-side cursor are fetched.
+        with pytest.raises(Exception, match="division by zero"):
+            await rows.all()
+    assert counts() == {("SELECT", "raw", ""): 1}
+
+
+async def test_a_connection_lost_to_cancellation_is_not_idle(
+    engine: AsyncEngine, registry: CollectorRegistry
+) -> None:
+    """Cancellation destroys the connection; its record in the queue is not an idle connection."""
+    task = await _sleeping(engine)
+    labels = {"db_system_name": "postgresql", "db_client_connection_pool_name": "default"}
+    name = "db_client_connection_count"
+    assert registry.get_sample_value(name, labels | {"state": "used"}) == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert registry.get_sample_value(name, labels | {"state": "used"}) == 0
+    assert registry.get_sample_value(name, labels | {"state": "idle"}) == 0
+
+
+async def _sleeping(engine: AsyncEngine) -> asyncio.Task[None]:
+    """Start a statement that takes ten seconds, and return when it has been sent."""
+    sent = asyncio.Event()
+
+    @event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def note(*_: object) -> None:
+        sent.set()
+
+    async def run() -> None:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT pg_sleep(10)"))
+
+    task = asyncio.create_task(run())
+    await sent.wait()
+    await asyncio.sleep(0.05)
+    return task
