@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -79,33 +80,32 @@ async def start(settings: Settings, resources: Iterable[Resource] = RESOURCES) -
         sqlalchemy.exc.SQLAlchemyError: The database cannot be reached.
     """
     rpcs = bind(resources, PageTokens(settings.page_token_key.get_secret_value().encode() or OPEN_KEY))
-    database = open_database(settings)
-    registry = new_registry(
-        {
-            "version": version("tablestakes"),
-            "grpcio": grpc.__version__,
-            "sqlalchemy": sqlalchemy.__version__,
-        }
-    )
-    instrument(database.engine, registry=registry, slow_seconds=settings.slow_query)
-    embedded = database.engine.dialect.name == "sqlite"
-    await (upgrade if embedded else require_head)(database.engine)
+    # What is open already is closed again, should a later step fail.
+    async with AsyncExitStack() as opened:
+        database = open_database(settings)
+        opened.push_async_callback(database.close)
+        registry = new_registry(_build())
+        instrument(database.engine, registry=registry, slow_seconds=settings.slow_query)
+        embedded = database.engine.dialect.name == "sqlite"
+        await (upgrade if embedded else require_head)(database.engine)
 
-    metrics, work = RpcMetrics(registry), Work()
-    health = Health(dict.fromkeys(rpc.service for rpc in rpcs))
-    handlers: dict[str, dict[str, RpcHandler]] = {}
-    for rpc in rpcs:
-        handlers.setdefault(rpc.service, {})[rpc.method] = wrap(
-            rpc, database=database, work=work, metrics=metrics, default_deadline=settings.default_deadline
-        )
-    server, port = listen(settings.listen, handlers, health, reflect=settings.reflection)
-    host, _, metrics_port = settings.metrics_listen.rpartition(":")
-    metrics_server = serve(host.strip("[]"), int(metrics_port), registry)
-    await server.start()
-    await health.serving()
+        metrics, work = RpcMetrics(registry), Work()
+        health = Health(dict.fromkeys(rpc.service for rpc in rpcs))
+        handlers: dict[str, dict[str, RpcHandler]] = {}
+        for rpc in rpcs:
+            handlers.setdefault(rpc.service, {})[rpc.method] = wrap(
+                rpc, database=database, work=work, metrics=metrics, default_deadline=settings.default_deadline
+            )
+        host, _, port = settings.metrics_listen.rpartition(":")
+        metrics_server = serve(host.strip("[]"), int(port), registry)
+        opened.callback(metrics_server.close)
+        server, grpc_port = listen(settings.listen, handlers, health, reflect=settings.reflection)
+        await server.start()
+        await health.serving()
+        opened.pop_all()
     return App(
         settings=settings,
-        address=f"{settings.listen.rpartition(':')[0]}:{port}",
+        address=f"{settings.listen.rpartition(':')[0]}:{grpc_port}",
         metrics_address=f"{host}:{metrics_server.port}",
         database=database,
         registry=registry,
@@ -114,6 +114,10 @@ async def start(settings: Settings, resources: Iterable[Resource] = RESOURCES) -
         health=health,
         work=work,
     )
+
+
+def _build() -> dict[str, str]:
+    return {"version": version("tablestakes"), "grpcio": grpc.__version__, "sqlalchemy": sqlalchemy.__version__}
 
 
 async def serve_until_told(settings: Settings) -> None:

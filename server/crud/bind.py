@@ -1,10 +1,10 @@
 """Finding what serves each RPC: compiled and verified once, at start."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from google.api import client_pb2
-from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from server.crud import create, delete, get, update
@@ -16,6 +16,9 @@ from server.crud.page import PageTokens
 from server.crud.plan import Plan, compile_plan
 from server.crud.resource import DeclarationError, Resource, Serve, likely
 from server.crud.rpc import Rpc
+from server.crud.shape import EMPTY, FIELD_MASK, INT32, STRING, field_of, require, require_response, require_unary
+
+Declared = tuple[Resource, Plan]
 
 
 def bind(resources: Iterable[Resource], tokens: PageTokens) -> list[Rpc]:
@@ -32,33 +35,38 @@ def bind(resources: Iterable[Resource], tokens: PageTokens) -> list[Rpc]:
         DeclarationError: A declaration, a model and a proto do not fit together, or a method has nothing to
             serve it.
     """
-    plans = {resource.descriptor.full_name: (resource, compile_plan(resource)) for resource in resources}
+    declared: dict[str, Declared] = {}
+    for resource in resources:
+        if resource.descriptor.full_name in declared:
+            raise DeclarationError(f"{resource.descriptor.full_name} is declared twice")
+        declared[resource.descriptor.full_name] = (resource, compile_plan(resource))
     services = {
         service.full_name: service
-        for resource, _ in plans.values()
+        for resource, _ in declared.values()
         for service in resource.descriptor.file.services_by_name.values()
     }
-    rpcs = [rpc for service in services.values() for rpc in _bind_service(service, list(plans.values()), tokens)]
-    served = {rpc.table for rpc in rpcs}
-    for resource, plan in plans.values():
-        if plan.table.name not in served:
-            raise DeclarationError(f"no RPC serves {resource.descriptor.full_name}")
-        unknown = set(resource.methods) - {rpc.method for rpc in rpcs}
-        for method in sorted(unknown):
-            raise DeclarationError(
-                f"{resource.descriptor.full_name} has a function for {method}, which is no RPC;"
-                f" {likely(method, {rpc.method for rpc in rpcs})}"
-            )
+    rpcs = [rpc for service in services.values() for rpc in _bind_service(service, declared, tokens)]
+    for name, (resource, _) in declared.items():
+        own = {rpc.method for rpc in rpcs if rpc.resource == name}
+        if not own:
+            raise DeclarationError(f"no RPC serves {name}")
+        for method in sorted(set(resource.methods) - own):
+            package = resource.descriptor.file.package
+            known = {rpc.method for rpc in rpcs if rpc.service.startswith(f"{package}.")}
+            raise DeclarationError(f"{name} has a function for {method}, which is no RPC; {likely(method, known)}")
     return rpcs
 
 
 def _bind_service(
-    service: ServiceDescriptor, declared: Sequence[tuple[Resource, Plan]], tokens: PageTokens
+    service: ServiceDescriptor, declared: Mapping[str, Declared], tokens: PageTokens
 ) -> Iterator[Rpc]:
+    # A resource is served by its own package: another one may have a message and methods of the same names.
+    near = [each for each in declared.values() if each[0].descriptor.file.package == service.file.package]
     for method in service.methods:
-        rpc = _custom(method, declared) or _standard(method, declared, tokens)
+        require_unary(method)
+        rpc = _custom(method, near) or _standard(method, near, tokens)
         if rpc is None:
-            standard = [f"{verb}{plan.descriptor.name}" for verb in VERBS for _, plan in declared]
+            standard = [_method_name(verb, plan) for verb in VERBS for _, plan in near]
             raise DeclarationError(
                 f"nothing serves {method.full_name}: it is no standard method of a declared resource, and no"
                 f" resource has a function for it; {likely(method.name, standard)}"
@@ -66,45 +74,49 @@ def _bind_service(
         yield rpc
 
 
-def _custom(method: MethodDescriptor, declared: Sequence[tuple[Resource, Plan]]) -> Rpc | None:
+def _custom(method: MethodDescriptor, declared: Sequence[Declared]) -> Rpc | None:
     for resource, plan in declared:
         if function := resource.methods.get(method.name):
             return _rpc(method, plan, function, f"{function.__module__}.{function.__qualname__}")
     return None
 
 
-def _standard(
-    method: MethodDescriptor, declared: Sequence[tuple[Resource, Plan]], tokens: PageTokens
-) -> Rpc | None:
+def _standard(method: MethodDescriptor, declared: Sequence[Declared], tokens: PageTokens) -> Rpc | None:
     for _, plan in declared:
-        descriptor = plan.descriptor
         for verb, bind_verb in VERBS.items():
-            if method.name == verb + (plural_of(descriptor) if verb == "List" else descriptor.name):
+            if method.name == _method_name(verb, plan):
                 return bind_verb(method, plan, tokens)
     return None
 
 
+def _method_name(verb: str, plan: Plan) -> str:
+    return verb + (plural_of(plan.descriptor) if verb == "List" else plan.descriptor.name)
+
+
 def _bind_get(method: MethodDescriptor, plan: Plan, _: PageTokens) -> Rpc:
-    _require(method.input_type, "name")
+    require(method.input_type, name=STRING)
+    require_response(method, plan.descriptor.full_name)
     return _rpc(method, plan, get.prepare(plan), "get")
 
 
 def _bind_list(method: MethodDescriptor, plan: Plan, tokens: PageTokens) -> Rpc:
-    _require(method.input_type, "page_size", "page_token")
-    _require(method.output_type, "next_page_token")
-    items = _field_of(method.output_type, plan)
+    require(method.input_type, page_size=INT32, page_token=STRING)
+    require(method.output_type, next_page_token=STRING)
+    items = field_of(method.output_type, plan, repeated=True)
     serve = list_verb.prepare(plan, GetMessageClass(method.output_type), items, tokens)
     return _rpc(method, plan, serve, "list")
 
 
 def _bind_create(method: MethodDescriptor, plan: Plan, _: PageTokens) -> Rpc:
-    body = _field_of(method.input_type, plan)
+    body = field_of(method.input_type, plan)
+    require_response(method, plan.descriptor.full_name)
     return _rpc(method, plan, create.prepare(plan, body), "create", body, lambda _request: plan.writable)
 
 
 def _bind_update(method: MethodDescriptor, plan: Plan, _: PageTokens) -> Rpc:
-    body = _field_of(method.input_type, plan)
-    _require(method.input_type, "update_mask")
+    body = field_of(method.input_type, plan)
+    require(method.input_type, update_mask=FIELD_MASK)
+    require_response(method, plan.descriptor.full_name)
 
     def writes(request: Any) -> frozenset[str]:
         fields = fields_to_write(plan, request.update_mask.paths, getattr(request, body))
@@ -114,7 +126,8 @@ def _bind_update(method: MethodDescriptor, plan: Plan, _: PageTokens) -> Rpc:
 
 
 def _bind_delete(method: MethodDescriptor, plan: Plan, _: PageTokens) -> Rpc:
-    _require(method.input_type, "name")
+    require(method.input_type, name=STRING)
+    require_response(method, EMPTY)
     return _rpc(method, plan, delete.prepare(plan), "delete")
 
 
@@ -143,6 +156,7 @@ def _rpc(
         request=GetMessageClass(method.input_type),
         serve=serve,
         served_by=served_by,
+        resource=plan.descriptor.full_name,
         table=plan.table.name,
         domain=host or service.full_name,
         body=body,
@@ -150,18 +164,3 @@ def _rpc(
         columns={field.column.name: f"{body}.{field.name}" for field in plan.fields.values()} if body else {},
         constraints=plan.constraints,
     )
-
-
-def _require(message: Descriptor, *names: str) -> None:
-    for name in names:
-        if name not in message.fields_by_name:
-            raise DeclarationError(
-                f"{message.full_name} needs a field {name}; {likely(name, message.fields_by_name)}"
-            )
-
-
-def _field_of(message: Descriptor, plan: Plan) -> str:
-    for candidate in message.fields:
-        if candidate.message_type is plan.descriptor:
-            return candidate.name
-    raise DeclarationError(f"{message.full_name} needs a field of the type {plan.descriptor.name}")

@@ -1,5 +1,6 @@
 """Between the type of a field and the type of its column."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from server.crud.resource import DeclarationError
 from server.errors import invalid_field
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NANOS_IN_SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,23 @@ def _timestamp(value: datetime) -> Timestamp:
 
 
 def _datetime(value: Timestamp, path: str) -> datetime:
+    if not 0 <= value.nanos < NANOS_IN_SECOND:
+        raise invalid_field(path, "must have nanos from 0 to 999,999,999.", "TIMESTAMP_OUT_OF_RANGE")
     try:
         return EPOCH + timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
     except OverflowError:
         raise invalid_field(path, "must lie in the years 1 to 9999.", "TIMESTAMP_OUT_OF_RANGE") from None
 
 
+def _number(value: float, path: str) -> float:
+    # SQLite would take "not a number" for NULL.
+    if math.isnan(value):
+        raise invalid_field(path, "must be a number.", "NOT_A_NUMBER")
+    return value
+
+
 AS_IT_IS = Codec()
+NUMBER = Codec(to_column=_number)
 TEXT = Codec(to_column=_text)
 INSTANT = Codec(_timestamp, _datetime)
 
@@ -61,7 +73,7 @@ CODECS: dict[tuple[int | str, type], Codec] = {
     (FieldDescriptor.TYPE_BOOL, bool): AS_IT_IS,
     (FieldDescriptor.TYPE_INT32, int): AS_IT_IS,
     (FieldDescriptor.TYPE_INT64, int): AS_IT_IS,
-    (FieldDescriptor.TYPE_DOUBLE, float): AS_IT_IS,
+    (FieldDescriptor.TYPE_DOUBLE, float): NUMBER,
     (Timestamp.DESCRIPTOR.full_name, datetime): INSTANT,
 }
 

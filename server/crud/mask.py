@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from server.crud.plan import Field, Plan
 from server.crud.resource import likely
-from server.errors import invalid_field
+from server.errors import StatusError, invalid_field
 
 PATH = "update_mask"
 
@@ -37,14 +38,16 @@ def fields_to_write(plan: Plan, paths: Sequence[str], message: Message) -> tuple
 
 
 def _check(plan: Plan, path: str) -> None:
-    name, _, below = path.partition(".")
+    name, dot, below = path.partition(".")
     descriptor = plan.descriptor.fields_by_name.get(name)
     if descriptor is None:
-        raise invalid_field(
-            PATH,
-            f"{path!r} is not a field of {plan.descriptor.name}; {likely(name, plan.descriptor.fields_by_name)}",
-            "UNKNOWN_FIELD",
-        )
-    writable = name in plan.fields and plan.fields[name].writable
-    if below and writable:
+        raise _unknown(path, plan.descriptor, name)
+    if dot and name in plan.writable:
         raise invalid_field(PATH, f"{path!r} goes into a field that is written as a whole.", "INVALID_FIELD_MASK")
+    if dot and (descriptor.message_type is None or below not in descriptor.message_type.fields_by_name):
+        raise _unknown(path, descriptor.message_type, below)
+
+
+def _unknown(path: str, message: Descriptor | None, name: str) -> StatusError:
+    hint = f"; {likely(name, message.fields_by_name)}" if message is not None else ""
+    return invalid_field(PATH, f"{path!r} is not a field of the resource{hint}", "UNKNOWN_FIELD")

@@ -65,7 +65,7 @@ class Names:
 def _key(column: Column[Any], text: str) -> Any | None:
     """Return an id as its column keeps it, or None where no row can have it."""
     if python_type(column) is not int:
-        return text
+        return text if "\x00" not in text else None
     # Canonical: 007 would be a second name of 7.
     return int(text) if _CANONICAL.fullmatch(text) and int(text) <= MAX_SERIAL else None
 
@@ -83,20 +83,29 @@ def names_of(message: Descriptor, table: Table) -> Names:
         raise DeclarationError(f"{message.full_name} has no google.api.resource option with a pattern")
     pattern = declared.pattern[0]
     variables = _VARIABLE.findall(pattern)
-    if not variables:
-        raise DeclarationError(f"{message.full_name}: the pattern {pattern} has no variable")
+    if not variables or set("{}") & set(_VARIABLE.sub("", pattern)):
+        raise DeclarationError(f"{message.full_name}: {pattern} is not a pattern of literals and {{variables}}")
     columns = []
     for variable in variables:
         column = f"{variable}_id"
         if column not in table.c and variable == variables[-1]:
-            column = table.primary_key.columns[0].name
+            column = _only_key(message, table)
         if column not in table.c:
             raise DeclarationError(
                 f"{message.full_name}: {{{variable}}} of the pattern {pattern} needs a column {column} in the"
                 f" table {table.name}; {likely(column, table.c.keys())}"
             )
+        if python_type(table.c[column]) not in (int, str):
+            raise DeclarationError(f"{message.full_name}: {table.name}.{column} is no integer and no text")
         columns.append(table.c[column])
     return Names(pattern, tuple(columns))
+
+
+def _only_key(message: Descriptor, table: Table) -> str:
+    key = table.primary_key.columns.keys()
+    if len(key) != 1:
+        raise DeclarationError(f"{message.full_name}: the table {table.name} needs a primary key of one column")
+    return key[0]
 
 
 def plural_of(message: Descriptor) -> str:

@@ -46,7 +46,7 @@ class PageTokens:
             position: The values of the order's columns in the page's last row, as JSON has them.
         """
         content = json.dumps(position, separators=(",", ":")).encode()
-        return base64.urlsafe_b64encode(self._seal(content, request) + content).rstrip(b"=").decode()
+        return _encode(self._seal(content, request) + content)
 
     def open(self, request: Message) -> list[Any] | None:
         """Return the position in a request's token, or None where it asks for the first page.
@@ -58,10 +58,12 @@ class PageTokens:
         if not token:
             return None
         try:
-            # Nothing but the alphabet: the decoder would skip over the rest, and one token would have many forms.
-            sealed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+            sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         except (binascii.Error, ValueError):
             raise _refused() from None
+        if _encode(sealed) != token:
+            # The decoder skips over much, and a token has one form only.
+            raise _refused()
         seal, content = sealed[:SEAL_BYTES], sealed[SEAL_BYTES:]
         if not hmac.compare_digest(seal, self._seal(content, request)):
             raise _refused()
@@ -77,6 +79,10 @@ class PageTokens:
         told = request.DESCRIPTOR.full_name.encode() + b"\0" + bound.SerializeToString(deterministic=True)
         length = len(told).to_bytes(4)
         return hmac.digest(self.key, length + told + content, "sha256")[:SEAL_BYTES]
+
+
+def _encode(sealed: bytes) -> str:
+    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
 
 def _refused() -> StatusError:

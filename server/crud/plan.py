@@ -8,7 +8,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from sqlalchemy import Column, ColumnElement, Row, Table, and_, bindparam, inspect
 
-from server.crud.behavior import IDENTIFIER, IMMUTABLE, OUTPUT_ONLY, behaves
+from server.crud.behavior import IDENTIFIER, IMMUTABLE, INPUT_ONLY, OUTPUT_ONLY, behaves
 from server.crud.codec import Codec, codec_for
 from server.crud.name import Names, names_of
 from server.crud.resource import DeclarationError, Resource, likely
@@ -25,6 +25,7 @@ class Field:
         optional: Whether it tells "not set" from its zero value (proto3 `optional`, or a message).
         writable: Whether callers may set it: neither OUTPUT_ONLY nor the name.
         immutable: Whether only Create may set it.
+        readable: Whether it is ever returned.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Field:
     optional: bool
     writable: bool
     immutable: bool
+    readable: bool
 
     def is_set(self, message: Message) -> bool:
         """Return whether a message has a value in this field."""
@@ -114,16 +116,25 @@ def compile_plan(resource: Resource) -> Plan:
     Raises:
         DeclarationError: The message, the model and the proto's options do not fit together.
     """
-    descriptor, table = resource.descriptor, inspect(resource.model).local_table
+    descriptor, mapper = resource.descriptor, inspect(resource.model, raiseerr=False)
+    table = getattr(mapper, "local_table", None)
     if not isinstance(table, Table):
         raise DeclarationError(f"{resource.model.__name__} is not mapped to a table")
+    _require_identifier(descriptor)
     names = names_of(descriptor, table)
     fields = {field.name: _field(field, table) for field in descriptor.fields if not behaves(field, IDENTIFIER)}
-    if len(fields) == len(descriptor.fields):
-        raise DeclarationError(f"{descriptor.full_name} has no field with the field_behavior IDENTIFIER")
     # The key's columns first: the name is made of them.
-    columns = tuple(dict.fromkeys([*names.columns, *(field.column for field in fields.values())]))
+    columns = tuple(dict.fromkeys([*names.columns, *(field.column for field in fields.values() if field.readable)]))
     return Plan(resource.message, table, names, fields, columns, _reader(resource.message, names, fields, columns))
+
+
+def _require_identifier(message: Descriptor) -> None:
+    found = [(field.name, field.type) for field in message.fields if behaves(field, IDENTIFIER)]
+    if found != [("name", FieldDescriptor.TYPE_STRING)]:
+        raise DeclarationError(
+            f"{message.full_name} needs one field with the field_behavior IDENTIFIER, `string name`;"
+            f" it has {', '.join(name for name, _ in found) or 'none'}"
+        )
 
 
 def _field(field: FieldDescriptor, table: Table) -> Field:
@@ -139,6 +150,7 @@ def _field(field: FieldDescriptor, table: Table) -> Field:
         optional=field.has_presence,
         writable=not behaves(field, OUTPUT_ONLY),
         immutable=behaves(field, IMMUTABLE),
+        readable=not behaves(field, INPUT_ONLY),
     )
 
 
@@ -146,13 +158,16 @@ def _reader(
     message: type[Message], names: Names, fields: dict[str, Field], columns: tuple[Column[Any], ...]
 ) -> Callable[[Row[Any]], Message]:
     """Return the function from a row to a message, with everything that can be looked up looked up."""
-    (identifier,) = (field.name for field in message.DESCRIPTOR.fields if field.name not in fields)
-    steps = tuple((field.name, columns.index(field.column), field.codec.to_message) for field in fields.values())
+    steps = tuple(
+        (field.name, columns.index(field.column), field.codec.to_message)
+        for field in fields.values()
+        if field.readable
+    )
     keys = len(names.columns)
     name_of = names.format
 
     def read(row: Row[Any]) -> Message:
-        values = {identifier: name_of(tuple(row[:keys]))}
+        values: dict[str, Any] = {"name": name_of(tuple(row[:keys]))}
         for name, index, convert in steps:
             value = row[index]
             if value is not None:

@@ -19,6 +19,7 @@ class Rpc:
         request: The request's class.
         serve: What serves it.
         served_by: For people: the standard verb, or the function's own name.
+        resource: The full name of its resource's message: `marketplace.v1.User`.
         table: The table of its resource.
         domain: The service's host (`google.api.default_host`), the domain of its errors (AIP-193).
         body: The field of the request that holds the resource to write, or None.
@@ -32,6 +33,7 @@ class Rpc:
     request: type[Message]
     serve: Serve
     served_by: str
+    resource: str
     table: str
     domain: str
     body: str | None = None

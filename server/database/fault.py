@@ -9,6 +9,7 @@ import re
 import sqlite3
 from dataclasses import dataclass
 
+import asyncpg
 import sqlalchemy.exc
 
 
@@ -101,8 +102,9 @@ def diagnose(error: BaseException) -> Fault | None:
             return Fault(FaultKind.UNKNOWN)
         case TimeoutError():  # asyncpg's, for a command or a connect
             return Fault(FaultKind.TIMEOUT)
-        case OSError():
-            return Fault(FaultKind.UNAVAILABLE)
+        # From a server-side cursor the driver's exceptions come as they are.
+        case OSError() | asyncpg.PostgresError() | sqlite3.Error():
+            return _of_driver(error, disconnected=False)
     return None
 
 

@@ -11,14 +11,14 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from server.settings import Settings
 
 PRAGMAS = {
+    # Milliseconds to wait for a writer of another process; first, so that it holds for the next ones.
+    "busy_timeout": "5000",
     # Readers of other processes do not wait for the writer.
     "journal_mode": "WAL",
     # Every commit reaches the disk: an acknowledged write outlives a loss of power.
     "synchronous": "FULL",
     # Off by default, and per connection.
     "foreign_keys": "ON",
-    # Milliseconds to wait for a writer of another process.
-    "busy_timeout": "5000",
 }
 
 

@@ -1,0 +1,314 @@
+"""Wrong declarations: each is refused at start, by an error that names the culprit and a likely fix."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+from sqlalchemy import MetaData, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from protos.generate import generate
+from server.crud import DeclarationError, PageTokens, Resource, Rpc, bind
+from server.crud.plan import compile_plan
+from server.database import Database
+
+HEAD = """
+syntax = "proto3";
+package {package}.v1;
+import "google/api/client.proto";
+import "google/api/field_behavior.proto";
+import "google/api/resource.proto";
+import "google/protobuf/empty.proto";
+import "google/protobuf/field_mask.proto";
+"""
+SERVICE = """
+service WidgetService {
+  rpc GetWidget(GetWidgetRequest) returns (Widget);
+  rpc ListWidgets(ListWidgetsRequest) returns (ListWidgetsResponse);
+  rpc CreateWidget(CreateWidgetRequest) returns (Widget);
+  rpc UpdateWidget(UpdateWidgetRequest) returns (Widget);
+  rpc DeleteWidget(DeleteWidgetRequest) returns (google.protobuf.Empty);
+}
+"""
+OPTION = """
+  option (google.api.resource) = {
+    type: "widget.example.com/Widget"
+    pattern: "widgets/{widget}"
+    singular: "widget"
+    plural: "widgets"
+  };
+"""
+MESSAGES = """
+message Widget {
+  OPTION
+  string name = 1 [(google.api.field_behavior) = IDENTIFIER];
+  string label = 2;
+  int64 size = 3;
+}
+message GetWidgetRequest { string name = 1; }
+message ListWidgetsRequest {
+  int32 page_size = 1;
+  string page_token = 2;
+}
+message ListWidgetsResponse {
+  repeated Widget widgets = 1;
+  string next_page_token = 2;
+}
+message CreateWidgetRequest { Widget widget = 1; }
+message UpdateWidgetRequest {
+  Widget widget = 1;
+  google.protobuf.FieldMask update_mask = 2;
+}
+message DeleteWidgetRequest { string name = 1; }
+""".replace("OPTION", OPTION)
+RIGHT = SERVICE + MESSAGES
+
+# What is wrong with each package, as what is replaced in the right one, and by what.
+PACKAGES = {
+    "right": ("", ""),
+    "misspelt_field": ("string label", "string lable"),
+    "strange_field": ("string label", "string zzz"),
+    "wrong_type": ("string label", "int32 label"),
+    "repeated_field": ("string label", "repeated string label"),
+    "message_field": ("string label", "google.protobuf.FieldMask label"),
+    "no_resource": (OPTION, ""),
+    "no_variable": ("widgets/{widget}", "widgets"),
+    "no_column": ("widgets/{widget}", "racks/{rak}/widgets/{widget}"),
+    "no_identifier": (" [(google.api.field_behavior) = IDENTIFIER]", ""),
+    "no_plural": ('plural: "widgets"', ""),
+    "misspelt_rpc": ("rpc GetWidget(", "rpc GetWidgte("),
+    "strange_rpc": ("rpc GetWidget(", "rpc Xyzzy("),
+    "no_service": (SERVICE, ""),
+    "get_without_name": ("message GetWidgetRequest { string name", "message GetWidgetRequest { string nam"),
+    "list_without_page_size": ("page_size", "page_sise"),
+    "list_without_page_token": ("string page_token", "string page_tokn"),
+    "list_without_next_page_token": ("next_page_token", "page_token"),
+    "list_without_widgets": ("repeated Widget", "repeated string"),
+    "create_without_widget": ("message CreateWidgetRequest { Widget", "message CreateWidgetRequest { string"),
+    "update_without_widget": ("UpdateWidgetRequest {\n  Widget", "UpdateWidgetRequest {\n  string"),
+    "update_without_mask": ("FieldMask update_mask", "FieldMask updat_mask"),
+    "delete_without_name": ("message DeleteWidgetRequest { string name", "message DeleteWidgetRequest { string id"),
+}
+
+
+class Apart(DeclarativeBase):
+    """Models that never join those of the service."""
+
+    metadata = MetaData()
+
+
+class Widget(Apart):
+    """A table for every package's Widget."""
+
+    __tablename__ = "widgets"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    rack_id: Mapped[int]
+    label: Mapped[str]
+    size: Mapped[int]
+
+
+class Named(Apart):
+    """A table with a column for every field of Widget, its name too."""
+
+    __tablename__ = "named_widgets"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    label: Mapped[str]
+    size: Mapped[int]
+
+
+class Selected(Apart):
+    """A class that is mapped to a query, which has no columns to write."""
+
+    __table__ = select(Widget.__table__).subquery()
+    __mapper_args__ = {"primary_key": [__table__.c.id]}  # noqa: RUF012 - SQLAlchemy declares it so
+
+
+Widgets = Callable[[str], type[Message]]
+
+
+@pytest.fixture(scope="module")
+def widgets(tmp_path_factory: pytest.TempPathFactory) -> Widgets:
+    """Every package, compiled: the Widget of each, by the package's name."""
+    protos, stubs = tmp_path_factory.mktemp("protos"), tmp_path_factory.mktemp("stubs")
+    for package, (part, by) in PACKAGES.items():
+        assert part in RIGHT
+        path = Path(protos, package, "v1", "widget.proto")
+        path.parent.mkdir(parents=True)
+        path.write_text(HEAD.format(package=package) + (RIGHT.replace(part, by) if part else RIGHT))
+    generate(protos, stubs)
+    sys.path.append(str(stubs))
+    try:
+        found = {package: importlib.import_module(f"{package}.v1.widget_pb2").Widget for package in PACKAGES}
+    finally:
+        sys.path.remove(str(stubs))
+    return found.__getitem__
+
+
+async def serve_nothing(_database: Database, _request: Any) -> Message:
+    """Stand for a function of a resource's own."""
+    raise NotImplementedError
+
+
+def bound(*resources: Resource) -> list[Rpc]:
+    """Return what serves the RPCs of resources."""
+    return bind(resources, PageTokens(b"key"))
+
+
+def refusal(message: type[Message], **methods: Any) -> str:
+    """Return what is told of a declaration that must be refused."""
+    with pytest.raises(DeclarationError) as caught:
+        bound(Resource(message=message, model=Widget, methods=methods))
+    return str(caught.value)
+
+
+def test_a_right_declaration_is_served(widgets: Widgets) -> None:
+    """What each wrong declaration here is but for one mistake is bound, every RPC to its verb."""
+    rpcs = bound(Resource(message=widgets("right"), model=Widget))
+    assert {rpc.method: rpc.served_by for rpc in rpcs} == {
+        "GetWidget": "get",
+        "ListWidgets": "list",
+        "CreateWidget": "create",
+        "UpdateWidget": "update",
+        "DeleteWidget": "delete",
+    }
+
+
+def test_a_misspelt_field_is_told_the_column_that_it_resembles(widgets: Widgets) -> None:
+    """A field without a column is named, with the column whose name is nearest."""
+    assert refusal(widgets("misspelt_field")) == (
+        "misspelt_field.v1.Widget.lable has no column in the table widgets; did you mean label?"
+    )
+
+
+def test_a_field_like_no_column_is_told_what_there_is(widgets: Widgets) -> None:
+    """A field without a column that resembles none is named, with every column of the table."""
+    assert refusal(widgets("strange_field")) == (
+        "strange_field.v1.Widget.zzz has no column in the table widgets; there are: id, label, rack_id, size"
+    )
+
+
+@pytest.mark.parametrize("package", ["wrong_type", "repeated_field", "message_field"])
+def test_a_field_of_another_type_is_named_with_its_column(widgets: Widgets, package: str) -> None:
+    """A field whose type, or number, its column cannot keep is named, and so is the column with its type."""
+    assert refusal(widgets(package)) == (
+        f"{package}.v1.Widget.label cannot be kept in the column widgets.label:"
+        " no codec between this field's type and String()"
+    )
+
+
+def test_a_message_that_is_no_resource_is_named(widgets: Widgets) -> None:
+    """A message without the resource option is told which option it lacks."""
+    assert refusal(widgets("no_resource")) == (
+        "no_resource.v1.Widget has no google.api.resource option with a pattern"
+    )
+
+
+def test_a_pattern_without_a_variable_is_named(widgets: Widgets) -> None:
+    """A pattern in which nothing varies, and so could name one row only, is refused."""
+    assert refusal(widgets("no_variable")) == "no_variable.v1.Widget: the pattern widgets has no variable"
+
+
+def test_a_variable_without_a_column_is_told_which_it_needs(widgets: Widgets) -> None:
+    """A parent's variable without its column is named, with the column that it resembles."""
+    assert refusal(widgets("no_column")) == (
+        "no_column.v1.Widget: {rak} of the pattern racks/{rak}/widgets/{widget} needs a column rak_id in the"
+        " table widgets; did you mean rack_id?"
+    )
+
+
+def test_a_message_without_an_identifier_is_named(widgets: Widgets) -> None:
+    """A message in which every field has a column, and so none is the name, is refused."""
+    with pytest.raises(DeclarationError) as caught:
+        compile_plan(Resource(message=widgets("no_identifier"), model=Named))
+    assert str(caught.value) == ("no_identifier.v1.Widget has no field with the field_behavior IDENTIFIER")
+
+
+def test_a_resource_without_a_plural_is_named(widgets: Widgets) -> None:
+    """A resource that does not say its plural, which the name of its List has, is refused."""
+    assert refusal(widgets("no_plural")) == "no_plural.v1.Widget: its google.api.resource option needs a plural"
+
+
+def test_a_model_without_a_table_of_its_own_is_named(widgets: Widgets) -> None:
+    """A model that is mapped to anything but a table is refused by its own name."""
+    with pytest.raises(DeclarationError) as caught:
+        bound(Resource(message=widgets("right"), model=Selected))
+    assert str(caught.value) == "Selected is not mapped to a table"
+
+
+def test_a_misspelt_rpc_is_told_what_it_resembles(widgets: Widgets) -> None:
+    """An RPC that nothing serves is named, with the standard method whose name is nearest."""
+    assert refusal(widgets("misspelt_rpc")) == (
+        "nothing serves misspelt_rpc.v1.WidgetService.GetWidgte: it is no standard method of a declared resource,"
+        " and no resource has a function for it; did you mean GetWidget?"
+    )
+
+
+def test_an_rpc_like_no_standard_method_is_told_what_there_is(widgets: Widgets) -> None:
+    """An RPC that nothing serves and that resembles nothing is named, with what could serve it."""
+    told = refusal(widgets("strange_rpc"))
+    assert told.startswith("nothing serves strange_rpc.v1.WidgetService.Xyzzy: ")
+    assert "; there are: CreateWidget, DeleteWidget, GetWidget, " in told
+
+
+def test_a_function_serves_an_rpc_that_is_not_standard(widgets: Widgets) -> None:
+    """An RPC that is no standard method is served by the function declared for it, by that function's name."""
+    rpcs = bound(Resource(message=widgets("strange_rpc"), model=Widget, methods={"Xyzzy": serve_nothing}))
+    assert {rpc.method: rpc.served_by for rpc in rpcs}["Xyzzy"] == f"{__name__}.serve_nothing"
+
+
+def test_a_function_goes_before_the_standard_method(widgets: Widgets) -> None:
+    """A function that is declared for a standard method serves it, and the other methods stay as they are."""
+    rpcs = bound(Resource(message=widgets("right"), model=Widget, methods={"GetWidget": serve_nothing}))
+    serves = {rpc.method: rpc.serve for rpc in rpcs}
+    assert [method for method, serve in serves.items() if serve is serve_nothing] == ["GetWidget"]
+
+
+def test_a_function_for_no_rpc_is_told_what_it_resembles(widgets: Widgets) -> None:
+    """A function for an RPC that no service has is refused by that name, with the RPC whose name is nearest."""
+    assert refusal(widgets("right"), GetWidgte=serve_nothing) == (
+        "right.v1.Widget has a function for GetWidgte, which is no RPC; did you mean GetWidget?"
+    )
+
+
+def test_a_resource_that_nothing_serves_is_named(widgets: Widgets) -> None:
+    """A resource in whose file no service has an RPC for it is refused."""
+    assert refusal(widgets("no_service")) == "no RPC serves no_service.v1.Widget"
+
+
+@pytest.mark.parametrize(
+    ("package", "told"),
+    [
+        ("get_without_name", "GetWidgetRequest needs a field name; did you mean nam?"),
+        ("delete_without_name", "DeleteWidgetRequest needs a field name; there are: id"),
+        ("list_without_page_size", "ListWidgetsRequest needs a field page_size; did you mean page_sise?"),
+        ("list_without_page_token", "ListWidgetsRequest needs a field page_token; did you mean page_tokn?"),
+        (
+            "list_without_next_page_token",
+            "ListWidgetsResponse needs a field next_page_token; did you mean page_token?",
+        ),
+        ("update_without_mask", "UpdateWidgetRequest needs a field update_mask; did you mean updat_mask?"),
+    ],
+)
+def test_a_request_without_a_standard_field_is_named(widgets: Widgets, package: str, told: str) -> None:
+    """A standard method whose request or response lacks a standard field is refused, with the nearest there is."""
+    assert refusal(widgets(package)) == f"{package}.v1.{told}"
+
+
+@pytest.mark.parametrize(
+    ("package", "lacking"),
+    [
+        ("create_without_widget", "CreateWidgetRequest"),
+        ("update_without_widget", "UpdateWidgetRequest"),
+        ("list_without_widgets", "ListWidgetsResponse"),
+    ],
+)
+def test_a_request_without_the_resource_is_named(widgets: Widgets, package: str, lacking: str) -> None:
+    """A standard method whose message has no field for the resource is refused, with the type that it needs."""
+    assert refusal(widgets(package)) == f"{package}.v1.{lacking} needs a field of the type Widget"

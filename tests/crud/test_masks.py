@@ -1,0 +1,155 @@
+"""Update masks: what holds for every mask, on every resource there is."""
+
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from marketplace.v1 import user_pb2
+
+from server.api import RESOURCES
+from server.crud.mask import PATH, fields_to_write
+from server.crud.plan import Plan, compile_plan
+from tests.contract.sample import sample
+from tests.crud.rejection import rejected
+from tests.gadgets import GADGET, gadget_pb2
+
+PLANS = [compile_plan(resource) for resource in (*RESOURCES, GADGET)]
+
+checked = settings(deadline=None, max_examples=100)
+each_resource = pytest.mark.parametrize("plan", PLANS, ids=[plan.descriptor.name for plan in PLANS])
+
+
+def selected(plan: Plan, *paths: str, message: Any = None) -> list[str]:
+    """Return the names of the fields that a mask selects, in the order in which it does."""
+    return [
+        field.name for field in fields_to_write(plan, paths, message if message is not None else plan.message())
+    ]
+
+
+def in_order(plan: Plan, names: set[str]) -> list[str]:
+    """Return names of fields in the order in which the proto has them."""
+    return [field.name for field in plan.descriptor.fields if field.name in names]
+
+
+def known(plan: Plan) -> list[str]:
+    """Return the names of all fields, also of those that callers may not set."""
+    return [field.name for field in plan.descriptor.fields]
+
+
+@each_resource
+@checked
+@given(data=st.data())
+def test_a_mask_selects_what_it_names(plan: Plan, data: st.DataObject) -> None:
+    """Paths select their fields in the message's order, whatever the order and the repetition of the paths."""
+    paths = data.draw(st.lists(st.sampled_from(sorted(plan.writable)), min_size=1, max_size=20))
+    assert selected(plan, *paths) == in_order(plan, set(paths))
+
+
+@each_resource
+@checked
+@given(data=st.data())
+def test_what_a_mask_selects_does_not_depend_on_the_message(plan: Plan, data: st.DataObject) -> None:
+    """Paths select the same fields whichever of them have a value."""
+    paths = data.draw(st.lists(st.sampled_from(sorted(plan.writable)), min_size=1))
+    filled = sample(plan.message, data.draw(st.sets(st.sampled_from(sorted(plan.writable)))))
+    assert selected(plan, *paths, message=filled) == selected(plan, *paths)
+
+
+@each_resource
+@checked
+@given(data=st.data())
+def test_read_only_paths_select_nothing(plan: Plan, data: st.DataObject) -> None:
+    """The paths of fields that callers may not set add nothing to a mask, and take nothing from it."""
+    paths = data.draw(st.lists(st.sampled_from(known(plan)), min_size=1, max_size=20))
+    assert selected(plan, *paths) == in_order(plan, set(paths) & plan.writable)
+
+
+@each_resource
+@checked
+@given(data=st.data())
+def test_no_mask_selects_what_has_a_value(plan: Plan, data: st.DataObject) -> None:
+    """Without paths exactly the fields that are set are selected."""
+    fields = data.draw(st.sets(st.sampled_from(sorted(plan.writable))))
+    assert selected(plan, message=sample(plan.message, fields)) == in_order(plan, fields)
+
+
+def test_a_field_that_is_set_to_its_zero_value_has_one() -> None:
+    """Without paths an optional field that is set is selected, also where it is set to nothing or to false."""
+    user, gadget = PLANS[0], PLANS[-1]
+    assert selected(user, message=user_pb2.User(active=False)) == ["active"]
+    assert selected(gadget, message=gadget_pb2.Gadget(weight=0, note="", due_time={})) == [
+        "weight",
+        "note",
+        "due_time",
+    ]
+    assert selected(gadget, message=gadget_pb2.Gadget(series="", level=0, ratio=0.0, blob=b"")) == []
+
+
+@each_resource
+def test_without_a_mask_what_callers_may_not_set_is_left_out(plan: Plan) -> None:
+    """Without paths a name and read-only fields that are sent are not selected."""
+    sent: Any = plan.message()
+    sent.name = "anything"
+    sent.create_time.seconds = sent.update_time.seconds = 1
+    assert selected(plan, message=sent) == []
+
+
+@each_resource
+def test_a_star_selects_all_that_callers_may_set(plan: Plan) -> None:
+    """`*` selects every field that callers may set, whether or not it has a value."""
+    everything = in_order(plan, set(plan.writable))
+    assert selected(plan, "*") == selected(plan, "*", message=sample(plan.message)) == everything
+    assert set(everything) == set(known(plan)) - {"name", "create_time", "update_time"}
+
+
+@each_resource
+@checked
+@given(data=st.data())
+def test_a_star_suffers_no_company(plan: Plan, data: st.DataObject) -> None:
+    """`*` with any other path, before or after it, is refused."""
+    beside = data.draw(st.lists(st.sampled_from(known(plan)) | st.text(), min_size=1, max_size=4))
+    for paths in (["*", *beside], [*beside, "*"]):
+        assert rejected(PATH, fields_to_write, plan, paths, plan.message()).reason == "INVALID_FIELD_MASK"
+
+
+@each_resource
+@checked
+@given(data=st.data(), path=st.text())
+def test_any_text_but_a_field_is_refused(plan: Plan, data: st.DataObject, path: str) -> None:
+    """A path that begins with no field's name is refused, among good ones too, and the error repeats it."""
+    assume(path != "*")
+    assume(path.partition(".")[0] not in known(plan))
+    paths = data.draw(st.lists(st.sampled_from(known(plan)), max_size=3))
+    position = data.draw(st.integers(0, len(paths)))
+    told = rejected(PATH, fields_to_write, plan, [*paths[:position], path, *paths[position:]], plan.message())
+    assert told.reason == "UNKNOWN_FIELD"
+    assert repr(path) in told.message
+
+
+@each_resource
+@checked
+@given(data=st.data())
+def test_a_field_with_a_letter_more_or_less_is_refused(plan: Plan, data: st.DataObject) -> None:
+    """A path that only resembles a field, in case or in a letter, is no field."""
+    name = data.draw(st.sampled_from(known(plan)))
+    path = data.draw(st.sampled_from([name.upper(), name.title(), f" {name}", f"{name} ", name[:-1], f"{name}s"]))
+    assume(path not in known(plan))
+    assert rejected(PATH, fields_to_write, plan, [path], plan.message()).reason == "UNKNOWN_FIELD"
+
+
+@each_resource
+@checked
+@given(data=st.data(), below=st.text(min_size=1))
+def test_a_path_into_a_field_is_refused(plan: Plan, data: st.DataObject, below: str) -> None:
+    """A path that goes below a field which callers may set is refused: the field is written as a whole."""
+    path = f"{data.draw(st.sampled_from(sorted(plan.writable)))}.{below}"
+    told = rejected(PATH, fields_to_write, plan, [path], plan.message())
+    assert told.reason == "INVALID_FIELD_MASK"
+    assert repr(path) in told.message
+
+
+def test_a_misspelt_path_is_told_what_it_may_have_meant() -> None:
+    """The error for an unknown path names the field that resembles it."""
+    told = rejected(PATH, fields_to_write, PLANS[0], ["ful_name"], user_pb2.User())
+    assert told.message == "update_mask: 'ful_name' is not a field of User; did you mean full_name?"

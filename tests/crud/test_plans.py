@@ -1,0 +1,104 @@
+"""Plans: between a row and a message, with what is not set, NULL and defaults."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from marketplace.v1 import user_pb2
+
+from server.api import user
+from server.crud.plan import Plan, compile_plan
+from tests.crud.rejection import rejected
+from tests.gadgets import GADGET, gadget_pb2
+
+USER = compile_plan(user.RESOURCE)
+GADGETS = compile_plan(GADGET)
+THEN = datetime(2024, 2, 29, 12, 0, 0, 1, UTC)
+
+
+def row(plan: Plan, **values: Any) -> Any:
+    """Return a row as the plan's statements return it, NULL where no value is given."""
+    return tuple(values.get(column.name) for column in plan.columns)
+
+
+def columns(plan: Plan, message: Any) -> dict[str, Any]:
+    """Return what a message writes of every field that callers may set."""
+    fields = [field for field in plan.fields.values() if field.writable]
+    return plan.values(message, fields, plan.descriptor.name.lower())
+
+
+def test_null_leaves_a_field_unset() -> None:
+    """A row of NULLs is a message of nothing but its name."""
+    message = GADGETS.to_message(row(GADGETS, id=7))
+    assert message == gadget_pb2.Gadget(name="gadgets/7")
+    assert [field.name for field, _ in message.ListFields()] == ["name"]
+
+
+def test_a_zero_in_a_row_is_set_in_the_message() -> None:
+    """A zero value in a row is a value: an optional field of the message has it."""
+    message = GADGETS.to_message(row(GADGETS, id=0, weight=0, note=""))
+    assert message.HasField("weight")
+    assert message.HasField("note")
+    assert not message.HasField("due_time")
+    assert message == gadget_pb2.Gadget(name="gadgets/0", weight=0, note="")
+
+
+def test_a_row_fills_every_field() -> None:
+    """Each column's value is in the field of its name."""
+    values: dict[str, Any] = {"email": "a@example.com", "username": "ann", "full_name": "Ann", "active": False}
+    message = USER.to_message(row(USER, id=7, create_time=THEN, update_time=THEN, **values))
+    instant = Timestamp(seconds=1_709_208_000, nanos=1000)
+    assert message == user_pb2.User(name="users/7", create_time=instant, update_time=instant, **values)
+
+
+def test_what_is_not_optional_is_written_as_its_zero_value() -> None:
+    """An unset field without presence writes its zero value, and not its column's default."""
+    written = columns(GADGETS, gadget_pb2.Gadget())
+    assert {name: written[name] for name in ("label", "series", "level", "ratio", "blob")} == {
+        "label": "",
+        "series": "",
+        "level": 0,
+        "ratio": 0.0,
+        "blob": b"",
+    }
+
+
+def test_what_is_optional_and_cleared_takes_its_columns_default() -> None:
+    """An unset optional field writes its column's default where that is a value, and else NULL."""
+    assert columns(USER, user_pb2.User())["active"] is True
+    written = columns(GADGETS, gadget_pb2.Gadget())
+    assert {written["weight"], written["note"], written["due_time"]} == {None}
+
+
+def test_a_default_that_is_computed_is_no_value_to_write() -> None:
+    """A cleared field whose column's default is a function has NULL to write, and not the function."""
+    assert GADGETS.fields["create_time"].column.default is not None
+    assert GADGETS.fields["create_time"].empty() is None
+
+
+def test_what_is_optional_and_set_is_written() -> None:
+    """A set optional field writes its value, a zero value too."""
+    assert columns(USER, user_pb2.User(active=False))["active"] is False
+    written = columns(GADGETS, gadget_pb2.Gadget(weight=0, note="", due_time={}))
+    assert (written["weight"], written["note"], written["due_time"]) == (0, "", datetime(1970, 1, 1, tzinfo=UTC))
+
+
+def test_a_value_that_no_column_takes_is_refused_by_its_path() -> None:
+    """The error for a field's value has the path of the message before the field's name."""
+    rejected("user.full_name", columns, USER, user_pb2.User(full_name="\0"))
+    rejected("gadget.due_time", columns, GADGETS, gadget_pb2.Gadget(due_time={"seconds": 2**62}))
+
+
+def test_the_constraints_are_known_by_name() -> None:
+    """Each named constraint of the table comes with its columns, for errors that the database finds."""
+    assert GADGETS.constraints["uq_gadgets_label_series"] == ("label", "series")
+    assert GADGETS.constraints["ck_gadgets_level"] == ("level",)
+    assert USER.constraints["uq_users_email"] == ("email",)
+
+
+def test_statements_select_the_key_and_the_fields_once_each() -> None:
+    """A plan's columns begin with the key, repeat none, and leave out what the message does not have."""
+    names = [column.name for column in GADGETS.columns]
+    assert names[0] == "id"
+    assert len(names) == len(set(names))
+    assert set(names) == {"id", *GADGETS.fields}
