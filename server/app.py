@@ -16,7 +16,7 @@ from server.api import RESOURCES
 from server.crud import PageTokens, Resource, bind
 from server.database import Database, open_database
 from server.database.migrate import require_head, upgrade
-from server.edge import Health, Work, listen, wrap
+from server.edge import BindError, Health, Work, listen, wrap
 from server.edge.handler import RpcHandler
 from server.settings import Settings
 from server.telemetry import MetricsServer, RpcMetrics, instrument, new_registry, serve
@@ -75,8 +75,7 @@ async def start(settings: Settings, resources: Iterable[Resource] = RESOURCES) -
     Raises:
         DeclarationError: A resource, its model and its proto do not fit together.
         SchemaError: PostgreSQL's schema is not what this version serves.
-        BindError: The address for gRPC cannot be listened on.
-        OSError: The address for metrics cannot be listened on.
+        BindError: The address for gRPC or the one for metrics cannot be listened on.
         sqlalchemy.exc.SQLAlchemyError: The database cannot be reached.
     """
     rpcs = bind(resources, PageTokens(settings.page_token_key.get_secret_value().encode() or OPEN_KEY))
@@ -97,7 +96,10 @@ async def start(settings: Settings, resources: Iterable[Resource] = RESOURCES) -
                 rpc, database=database, work=work, metrics=metrics, default_deadline=settings.default_deadline
             )
         host, _, port = settings.metrics_listen.rpartition(":")
-        metrics_server = serve(host.strip("[]"), int(port), registry)
+        try:
+            metrics_server = serve(host.strip("[]"), int(port), registry)
+        except OSError as error:
+            raise BindError(f"cannot listen on {settings.metrics_listen}: {error.strerror}") from None
         opened.callback(metrics_server.close)
         server, grpc_port = listen(settings.listen, handlers, health, reflect=settings.reflection)
         await server.start()

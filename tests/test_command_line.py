@@ -1,0 +1,249 @@
+"""The command line, in processes of its own as an operator runs it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from marketplace.v1 import user_pb2, user_pb2_grpc
+
+from server import settings
+from tests.postgres import free_port
+
+SERVING = re.compile(r'"grpc": "(?P<grpc>[^"]+)", "metrics": "(?P<metrics>[^"]+)"')
+
+
+@dataclass
+class Process:
+    """A server in a process of its own, and where it listens."""
+
+    process: asyncio.subprocess.Process
+    address: str
+    lines: list[str]
+    reading: asyncio.Future[object]
+
+    async def stopped(self, seconds: float = 30) -> int:
+        """Wait for its end, and return its exit code."""
+        async with asyncio.timeout(seconds):
+            await self.reading
+            return await self.process.wait()
+
+
+async def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Run a command to its end, and return its exit code, output and errors."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "server",
+        *arguments,
+        env=os.environ | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(30):
+        output, errors = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, output.decode(), errors.decode()
+
+
+@contextlib.asynccontextmanager
+async def server(url: str, *arguments: str) -> AsyncIterator[Process]:
+    """Run a server in a process of its own, and end it if the test does not."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "server",
+        "serve",
+        "--listen=127.0.0.1:0",
+        "--metrics-listen=127.0.0.1:0",
+        *arguments,
+        env=os.environ | {"DATABASE_URL": url},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    lines: list[str] = []
+
+    async def read(until: re.Pattern[str] | None = None) -> re.Match[str] | None:
+        assert process.stderr is not None
+        async for line in process.stderr:
+            lines.append(line.decode())
+            if until and (found := until.search(lines[-1])):
+                return found
+        return None
+
+    reading = None
+    try:
+        async with asyncio.timeout(30):
+            found = await read(SERVING)
+        assert found, f"it ended: {lines}"
+        # What it writes must be read, or it waits for that.
+        reading = asyncio.ensure_future(read())
+        yield Process(process, found["grpc"], lines, reading)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def migrated(url: str) -> str:
+    """Migrate a database by the command, and return its URL."""
+    code, _, errors = await run("migrate", DATABASE_URL=url)
+    assert code == 0, errors
+    return url
+
+
+async def test_sigterm_under_load_ends_every_started_call(empty_url: str) -> None:
+    """SIGTERM while calls are in progress: each one that started ends well, and the exit code is 0."""
+    running: Process
+    async with (
+        server(await migrated(empty_url), "--log-level=debug") as running,
+        grpc.aio.insecure_channel(running.address) as channel,
+    ):
+        users = user_pb2_grpc.UserServiceStub(channel)
+        acknowledged: set[str] = set()
+        failures: list[grpc.aio.AioRpcError] = []
+
+        async def create(worker: int) -> None:
+            for number in range(10_000):
+                name = f"drain_{worker}_{number}"
+                request = user_pb2.CreateUserRequest(user=user_pb2.User(email=f"{name}@example.com", username=name))
+                try:
+                    acknowledged.add((await users.CreateUser(request)).name)
+                except grpc.aio.AioRpcError as error:
+                    failures.append(error)
+                    return
+
+        load = [asyncio.ensure_future(create(worker)) for worker in range(8)]
+        await asyncio.sleep(0.5)
+        running.process.send_signal(signal.SIGTERM)
+        await asyncio.gather(*load)
+        assert await running.stopped() == 0
+    ended = [line for line in map(json.loads, running.lines) if line["event"] == "rpc"]
+    assert acknowledged
+    assert {line["code"] for line in ended} == {"OK"}
+    assert len(ended) == len(acknowledged) == await _count(empty_url), "every started call ended, and is kept"
+    # gRPC itself turned away what came after that, before any handler saw it.
+    assert {failure.code() for failure in failures} <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+
+
+async def _count(url: str) -> int:
+    async with server(url) as running, grpc.aio.insecure_channel(running.address) as channel:
+        users = user_pb2_grpc.UserServiceStub(channel)
+        names: set[str] = set()
+        token = ""
+        while True:
+            page = await users.ListUsers(user_pb2.ListUsersRequest(page_size=1000, page_token=token))
+            names |= {user.name for user in page.users}
+            if not (token := page.next_page_token):
+                return len(names)
+
+
+async def test_sigint_stops_it_too(tmp_path: Path) -> None:
+    """Ctrl-C drains and exits with 0."""
+    async with server(f"sqlite+aiosqlite:///{tmp_path}/c.db") as running:
+        running.process.send_signal(signal.SIGINT)
+        assert await running.stopped() == 0
+
+
+async def test_an_open_watch_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """A health Watch that its caller keeps open ends with the server, within a moment."""
+    async with (
+        server(f"sqlite+aiosqlite:///{tmp_path}/w.db") as running,
+        grpc.aio.insecure_channel(running.address) as channel,
+    ):
+        watch: Any = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        running.process.send_signal(signal.SIGTERM)
+        assert await running.stopped(5) == 0
+
+
+async def test_routes_lists_each_rpc() -> None:
+    """`routes` prints each RPC, what serves it, and the table behind it."""
+    code, output, _ = await run("routes")
+    assert code == 0
+    rows = [line.split() for line in output.splitlines()]
+    assert ["/marketplace.v1.UserService/ListUsers", "list", "users"] in rows
+
+
+async def test_help_documents_every_setting() -> None:
+    """`serve --help` shows each setting with its flag, its variable, its default and its meaning."""
+    code, output, _ = await run("serve", "--help")
+    assert code == 0
+    words = " ".join(output.split())
+    for name, field in settings.Settings.model_fields.items():
+        assert f"{settings.flag(name)} ({settings.variable(name)})" in words
+        assert " ".join(f"{field.description} Default: {settings.default(field)}".split()) in words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "told"),
+    [
+        (("--listen=nowhere",), {}, "--listen (TABLESTAKES_LISTEN): not host:port"),
+        ((), {"TABLESTAKES_POOL_SIZE": "many"}, "--pool-size (TABLESTAKES_POOL_SIZE): "),
+        ((), {"DATABASE_URL": "mysql://x"}, "--database-url (DATABASE_URL): mysql is not served"),
+        (("--database-url=oh no",), {}, "--database-url (DATABASE_URL): not a database URL"),
+    ],
+)
+async def test_a_bad_setting_is_one_line_and_exit_code_2(
+    arguments: tuple[str, ...], environment: dict[str, str], told: str
+) -> None:
+    """A bad value, by flag or by variable, is named with what is wrong, in one line."""
+    code, _, errors = await run("serve", *arguments, **environment)
+    assert code == 2
+    assert errors.startswith(f"tablestakes: {told}")
+    assert len(errors.splitlines()) == 1
+
+
+async def test_a_misspelt_flag_is_refused() -> None:
+    """A flag that does not exist, or is cut short, is misuse."""
+    for wrong in ("--lissten=127.0.0.1:0", "--pool-siz=3"):
+        code, _, errors = await run("serve", wrong)
+        assert code == 2
+        assert "unrecognized arguments" in errors
+
+
+@pytest.mark.parametrize("flag", ["listen", "metrics-listen"])
+async def test_an_address_in_use_is_one_line(tmp_path: Path, flag: str) -> None:
+    """An address that is taken is said in one line, with exit code 1, for gRPC and for metrics."""
+    async with server(f"sqlite+aiosqlite:///{tmp_path}/a.db") as running:
+        code, _, errors = await run(
+            "serve",
+            *("--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0", f"--{flag}={running.address}"),
+            DATABASE_URL=f"sqlite+aiosqlite:///{tmp_path}/b.db",
+        )
+    assert code == 1
+    assert errors.startswith(f"tablestakes: cannot listen on {running.address}: ")
+    assert len(errors.splitlines()) == 1
+
+
+async def test_a_database_that_is_down_is_one_line() -> None:
+    """A database that cannot be reached at the start is said in one line, without its password."""
+    url = f"postgresql://me:secret-word@127.0.0.1:{free_port()}/nothing"
+    for command in ("serve", "migrate", "check"):
+        code, _, errors = await run(command, DATABASE_URL=url)
+        assert code == 1
+        assert errors.startswith("tablestakes: unavailable: ")
+        assert len(errors.splitlines()) == 1
+        assert "secret-word" not in errors
+
+
+async def test_an_old_schema_names_the_command(postgres_url: str) -> None:
+    """On an unmigrated PostgreSQL `serve` and `check` name the command to run; after it both are content."""
+    for command in ("serve", "check"):
+        code, _, errors = await run(command, DATABASE_URL=postgres_url)
+        assert code == 1
+        assert "run `tablestakes migrate`" in errors
+    await migrated(postgres_url)
+    code, output, _ = await run("check", DATABASE_URL=postgres_url)
+    assert code == 0
+    assert "the schema is current" in output
