@@ -42,6 +42,8 @@ class Gadget(Base):
     blob: Mapped[bytes] = mapped_column(default=b"")
     note: Mapped[str | None]
     due_time: Mapped[datetime | None]
+    origin: Mapped[str] = mapped_column(String(40), default="")
+    secret: Mapped[str] = mapped_column(String(40), default="")
 
     __table_args__ = (UniqueConstraint(label, series), CheckConstraint(level < 10, name="level"))
 

@@ -37,7 +37,7 @@ async def make_schema(settings: Settings) -> None:
     database = open_database(settings.model_copy(update={"pool_size": 2}))
     await upgrade(database.engine)
     async with database.engine.begin() as connection:
-        await connection.run_sync(Gadget.metadata.create_all, tables=[Gadget.__table__])
+        await connection.run_sync(Gadget.metadata.create_all, tables=[Gadget.metadata.tables[Gadget.__tablename__]])
     await database.close()
 
 

@@ -15,6 +15,7 @@ class Refusal:
         message: Its message.
         info: The ErrorInfo that every error must have.
         fields: The description of each field at fault, by its path; empty without a BadRequest.
+        reasons: The reason of each of them for programs, by the same path.
         retry_delay: Seconds to wait, or None without a RetryInfo.
     """
 
@@ -22,13 +23,15 @@ class Refusal:
     message: str
     info: error_details_pb2.ErrorInfo
     fields: dict[str, str]
+    reasons: dict[str, str]
     retry_delay: float | None
 
 
 def refusal(error: grpc.aio.AioRpcError) -> Refusal:
     """Return what a call's error says, and check what AIP-193 asks of every error."""
-    details = {key: value for key, value in error.trailing_metadata() or ()}["grpc-status-details-bin"]
-    status = status_pb2.Status.FromString(bytes(details))
+    details = dict(error.trailing_metadata() or ())["grpc-status-details-bin"]
+    assert isinstance(details, bytes)
+    status = status_pb2.Status.FromString(details)
     assert status.code == error.code().value[0]
     assert status.message == error.details()
     types = [detail.type_url for detail in status.details]
@@ -44,5 +47,6 @@ def refusal(error: grpc.aio.AioRpcError) -> Refusal:
         message=status.message,
         info=info,
         fields={violation.field: violation.description for violation in bad.field_violations},
+        reasons={violation.field: violation.reason for violation in bad.field_violations},
         retry_delay=retry.retry_delay.ToTimedelta().total_seconds() if retry.HasField("retry_delay") else None,
     )

@@ -30,7 +30,7 @@ class Process:
     process: asyncio.subprocess.Process
     address: str
     lines: list[str]
-    reading: asyncio.Future[object]
+    reading: asyncio.Future[Any]
 
     async def stopped(self, seconds: float = 30) -> int:
         """Wait for its end, and return its exit code."""

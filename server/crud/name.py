@@ -83,6 +83,8 @@ def names_of(message: Descriptor, table: Table) -> Names:
         raise DeclarationError(f"{message.full_name} has no google.api.resource option with a pattern")
     pattern = declared.pattern[0]
     variables = _VARIABLE.findall(pattern)
+    if len(variables) != len(set(variables)):
+        raise DeclarationError(f"{message.full_name}: {pattern} has a variable twice")
     if not variables or set("{}") & set(_VARIABLE.sub("", pattern)):
         raise DeclarationError(f"{message.full_name}: {pattern} is not a pattern of literals and {{variables}}")
     columns = []

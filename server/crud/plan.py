@@ -129,11 +129,11 @@ def compile_plan(resource: Resource) -> Plan:
 
 
 def _require_identifier(message: Descriptor) -> None:
-    found = [(field.name, field.type) for field in message.fields if behaves(field, IDENTIFIER)]
-    if found != [("name", FieldDescriptor.TYPE_STRING)]:
+    found = [(f.name, f.type, f.is_repeated) for f in message.fields if behaves(f, IDENTIFIER)]
+    if found != [("name", FieldDescriptor.TYPE_STRING, False)]:
         raise DeclarationError(
             f"{message.full_name} needs one field with the field_behavior IDENTIFIER, `string name`;"
-            f" it has {', '.join(name for name, _ in found) or 'none'}"
+            f" it has {', '.join(name for name, *_ in found) or 'none'}"
         )
 
 

@@ -49,7 +49,9 @@ def require_response(method: MethodDescriptor, full_name: str) -> None:
         DeclarationError: It returns another message.
     """
     if method.output_type.full_name != full_name:
-        raise DeclarationError(f"{method.full_name} returns {method.output_type.full_name}, and must {full_name}")
+        raise DeclarationError(
+            f"{method.full_name} returns {method.output_type.full_name}, and must return {full_name}"
+        )
 
 
 def require_unary(method: MethodDescriptor) -> None:

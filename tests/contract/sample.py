@@ -2,10 +2,10 @@
 
 import itertools
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import protovalidate
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -23,7 +23,7 @@ def sample(message: type[Message], fields: Iterable[str] | None = None) -> Any:
         fields: The fields to set; None for all of them.
     """
     made = message()
-    for field in message.DESCRIPTOR.fields:
+    for field in cast(Descriptor, message.DESCRIPTOR).fields:
         settable = not behaves(field, IDENTIFIER, OUTPUT_ONLY)
         if settable and (fields is None or field.name in fields):
             _set_valid(made, field)
@@ -39,7 +39,7 @@ def _set_valid(message: Message, field: FieldDescriptor) -> None:
         if not any(
             element.field_name == field.name
             for violation in protovalidate.collect_violations(message)
-            for element in violation.proto.field.elements[:1]
+            for element in (violation.proto.field.elements[:1] if violation.proto.field else ())
         ):
             return
     raise AssertionError(f"no sample is valid for {field.full_name}: teach one to _candidates")
@@ -56,9 +56,14 @@ def _candidates(field: FieldDescriptor, number: int) -> Iterator[Any]:
             yield True
         case FieldDescriptor.TYPE_DOUBLE:
             yield number + 0.5
-        case FieldDescriptor.TYPE_ENUM:
+        case FieldDescriptor.TYPE_ENUM if field.enum_type:
             yield from (value.number for value in field.enum_type.values if value.number)
-        case FieldDescriptor.TYPE_MESSAGE if field.message_type.full_name == Timestamp.DESCRIPTOR.full_name:
+        case FieldDescriptor.TYPE_MESSAGE if _is_timestamp(field):
             yield Timestamp(seconds=1_000_000_000 + number, nanos=123_456_000)
         case _:
             yield from (number % 9 + 1, number)
+
+
+def _is_timestamp(field: FieldDescriptor) -> bool:
+    message = field.message_type
+    return message is not None and message.full_name == Timestamp.DESCRIPTOR.full_name

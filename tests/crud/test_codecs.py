@@ -1,5 +1,6 @@
 """Codecs: what crosses between a field and its column, and which types have no way between them."""
 
+import math
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import JSON, Boolean, Column, Date, DateTime, Float, Integer, La
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.types import TypeEngine
 
-from server.crud.codec import INSTANT, TEXT, Codec, codec_for
+from server.crud.codec import INSTANT, NUMBER, TEXT, Codec, codec_for
 from server.crud.resource import DeclarationError
 from server.errors import StatusError
 from server.models.declarative import Instant, LowerCase
@@ -114,6 +115,8 @@ def test_any_timestamp_is_stored_or_refused_by_its_path(seconds: int, nanos: int
         assert not (FIRST <= seconds <= LAST and 0 <= nanos < 10**9)
     else:
         assert isinstance(value, datetime)
+        assert FIRST <= seconds <= LAST
+        assert 0 <= nanos < 10**9
 
 
 @checked
@@ -124,6 +127,34 @@ def test_no_year_but_1_to_9999_is_stored(seconds: int, nanos: int) -> None:
     """A Timestamp outside of the years 1 to 9999 is INVALID_ARGUMENT."""
     told = rejected("gadget.due_time", stored, Timestamp(seconds=seconds, nanos=nanos))
     assert told.reason == "TIMESTAMP_OUT_OF_RANGE"
+
+
+@checked
+@given(WITHIN, st.integers(10**9, 2**31 - 1) | st.integers(-(2**31), -1))
+@example(0, -1)
+@example(0, 10**9)
+def test_no_nanos_but_a_seconds_are_stored(seconds: int, nanos: int) -> None:
+    """A Timestamp whose nanos are below zero, or a second and more, is INVALID_ARGUMENT."""
+    told = rejected("gadget.due_time", stored, Timestamp(seconds=seconds, nanos=nanos))
+    assert told.reason == "TIMESTAMP_OUT_OF_RANGE"
+
+
+@checked
+@given(st.floats(allow_nan=False))
+@example(math.inf)
+@example(-0.0)
+def test_a_number_is_kept_as_it_is(value: float) -> None:
+    """A number, also an infinite one, is stored as it is."""
+    assert NUMBER.to_column is not None
+    assert NUMBER.to_column(value, "gadget.ratio") is value
+
+
+def test_what_is_not_a_number_is_refused_by_its_path() -> None:
+    """NaN is INVALID_ARGUMENT on its path."""
+    assert NUMBER.to_column is not None
+    told = rejected("gadget.ratio", NUMBER.to_column, math.nan, "gadget.ratio")
+    assert told.reason == "NOT_A_NUMBER"
+    assert codec("ratio", Float) is NUMBER
 
 
 @checked

@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from protos.generate import generate
 from server.crud import DeclarationError, PageTokens, Resource, Rpc, bind
-from server.crud.plan import compile_plan
 from server.database import Database
 
 HEAD = """
@@ -70,6 +70,7 @@ RIGHT = SERVICE + MESSAGES
 # What is wrong with each package, as what is replaced in the right one, and by what.
 PACKAGES = {
     "right": ("", ""),
+    "right_too": ("", ""),
     "misspelt_field": ("string label", "string lable"),
     "strange_field": ("string label", "string zzz"),
     "wrong_type": ("string label", "int32 label"),
@@ -77,12 +78,53 @@ PACKAGES = {
     "message_field": ("string label", "google.protobuf.FieldMask label"),
     "no_resource": (OPTION, ""),
     "no_variable": ("widgets/{widget}", "widgets"),
+    "wildcard": ("widgets/{widget}", "widgets/{widget=**}"),
+    "capital": ("widgets/{widget}", "racks/{Rack}/widgets/{widget}"),
+    "no_name_in_braces": ("widgets/{widget}", "{}/widgets/{widget}"),
+    "open_brace": ("widgets/{widget}", "widgets/{widget}/{rack"),
     "no_column": ("widgets/{widget}", "racks/{rak}/widgets/{widget}"),
     "no_identifier": (" [(google.api.field_behavior) = IDENTIFIER]", ""),
+    "two_identifiers": ("string label = 2;", "string label = 2 [(google.api.field_behavior) = IDENTIFIER];"),
+    "identifier_elsewhere": (
+        "string name = 1 [(google.api.field_behavior) = IDENTIFIER];\n  string label = 2",
+        "string name = 1;\n  string label = 2 [(google.api.field_behavior) = IDENTIFIER]",
+    ),
+    "identifier_of_bytes": ("string name = 1 [", "bytes name = 1 ["),
     "no_plural": ('plural: "widgets"', ""),
     "misspelt_rpc": ("rpc GetWidget(", "rpc GetWidgte("),
     "strange_rpc": ("rpc GetWidget(", "rpc Xyzzy("),
+    "strange_too": ("rpc GetWidget(", "rpc Xyzzy("),
+    "misspelt_list": ("rpc ListWidgets(", "rpc ListWidgts("),
+    "other_plural": ('plural: "widgets"', 'plural: "widgetry"'),
     "no_service": (SERVICE, ""),
+    "client_streams": ("rpc GetWidget(GetWidgetRequest)", "rpc GetWidget(stream GetWidgetRequest)"),
+    "server_streams": ("(GetWidgetRequest) returns (Widget)", "(GetWidgetRequest) returns (stream Widget)"),
+    "get_returns_another": (
+        "(GetWidgetRequest) returns (Widget)",
+        "(GetWidgetRequest) returns (ListWidgetsResponse)",
+    ),
+    "create_returns_nothing": (
+        "(CreateWidgetRequest) returns (Widget)",
+        "(CreateWidgetRequest) returns (google.protobuf.Empty)",
+    ),
+    "update_returns_its_request": (
+        "(UpdateWidgetRequest) returns (Widget)",
+        "(UpdateWidgetRequest) returns (UpdateWidgetRequest)",
+    ),
+    "delete_returns_widget": (
+        "(DeleteWidgetRequest) returns (google.protobuf.Empty)",
+        "(DeleteWidgetRequest) returns (Widget)",
+    ),
+    "get_by_number": ("message GetWidgetRequest { string name", "message GetWidgetRequest { int64 name"),
+    "get_by_names": ("message GetWidgetRequest { string name", "message GetWidgetRequest { repeated string name"),
+    "delete_by_message": ("message DeleteWidgetRequest { string name", "message DeleteWidgetRequest { Widget name"),
+    "list_of_long_pages": ("int32 page_size", "int64 page_size"),
+    "list_by_bytes": ("string page_token", "bytes page_token"),
+    "list_of_many_tokens": ("string next_page_token", "repeated string next_page_token"),
+    "list_of_one": ("repeated Widget widgets", "Widget widgets"),
+    "create_of_many": ("message CreateWidgetRequest { Widget", "message CreateWidgetRequest { repeated Widget"),
+    "update_by_text": ("google.protobuf.FieldMask update_mask", "string update_mask"),
+    "update_by_masks": ("google.protobuf.FieldMask update_mask", "repeated google.protobuf.FieldMask update_mask"),
     "get_without_name": ("message GetWidgetRequest { string name", "message GetWidgetRequest { string nam"),
     "list_without_page_size": ("page_size", "page_sise"),
     "list_without_page_token": ("string page_token", "string page_tokn"),
@@ -123,6 +165,43 @@ class Named(Apart):
     size: Mapped[int]
 
 
+class Composite(Apart):
+    """A table whose rows have a key of two columns."""
+
+    __tablename__ = "composite_widgets"
+
+    rack_id: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    label: Mapped[str]
+    size: Mapped[int]
+
+
+class Dated(Apart):
+    """A table whose key is an instant."""
+
+    __tablename__ = "dated_widgets"
+
+    id: Mapped[datetime] = mapped_column(primary_key=True)
+    label: Mapped[str]
+    size: Mapped[int]
+
+
+class Lettered(Apart):
+    """A table whose key is text."""
+
+    __tablename__ = "lettered_widgets"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    label: Mapped[str]
+    size: Mapped[int]
+
+
+class Unmapped(Apart):
+    """A class that is mapped to nothing."""
+
+    __abstract__ = True
+
+
 class Selected(Apart):
     """A class that is mapped to a query, which has no columns to write."""
 
@@ -161,10 +240,10 @@ def bound(*resources: Resource) -> list[Rpc]:
     return bind(resources, PageTokens(b"key"))
 
 
-def refusal(message: type[Message], **methods: Any) -> str:
+def refusal(message: type[Message], model: type[DeclarativeBase] = Widget, **methods: Any) -> str:
     """Return what is told of a declaration that must be refused."""
     with pytest.raises(DeclarationError) as caught:
-        bound(Resource(message=message, model=Widget, methods=methods))
+        bound(Resource(message=message, model=model, methods=methods))
     return str(caught.value)
 
 
@@ -212,7 +291,37 @@ def test_a_message_that_is_no_resource_is_named(widgets: Widgets) -> None:
 
 def test_a_pattern_without_a_variable_is_named(widgets: Widgets) -> None:
     """A pattern in which nothing varies, and so could name one row only, is refused."""
-    assert refusal(widgets("no_variable")) == "no_variable.v1.Widget: the pattern widgets has no variable"
+    assert refusal(widgets("no_variable")) == (
+        "no_variable.v1.Widget: widgets is not a pattern of literals and {variables}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("package", "pattern"),
+    [
+        ("wildcard", "widgets/{widget=**}"),
+        ("capital", "racks/{Rack}/widgets/{widget}"),
+        ("no_name_in_braces", "{}/widgets/{widget}"),
+        ("open_brace", "widgets/{widget}/{rack"),
+    ],
+)
+def test_braces_that_hold_no_variable_are_refused(widgets: Widgets, package: str, pattern: str) -> None:
+    """A pattern with braces around anything but a variable, or around nothing, is refused."""
+    told = refusal(widgets(package))
+    assert told == f"{package}.v1.Widget: {pattern} is not a pattern of literals and {{variables}}"
+
+
+def test_a_key_of_two_columns_is_named_by_its_table(widgets: Widgets) -> None:
+    """A table whose primary key has two columns, where a name has one variable for it, is refused."""
+    assert refusal(widgets("right"), Composite) == (
+        "right.v1.Widget: the table composite_widgets needs a primary key of one column"
+    )
+
+
+def test_a_key_that_is_no_number_and_no_text_is_named(widgets: Widgets) -> None:
+    """A key that no name can spell is refused with its column, and one of text is served."""
+    assert refusal(widgets("right"), Dated) == "right.v1.Widget: dated_widgets.id is no integer and no text"
+    assert bound(Resource(message=widgets("right"), model=Lettered))
 
 
 def test_a_variable_without_a_column_is_told_which_it_needs(widgets: Widgets) -> None:
@@ -225,9 +334,20 @@ def test_a_variable_without_a_column_is_told_which_it_needs(widgets: Widgets) ->
 
 def test_a_message_without_an_identifier_is_named(widgets: Widgets) -> None:
     """A message in which every field has a column, and so none is the name, is refused."""
-    with pytest.raises(DeclarationError) as caught:
-        compile_plan(Resource(message=widgets("no_identifier"), model=Named))
-    assert str(caught.value) == ("no_identifier.v1.Widget has no field with the field_behavior IDENTIFIER")
+    assert refusal(widgets("no_identifier"), Named) == (
+        "no_identifier.v1.Widget needs one field with the field_behavior IDENTIFIER, `string name`; it has none"
+    )
+
+
+@pytest.mark.parametrize(
+    ("package", "has"),
+    [("two_identifiers", "name, label"), ("identifier_elsewhere", "label"), ("identifier_of_bytes", "name")],
+)
+def test_an_identifier_is_one_string_name(widgets: Widgets, package: str, has: str) -> None:
+    """A message with two identifiers, or with one of another name or type, is refused with those that it has."""
+    assert refusal(widgets(package), Named) == (
+        f"{package}.v1.Widget needs one field with the field_behavior IDENTIFIER, `string name`; it has {has}"
+    )
 
 
 def test_a_resource_without_a_plural_is_named(widgets: Widgets) -> None:
@@ -236,10 +356,9 @@ def test_a_resource_without_a_plural_is_named(widgets: Widgets) -> None:
 
 
 def test_a_model_without_a_table_of_its_own_is_named(widgets: Widgets) -> None:
-    """A model that is mapped to anything but a table is refused by its own name."""
-    with pytest.raises(DeclarationError) as caught:
-        bound(Resource(message=widgets("right"), model=Selected))
-    assert str(caught.value) == "Selected is not mapped to a table"
+    """A model that is mapped to nothing, or to anything but a table, is refused by its own name."""
+    for model in (Selected, Unmapped):
+        assert refusal(widgets("right"), model) == f"{model.__name__} is not mapped to a table"
 
 
 def test_a_misspelt_rpc_is_told_what_it_resembles(widgets: Widgets) -> None:
@@ -254,7 +373,55 @@ def test_an_rpc_like_no_standard_method_is_told_what_there_is(widgets: Widgets) 
     """An RPC that nothing serves and that resembles nothing is named, with what could serve it."""
     told = refusal(widgets("strange_rpc"))
     assert told.startswith("nothing serves strange_rpc.v1.WidgetService.Xyzzy: ")
-    assert "; there are: CreateWidget, DeleteWidget, GetWidget, " in told
+    assert told.endswith("; there are: CreateWidget, DeleteWidget, GetWidget, ListWidgets, UpdateWidget")
+
+
+def test_a_misspelt_list_is_told_its_plural(widgets: Widgets) -> None:
+    """A List that is misspelt, or that is not of the resource's plural, is told the name with the plural."""
+    assert refusal(widgets("misspelt_list")).endswith("; did you mean ListWidgets?")
+    assert refusal(widgets("other_plural")).endswith("; did you mean ListWidgetry?")
+
+
+def test_a_message_that_is_declared_twice_is_named(widgets: Widgets) -> None:
+    """Two resources of one message are refused, for which of them would be served?"""
+    with pytest.raises(DeclarationError) as caught:
+        bound(*(Resource(message=widgets("right"), model=model) for model in (Widget, Named)))
+    assert str(caught.value) == "right.v1.Widget is declared twice"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_each_package_serves_its_own(widgets: Widgets, order: int) -> None:
+    """Messages and methods of the same names in two packages are served each from its own resource and table."""
+    both = [
+        Resource(message=widgets("right"), model=Widget),
+        Resource(message=widgets("right_too"), model=Named, methods={"GetWidget": serve_nothing}),
+    ]
+    rpcs = bound(*both[::order])
+    assert len(rpcs) == 10
+    for rpc in rpcs:
+        package = rpc.service.partition(".")[0]
+        assert rpc.resource == f"{package}.v1.Widget"
+        assert rpc.table == {"right": "widgets", "right_too": "named_widgets"}[package]
+        assert (rpc.serve is serve_nothing) == (package == "right_too" and rpc.method == "GetWidget")
+
+
+def test_another_package_serves_nothing_here(widgets: Widgets) -> None:
+    """An RPC that only another package's resource has a function for is refused, without that one's names."""
+    other = Resource(message=widgets("strange_rpc"), model=Widget, methods={"Xyzzy": serve_nothing})
+    with pytest.raises(DeclarationError) as caught:
+        bound(other, Resource(message=widgets("strange_too"), model=Widget))
+    assert str(caught.value).startswith("nothing serves strange_too.v1.WidgetService.Xyzzy: ")
+    with pytest.raises(DeclarationError) as caught:
+        bound(other, Resource(message=widgets("right"), model=Widget, methods={"Xyzzy": serve_nothing}))
+    assert str(caught.value).startswith("right.v1.Widget has a function for Xyzzy, which is no RPC; there are: ")
+
+
+@pytest.mark.parametrize("package", ["client_streams", "server_streams"])
+def test_a_method_that_streams_is_named(widgets: Widgets, package: str) -> None:
+    """A method that takes or returns a stream is refused, also where a function would serve it."""
+    told = f"{package}.v1.WidgetService.GetWidget streams, and only unary methods are served"
+    assert refusal(widgets(package)) == told
+    assert refusal(widgets(package), GetWidget=serve_nothing) == told
 
 
 def test_a_function_serves_an_rpc_that_is_not_standard(widgets: Widgets) -> None:
@@ -302,13 +469,52 @@ def test_a_request_without_a_standard_field_is_named(widgets: Widgets, package: 
 
 
 @pytest.mark.parametrize(
-    ("package", "lacking"),
+    ("package", "lacking", "kind"),
     [
-        ("create_without_widget", "CreateWidgetRequest"),
-        ("update_without_widget", "UpdateWidgetRequest"),
-        ("list_without_widgets", "ListWidgetsResponse"),
+        ("create_without_widget", "CreateWidgetRequest", "Widget"),
+        ("create_of_many", "CreateWidgetRequest", "Widget"),
+        ("update_without_widget", "UpdateWidgetRequest", "Widget"),
+        ("list_without_widgets", "ListWidgetsResponse", "repeated Widget"),
+        ("list_of_one", "ListWidgetsResponse", "repeated Widget"),
     ],
 )
-def test_a_request_without_the_resource_is_named(widgets: Widgets, package: str, lacking: str) -> None:
+def test_a_request_without_the_resource_is_named(widgets: Widgets, package: str, lacking: str, kind: str) -> None:
     """A standard method whose message has no field for the resource is refused, with the type that it needs."""
-    assert refusal(widgets(package)) == f"{package}.v1.{lacking} needs a field of the type Widget"
+    assert refusal(widgets(package)) == f"{package}.v1.{lacking} needs a field of the type {kind}"
+
+
+@pytest.mark.parametrize(
+    ("package", "field"),
+    [
+        ("get_by_number", "GetWidgetRequest.name"),
+        ("get_by_names", "GetWidgetRequest.name"),
+        ("delete_by_message", "DeleteWidgetRequest.name"),
+        ("list_of_long_pages", "ListWidgetsRequest.page_size"),
+        ("list_by_bytes", "ListWidgetsRequest.page_token"),
+        ("list_of_many_tokens", "ListWidgetsResponse.next_page_token"),
+        ("update_by_text", "UpdateWidgetRequest.update_mask"),
+        ("update_by_masks", "UpdateWidgetRequest.update_mask"),
+    ],
+)
+def test_a_standard_field_of_another_type_is_named(widgets: Widgets, package: str, field: str) -> None:
+    """A standard field of another type than a standard method reads or writes, or of many values, is refused."""
+    assert refusal(widgets(package)) == f"{package}.v1.{field} is not of the type that a standard method needs"
+
+
+@pytest.mark.parametrize(
+    ("package", "method", "returned", "needed"),
+    [
+        ("get_returns_another", "GetWidget", "{0}.v1.ListWidgetsResponse", "{0}.v1.Widget"),
+        ("create_returns_nothing", "CreateWidget", "google.protobuf.Empty", "{0}.v1.Widget"),
+        ("update_returns_its_request", "UpdateWidget", "{0}.v1.UpdateWidgetRequest", "{0}.v1.Widget"),
+        ("delete_returns_widget", "DeleteWidget", "{0}.v1.Widget", "google.protobuf.Empty"),
+    ],
+)
+def test_a_response_of_another_type_is_named(
+    widgets: Widgets, package: str, method: str, returned: str, needed: str
+) -> None:
+    """A standard method that returns another message than its verb does is refused, and a function may serve it."""
+    told = refusal(widgets(package))
+    assert told.startswith(f"{package}.v1.WidgetService.{method} returns {returned.format(package)}, ")
+    assert told.endswith(f" {needed.format(package)}")
+    assert bound(Resource(message=widgets(package), model=Widget, methods={method: serve_nothing}))

@@ -19,6 +19,7 @@ USER = Names("users/{user}", (POSTS.c.id,))
 POST = Names("users/{user}/posts/{post}", (POSTS.c.user_id, POSTS.c.id))
 LABEL = Names("labels/{label}", (LABELS.c.id,))
 
+KEY = string.ascii_letters + string.digits + string.punctuation.replace("/", "")
 SERIALS = st.integers(0, MAX_SERIAL)
 # What is almost a name is likelier to be taken for one than text of any kind.
 NEARLY = st.lists(
@@ -51,7 +52,7 @@ def test_a_name_below_a_parent_leads_back_to_both(parent: int, serial: int) -> N
 
 
 @checked
-@given(st.text(string.ascii_letters + string.digits + string.punctuation.replace("/", ""), min_size=1))
+@given(st.text(KEY, min_size=1))
 def test_an_id_of_text_leads_back_to_its_row(key: str) -> None:
     """The name of an id that is text, parsed, is that text."""
     assert LABEL.parse(LABEL.format((key,)), "name") == {"key_id": key}
@@ -100,6 +101,17 @@ def test_an_id_that_no_serial_can_be_is_not_found(number: int) -> None:
         USER.parse(f"users/{number}", "name")
     assert caught.value.code is StatusCode.NOT_FOUND
     assert caught.value.metadata == {"resource": f"users/{number}"}
+
+
+@checked
+@given(st.text(KEY, max_size=5), st.text(KEY, max_size=5))
+def test_an_id_of_text_with_a_nul_is_not_found(before: str, after: str) -> None:
+    """An id of text with a NUL, which no column keeps, is NOT_FOUND, and the error has the name."""
+    name = f"labels/{before}\0{after}"
+    with pytest.raises(StatusError) as caught:
+        LABEL.parse(name, "name")
+    assert caught.value.code is StatusCode.NOT_FOUND
+    assert caught.value.metadata == {"resource": name}
 
 
 @checked

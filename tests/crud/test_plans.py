@@ -97,8 +97,22 @@ def test_the_constraints_are_known_by_name() -> None:
 
 
 def test_statements_select_the_key_and_the_fields_once_each() -> None:
-    """A plan's columns begin with the key, repeat none, and leave out what the message does not have."""
+    """A plan's columns begin with the key, repeat none, and leave out what no response has."""
     names = [column.name for column in GADGETS.columns]
     assert names[0] == "id"
     assert len(names) == len(set(names))
-    assert set(names) == {"id", *GADGETS.fields}
+    assert set(names) == {"id", *GADGETS.fields} - {"secret"}
+
+
+def test_what_is_input_only_is_written_and_not_read() -> None:
+    """An INPUT_ONLY field has a column to write, and a row gives it no value."""
+    assert columns(GADGETS, gadget_pb2.Gadget(secret="s"))["secret"] == "s"
+    assert GADGETS.fields["secret"].writable
+    assert [name for name, field in GADGETS.fields.items() if not field.readable] == ["secret"]
+    assert "secret" not in [column.name for column in GADGETS.columns]
+
+
+def test_what_is_immutable_is_known() -> None:
+    """An IMMUTABLE field may be set, by Create, and is known as what no Update changes."""
+    assert columns(GADGETS, gadget_pb2.Gadget(origin="o"))["origin"] == "o"
+    assert [name for name, field in GADGETS.fields.items() if field.immutable] == ["origin"]

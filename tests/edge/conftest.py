@@ -2,8 +2,8 @@
 
 import grpc
 import pytest
-
 from marketplace.v1 import user_pb2_grpc
+
 from tests.gadgets import gadget_pb2_grpc
 
 

@@ -1,13 +1,14 @@
 """Bad input: the status, the ErrorInfo and the field of each kind."""
 
+import math
 from typing import Any
 
 import grpc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from marketplace.v1 import user_pb2
+
 from tests.gadgets import gadget_pb2
 from tests.status import Refusal, refusal
 
@@ -23,7 +24,13 @@ async def refused(call: Any) -> Refusal:
 
 def user(**fields: Any) -> user_pb2.CreateUserRequest:
     """Return a Create of a user that is valid but for the fields given."""
-    return user_pb2.CreateUserRequest(user={"email": "bad@example.com", "username": "bad_input"} | fields)
+    valid: dict[str, Any] = {"email": "bad@example.com", "username": "bad_input"}
+    return user_pb2.CreateUserRequest(user=user_pb2.User(**(valid | fields)))
+
+
+def raw(channel: grpc.aio.Channel, method: str) -> "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]":
+    """Return a method of UserService that sends bytes as they are."""
+    return channel.unary_unary(f"/marketplace.v1.UserService/{method}")
 
 
 async def test_a_duplicate_email_is_named(users: Any) -> None:
@@ -63,8 +70,7 @@ async def test_every_violation_is_told_at_once(users: Any) -> None:
 @pytest.mark.parametrize("method", METHODS)
 async def test_bytes_that_are_no_message_are_refused(channel: grpc.aio.Channel, method: str) -> None:
     """Malformed protobuf is INVALID_ARGUMENT with an ErrorInfo, for every method."""
-    call = channel.unary_unary(f"/marketplace.v1.UserService/{method}")
-    told = await refused(call(b"\xff\xff\xff\xff"))
+    told = await refused(raw(channel, method)(b"\xff\xff\xff\xff"))
     assert told.code is grpc.StatusCode.INVALID_ARGUMENT
     assert told.info.reason == "MALFORMED_REQUEST"
     assert told.info.metadata["type"] == f"marketplace.v1.{method}Request"
@@ -76,9 +82,8 @@ async def test_random_bytes_get_an_answer_that_tells_the_truth(
     channel: grpc.aio.Channel, data: bytes, method: str
 ) -> None:
     """Whatever bytes arrive, the answer is OK or blames the request, and always has an ErrorInfo."""
-    call = channel.unary_unary(f"/marketplace.v1.UserService/{method}")
     try:
-        await call(data, timeout=10)
+        await raw(channel, method)(data, timeout=10)
     except grpc.aio.AioRpcError as error:
         told = refusal(error)
         assert told.code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
@@ -86,7 +91,7 @@ async def test_random_bytes_get_an_answer_that_tells_the_truth(
 
 async def test_text_that_is_not_utf8_is_refused(channel: grpc.aio.Channel) -> None:
     """A string field with bytes that are not UTF-8 is malformed, not an internal error."""
-    told = await refused(channel.unary_unary("/marketplace.v1.UserService/GetUser")(b"\x0a\x02\xc3\x28"))
+    told = await refused(raw(channel, "GetUser")(b"\x0a\x02\xc3\x28"))
     assert told.info.reason == "MALFORMED_REQUEST"
 
 
@@ -123,7 +128,8 @@ async def test_a_number_that_its_column_cannot_hold_is_refused(gadgets: Any) -> 
     try:
         assert (await gadgets.CreateGadget(gadget)).weight == 1 << 40
     except grpc.aio.AioRpcError as error:
-        assert refusal(error).code is grpc.StatusCode.INVALID_ARGUMENT
+        told = refusal(error)
+        assert told.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_a_timestamp_out_of_range_is_refused(gadgets: Any) -> None:
@@ -132,6 +138,22 @@ async def test_a_timestamp_out_of_range_is_refused(gadgets: Any) -> None:
         gadget = {"label": f"due {seconds}", "weight": 1, "due_time": {"seconds": seconds}}
         told = await refused(gadgets.CreateGadget(gadget_pb2.CreateGadgetRequest(gadget=gadget)))
         assert list(told.fields) == ["gadget.due_time"]
+
+
+@pytest.mark.parametrize("nanos", [-1, 1_000_000_000])
+async def test_nanos_out_of_range_are_refused(gadgets: Any, nanos: int) -> None:
+    """An instant whose nanos are less than none or a second and more is INVALID_ARGUMENT by the field's path."""
+    gadget = {"label": f"nanos {nanos}", "weight": 1, "due_time": {"nanos": nanos}}
+    told = await refused(gadgets.CreateGadget(gadget_pb2.CreateGadgetRequest(gadget=gadget)))
+    assert told.reasons == {"gadget.due_time": "TIMESTAMP_OUT_OF_RANGE"}
+
+
+async def test_what_is_not_a_number_is_refused(gadgets: Any) -> None:
+    """NaN, which not every database keeps, is INVALID_ARGUMENT by the field's path."""
+    gadget = {"label": "nan", "weight": 1, "ratio": math.nan}
+    told = await refused(gadgets.CreateGadget(gadget_pb2.CreateGadgetRequest(gadget=gadget)))
+    assert told.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert told.reasons == {"gadget.ratio": "NOT_A_NUMBER"}
 
 
 async def test_a_token_is_bound_to_its_request(gadgets: Any) -> None:

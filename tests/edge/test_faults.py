@@ -8,14 +8,14 @@ import grpc
 import pytest
 
 from server.app import App
-from tests.gadgets import CANARY, gadget_pb2
+from tests.gadgets import CANARY, gadget_pb2, gadget_pb2_grpc
 from tests.serving import eventually, serving, settings_for
 from tests.status import refusal
 
 
-async def poke(gadgets: Any, how: str, timeout: float = 10, **fields: Any) -> Any:
+async def poke(gadgets: Any, how: str, deadline: float = 10, **fields: Any) -> Any:
     """Ask the server to misbehave."""
-    return await gadgets.PokeGadget(gadget_pb2.PokeGadgetRequest(how=how, **fields), timeout=timeout)
+    return await gadgets.PokeGadget(gadget_pb2.PokeGadgetRequest(how=how, **fields), timeout=deadline)
 
 
 @pytest.mark.parametrize("how", ["raise", "sql", "wrong type"])
@@ -36,7 +36,7 @@ async def test_nothing_of_an_exception_reaches_a_caller(
 async def test_a_cancellation_from_within_gets_a_status(gadgets: Any) -> None:
     """Work that is cancelled by anything but its caller is UNAVAILABLE, at once and not at the deadline."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await poke(gadgets, "cancel", timeout=5)
+        await poke(gadgets, "cancel", deadline=5)
     told = refusal(caught.value)
     assert told.code is grpc.StatusCode.UNAVAILABLE
     assert told.retry_delay == 1.0
@@ -44,8 +44,6 @@ async def test_a_cancellation_from_within_gets_a_status(gadgets: Any) -> None:
 
 async def test_a_caller_without_a_deadline_gets_the_servers(empty_url: str) -> None:
     """A call that takes too long ends by the server's default deadline where its caller set none."""
-    from tests.gadgets import gadget_pb2_grpc
-
     async with (
         serving(settings_for(empty_url, default_deadline=0.2)) as app,
         grpc.aio.insecure_channel(app.address) as channel,
@@ -57,13 +55,13 @@ async def test_a_caller_without_a_deadline_gets_the_servers(empty_url: str) -> N
         assert told.code is grpc.StatusCode.DEADLINE_EXCEEDED
         assert told.info.reason == "DEADLINE_EXCEEDED"
         # A caller's own deadline, later or sooner, is what counts.
-        assert await poke(gadgets, "sleep", timeout=5, seconds=0.4)
+        assert await poke(gadgets, "sleep", deadline=5, seconds=0.4)
 
 
 async def test_a_callers_deadline_is_answered_in_time(gadgets: Any, app: App) -> None:
     """A caller that waits two tenths of a second has an answer within them, made by the server."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await poke(gadgets, "sleep", timeout=0.3, seconds=1.0)
+        await poke(gadgets, "sleep", deadline=0.3, seconds=1.0)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     await eventually(lambda: _handled(app, "DeadlineExceeded") >= 1)
 

@@ -1,0 +1,90 @@
+"""The stubs by themselves, as a caller of the service installs them."""
+
+import asyncio
+import subprocess
+import venv
+from pathlib import Path
+
+import pytest
+
+from server.app import App
+
+ROOT = Path(__file__).resolve().parents[1]
+# The oldest versions that generated/pyproject.toml says the stubs load on.
+FLOORS = ("protobuf==6.31.1", "grpcio==1.76.0", "googleapis-common-protos==1.70.0")
+CALLER = """
+import sys
+
+import grpc
+from marketplace.v1 import user_pb2, user_pb2_grpc
+
+with grpc.insecure_channel(sys.argv[1]) as channel:
+    users = user_pb2_grpc.UserServiceStub(channel)
+    name = "caller_" + sys.argv[2]
+    user = user_pb2.User(email=name + "@example.com", username=name)
+    user = users.CreateUser(user_pb2.CreateUserRequest(user=user))
+    assert users.GetUser(user_pb2.GetUserRequest(name=user.name)) == user
+    assert user.name in {each.name for each in users.ListUsers(user_pb2.ListUsersRequest(page_size=1000)).users}
+    user.full_name = "A Caller"
+    request = user_pb2.UpdateUserRequest(user=user, update_mask={"paths": ["full_name"]})
+    assert users.UpdateUser(request).full_name == "A Caller"
+    users.DeleteUser(user_pb2.DeleteUserRequest(name=user.name))
+    try:
+        users.GetUser(user_pb2.GetUserRequest(name=user.name))
+    except grpc.RpcError as error:
+        assert error.code() is grpc.StatusCode.NOT_FOUND
+        print("called", user.name)
+"""
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with the stubs, and the oldest of what they need, and nothing else."""
+    folder = tmp_path_factory.mktemp("caller")
+    venv.create(folder / "venv", with_pip=True)
+    program = folder / "venv" / "bin" / "python"
+    pip = (program, "-m", "pip", "--quiet", "--disable-pip-version-check")
+    subprocess.run((*pip, "install", ROOT / "generated", *FLOORS), check=True, timeout=120)
+    return program
+
+
+async def test_a_caller_needs_nothing_but_the_stubs(python: Path, app: App) -> None:
+    """With `pip install ./generated` alone, on the oldest versions it allows, a script calls every method."""
+    process = await asyncio.create_subprocess_exec(
+        *(python, "-c", CALLER, app.address, app.database.engine.dialect.name),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=python.parent,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0
+    assert output.startswith(b"called users/")
+
+
+def test_the_stubs_bring_nothing_else(python: Path) -> None:
+    """What is installed with the stubs is protobuf, grpcio, googleapis-common-protos and their own needs."""
+    listing = subprocess.run(
+        [python, "-m", "pip", "list", "--format=freeze", "--disable-pip-version-check"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    installed = {line.partition("==")[0].lower() for line in listing.stdout.splitlines()}
+    assert installed - {"pip", "setuptools"} == {
+        "googleapis-common-protos",
+        "grpcio",
+        "protobuf",
+        "tablestakes-stubs",
+        "typing_extensions",
+    }
+
+
+def test_the_stubs_are_typed(python: Path) -> None:
+    """A type checker finds the types of messages and stubs in what is installed."""
+    found = subprocess.run(
+        [python, "-c", "import marketplace.v1 as m; print(list(m.__path__)[0])"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    folder = Path(found.stdout.strip())
+    assert {"py.typed", "user_pb2.pyi", "user_pb2_grpc.pyi"} <= {path.name for path in folder.iterdir()}
