@@ -22,9 +22,9 @@ def server_of_postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-async def postgres_url(server_of_postgres: Postgres, request: pytest.FixtureRequest) -> str:
+async def postgres_url(server_of_postgres: Postgres) -> str:
     """The URL of an empty PostgreSQL database of this test's own."""
-    return await create_database(server_of_postgres, f"test_{abs(hash(request.node.nodeid)):x}")
+    return await create_database(server_of_postgres)
 
 
 @pytest.fixture(params=DATABASES)
@@ -32,9 +32,7 @@ async def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database of this test's own, on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
         return f"sqlite+aiosqlite:///{tmp_path}/test.db"
-    return await create_database(
-        request.getfixturevalue("server_of_postgres"), f"test_{abs(hash(request.node.nodeid)):x}"
-    )
+    return await create_database(request.getfixturevalue("server_of_postgres"))
 
 
 @pytest.fixture(scope="session", params=DATABASES)
@@ -43,7 +41,7 @@ async def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     if request.param == "sqlite":
         url = f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('sqlite')}/app.db"
     else:
-        url = await create_database(request.getfixturevalue("server_of_postgres"), "app")
+        url = await create_database(request.getfixturevalue("server_of_postgres"))
     async with serving(settings_for(url)) as running:
         yield running
 

@@ -1,6 +1,7 @@
 """Running the service in this process, on a database that is made for it."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,8 @@ from server.database.migrate import upgrade
 from server.settings import Settings, load
 from tests.gadgets import GADGET, Gadget
 from tests.postgres import Postgres
+
+_numbers = itertools.count(1)
 
 
 def settings_for(url: str, **given: object) -> Settings:
@@ -41,12 +44,13 @@ async def make_schema(settings: Settings) -> None:
     await database.close()
 
 
-async def create_database(server: Postgres, name: str) -> str:
+async def create_database(server: Postgres) -> str:
     """Create an empty database, and return its URL."""
+    name = f"test_{next(_numbers)}"
     address = make_url(server.url("postgres")).set(drivername="postgresql").render_as_string()
     connection = await asyncpg.connect(address)
     try:
-        await connection.execute(f'CREATE DATABASE "{name}"')
+        await connection.execute(f"CREATE DATABASE {name}")
     finally:
         await connection.close()
     return server.url(name)

@@ -30,7 +30,7 @@ async def refused(users: Any, deadline: float = 10) -> Refusal:
 
 async def test_a_stopped_database_is_unavailable_until_it_is_back(own_postgres: Postgres) -> None:
     """Without a database calls are UNAVAILABLE with a time to retry, and OK again once it is back."""
-    url = await create_database(own_postgres, "stopped")
+    url = await create_database(own_postgres)
     async with serving(settings_for(url)) as app, grpc.aio.insecure_channel(app.address) as channel:
         users = user_pb2_grpc.UserServiceStub(channel)
         created = await users.CreateUser(
@@ -51,7 +51,7 @@ async def test_a_stopped_database_is_unavailable_until_it_is_back(own_postgres: 
 
 async def test_a_restart_between_calls_costs_callers_at_most_one_error_each(own_postgres: Postgres) -> None:
     """After a restart the pool's dead connections are all noticed with the first one."""
-    url = await create_database(own_postgres, "restarted")
+    url = await create_database(own_postgres)
     async with serving(settings_for(url, pool_size=4)) as app, grpc.aio.insecure_channel(app.address) as channel:
         users = user_pb2_grpc.UserServiceStub(channel)
         request = user_pb2.ListUsersRequest()
@@ -70,7 +70,7 @@ async def test_a_restart_between_calls_costs_callers_at_most_one_error_each(own_
 
 async def test_a_frozen_database_does_not_hold_calls_past_their_deadline(own_postgres: Postgres) -> None:
     """While the database answers nothing every call ends by its deadline, and all is well once it answers."""
-    url = await create_database(own_postgres, "frozen")
+    url = await create_database(own_postgres)
     settings = settings_for(url, statement_timeout=0.5, connect_timeout=0.5)
     async with serving(settings) as app, grpc.aio.insecure_channel(app.address) as channel:
         users = user_pb2_grpc.UserServiceStub(channel)
