@@ -4,6 +4,8 @@ import grpc
 import warnings
 
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from marketplace.v1 import address_pb2 as marketplace_dot_v1_dot_address__pb2
+from marketplace.v1 import profile_pb2 as marketplace_dot_v1_dot_profile__pb2
 from marketplace.v1 import user_pb2 as marketplace_dot_v1_dot_user__pb2
 
 GRPC_GENERATED_VERSION = '1.76.0'
@@ -61,6 +63,41 @@ class UserServiceStub(object):
                 request_serializer=marketplace_dot_v1_dot_user__pb2.DeleteUserRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.GetProfile = channel.unary_unary(
+                '/marketplace.v1.UserService/GetProfile',
+                request_serializer=marketplace_dot_v1_dot_profile__pb2.GetProfileRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_profile__pb2.Profile.FromString,
+                _registered_method=True)
+        self.UpdateProfile = channel.unary_unary(
+                '/marketplace.v1.UserService/UpdateProfile',
+                request_serializer=marketplace_dot_v1_dot_profile__pb2.UpdateProfileRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_profile__pb2.Profile.FromString,
+                _registered_method=True)
+        self.GetAddress = channel.unary_unary(
+                '/marketplace.v1.UserService/GetAddress',
+                request_serializer=marketplace_dot_v1_dot_address__pb2.GetAddressRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_address__pb2.Address.FromString,
+                _registered_method=True)
+        self.ListAddresses = channel.unary_unary(
+                '/marketplace.v1.UserService/ListAddresses',
+                request_serializer=marketplace_dot_v1_dot_address__pb2.ListAddressesRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_address__pb2.ListAddressesResponse.FromString,
+                _registered_method=True)
+        self.CreateAddress = channel.unary_unary(
+                '/marketplace.v1.UserService/CreateAddress',
+                request_serializer=marketplace_dot_v1_dot_address__pb2.CreateAddressRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_address__pb2.Address.FromString,
+                _registered_method=True)
+        self.UpdateAddress = channel.unary_unary(
+                '/marketplace.v1.UserService/UpdateAddress',
+                request_serializer=marketplace_dot_v1_dot_address__pb2.UpdateAddressRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_address__pb2.Address.FromString,
+                _registered_method=True)
+        self.DeleteAddress = channel.unary_unary(
+                '/marketplace.v1.UserService/DeleteAddress',
+                request_serializer=marketplace_dot_v1_dot_address__pb2.DeleteAddressRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
 
 
 class UserServiceServicer(object):
@@ -104,9 +141,73 @@ class UserServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteUser(self, request, context):
-        """Deletes a user for good (AIP-135).
+        """Deletes a user for good, and the user's profile with it (AIP-135).
+
+        NOT_FOUND when there is no such user; FAILED_PRECONDITION when the user has addresses and force is not
+        set, or when others refer to the user: posts, comments, orders, or a wallet that has been used.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProfile(self, request, context):
+        """Reads the profile of a user (AIP-131, AIP-156).
 
         NOT_FOUND when there is no such user.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateProfile(self, request, context):
+        """Changes the fields of a profile that the mask names, and returns the whole profile (AIP-134, AIP-156).
+
+        NOT_FOUND when there is no such user.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAddress(self, request, context):
+        """Reads one address (AIP-131).
+
+        NOT_FOUND when there is no such address.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAddresses(self, request, context):
+        """Lists the addresses of a user, oldest first, a page at a time (AIP-132, AIP-158).
+
+        INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateAddress(self, request, context):
+        """Creates an address of a user, and returns it with its name (AIP-133).
+
+        NOT_FOUND when there is no such user.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateAddress(self, request, context):
+        """Changes the fields of an address that the mask names, and returns the whole address (AIP-134).
+
+        NOT_FOUND when there is no such address.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAddress(self, request, context):
+        """Deletes an address for good (AIP-135).
+
+        NOT_FOUND when there is no such address.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,6 +239,41 @@ def add_UserServiceServicer_to_server(servicer, server):
             'DeleteUser': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteUser,
                     request_deserializer=marketplace_dot_v1_dot_user__pb2.DeleteUserRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'GetProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProfile,
+                    request_deserializer=marketplace_dot_v1_dot_profile__pb2.GetProfileRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_profile__pb2.Profile.SerializeToString,
+            ),
+            'UpdateProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateProfile,
+                    request_deserializer=marketplace_dot_v1_dot_profile__pb2.UpdateProfileRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_profile__pb2.Profile.SerializeToString,
+            ),
+            'GetAddress': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAddress,
+                    request_deserializer=marketplace_dot_v1_dot_address__pb2.GetAddressRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_address__pb2.Address.SerializeToString,
+            ),
+            'ListAddresses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAddresses,
+                    request_deserializer=marketplace_dot_v1_dot_address__pb2.ListAddressesRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_address__pb2.ListAddressesResponse.SerializeToString,
+            ),
+            'CreateAddress': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateAddress,
+                    request_deserializer=marketplace_dot_v1_dot_address__pb2.CreateAddressRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_address__pb2.Address.SerializeToString,
+            ),
+            'UpdateAddress': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateAddress,
+                    request_deserializer=marketplace_dot_v1_dot_address__pb2.UpdateAddressRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_address__pb2.Address.SerializeToString,
+            ),
+            'DeleteAddress': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAddress,
+                    request_deserializer=marketplace_dot_v1_dot_address__pb2.DeleteAddressRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
@@ -276,6 +412,195 @@ class UserService(object):
             target,
             '/marketplace.v1.UserService/DeleteUser',
             marketplace_dot_v1_dot_user__pb2.DeleteUserRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.UserService/GetProfile',
+            marketplace_dot_v1_dot_profile__pb2.GetProfileRequest.SerializeToString,
+            marketplace_dot_v1_dot_profile__pb2.Profile.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.UserService/UpdateProfile',
+            marketplace_dot_v1_dot_profile__pb2.UpdateProfileRequest.SerializeToString,
+            marketplace_dot_v1_dot_profile__pb2.Profile.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAddress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.UserService/GetAddress',
+            marketplace_dot_v1_dot_address__pb2.GetAddressRequest.SerializeToString,
+            marketplace_dot_v1_dot_address__pb2.Address.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAddresses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.UserService/ListAddresses',
+            marketplace_dot_v1_dot_address__pb2.ListAddressesRequest.SerializeToString,
+            marketplace_dot_v1_dot_address__pb2.ListAddressesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateAddress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.UserService/CreateAddress',
+            marketplace_dot_v1_dot_address__pb2.CreateAddressRequest.SerializeToString,
+            marketplace_dot_v1_dot_address__pb2.Address.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateAddress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.UserService/UpdateAddress',
+            marketplace_dot_v1_dot_address__pb2.UpdateAddressRequest.SerializeToString,
+            marketplace_dot_v1_dot_address__pb2.Address.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAddress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.UserService/DeleteAddress',
+            marketplace_dot_v1_dot_address__pb2.DeleteAddressRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,

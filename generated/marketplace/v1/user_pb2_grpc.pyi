@@ -6,6 +6,8 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
+from marketplace.v1 import address_pb2 as _address_pb2
+from marketplace.v1 import profile_pb2 as _profile_pb2
 from marketplace.v1 import user_pb2 as _user_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -55,9 +57,45 @@ class UserServiceStub:
     NOT_FOUND when there is no such user; ALREADY_EXISTS when another user has the same email or username.
     """
     DeleteUser: _grpc.UnaryUnaryMultiCallable[_user_pb2.DeleteUserRequest, _empty_pb2.Empty]
-    """Deletes a user for good (AIP-135).
+    """Deletes a user for good, and the user's profile with it (AIP-135).
+
+    NOT_FOUND when there is no such user; FAILED_PRECONDITION when the user has addresses and force is not
+    set, or when others refer to the user: posts, comments, orders, or a wallet that has been used.
+    """
+    GetProfile: _grpc.UnaryUnaryMultiCallable[_profile_pb2.GetProfileRequest, _profile_pb2.Profile]
+    """Reads the profile of a user (AIP-131, AIP-156).
 
     NOT_FOUND when there is no such user.
+    """
+    UpdateProfile: _grpc.UnaryUnaryMultiCallable[_profile_pb2.UpdateProfileRequest, _profile_pb2.Profile]
+    """Changes the fields of a profile that the mask names, and returns the whole profile (AIP-134, AIP-156).
+
+    NOT_FOUND when there is no such user.
+    """
+    GetAddress: _grpc.UnaryUnaryMultiCallable[_address_pb2.GetAddressRequest, _address_pb2.Address]
+    """Reads one address (AIP-131).
+
+    NOT_FOUND when there is no such address.
+    """
+    ListAddresses: _grpc.UnaryUnaryMultiCallable[_address_pb2.ListAddressesRequest, _address_pb2.ListAddressesResponse]
+    """Lists the addresses of a user, oldest first, a page at a time (AIP-132, AIP-158).
+
+    INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+    """
+    CreateAddress: _grpc.UnaryUnaryMultiCallable[_address_pb2.CreateAddressRequest, _address_pb2.Address]
+    """Creates an address of a user, and returns it with its name (AIP-133).
+
+    NOT_FOUND when there is no such user.
+    """
+    UpdateAddress: _grpc.UnaryUnaryMultiCallable[_address_pb2.UpdateAddressRequest, _address_pb2.Address]
+    """Changes the fields of an address that the mask names, and returns the whole address (AIP-134).
+
+    NOT_FOUND when there is no such address.
+    """
+    DeleteAddress: _grpc.UnaryUnaryMultiCallable[_address_pb2.DeleteAddressRequest, _empty_pb2.Empty]
+    """Deletes an address for good (AIP-135).
+
+    NOT_FOUND when there is no such address.
     """
 
 @_typing.type_check_only
@@ -86,9 +124,45 @@ class UserServiceAsyncStub(UserServiceStub):
     NOT_FOUND when there is no such user; ALREADY_EXISTS when another user has the same email or username.
     """
     DeleteUser: _aio.UnaryUnaryMultiCallable[_user_pb2.DeleteUserRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a user for good (AIP-135).
+    """Deletes a user for good, and the user's profile with it (AIP-135).
+
+    NOT_FOUND when there is no such user; FAILED_PRECONDITION when the user has addresses and force is not
+    set, or when others refer to the user: posts, comments, orders, or a wallet that has been used.
+    """
+    GetProfile: _aio.UnaryUnaryMultiCallable[_profile_pb2.GetProfileRequest, _profile_pb2.Profile]  # type: ignore[assignment]
+    """Reads the profile of a user (AIP-131, AIP-156).
 
     NOT_FOUND when there is no such user.
+    """
+    UpdateProfile: _aio.UnaryUnaryMultiCallable[_profile_pb2.UpdateProfileRequest, _profile_pb2.Profile]  # type: ignore[assignment]
+    """Changes the fields of a profile that the mask names, and returns the whole profile (AIP-134, AIP-156).
+
+    NOT_FOUND when there is no such user.
+    """
+    GetAddress: _aio.UnaryUnaryMultiCallable[_address_pb2.GetAddressRequest, _address_pb2.Address]  # type: ignore[assignment]
+    """Reads one address (AIP-131).
+
+    NOT_FOUND when there is no such address.
+    """
+    ListAddresses: _aio.UnaryUnaryMultiCallable[_address_pb2.ListAddressesRequest, _address_pb2.ListAddressesResponse]  # type: ignore[assignment]
+    """Lists the addresses of a user, oldest first, a page at a time (AIP-132, AIP-158).
+
+    INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+    """
+    CreateAddress: _aio.UnaryUnaryMultiCallable[_address_pb2.CreateAddressRequest, _address_pb2.Address]  # type: ignore[assignment]
+    """Creates an address of a user, and returns it with its name (AIP-133).
+
+    NOT_FOUND when there is no such user.
+    """
+    UpdateAddress: _aio.UnaryUnaryMultiCallable[_address_pb2.UpdateAddressRequest, _address_pb2.Address]  # type: ignore[assignment]
+    """Changes the fields of an address that the mask names, and returns the whole address (AIP-134).
+
+    NOT_FOUND when there is no such address.
+    """
+    DeleteAddress: _aio.UnaryUnaryMultiCallable[_address_pb2.DeleteAddressRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes an address for good (AIP-135).
+
+    NOT_FOUND when there is no such address.
     """
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -144,9 +218,87 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_pb2.DeleteUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Deletes a user for good (AIP-135).
+        """Deletes a user for good, and the user's profile with it (AIP-135).
+
+        NOT_FOUND when there is no such user; FAILED_PRECONDITION when the user has addresses and force is not
+        set, or when others refer to the user: posts, comments, orders, or a wallet that has been used.
+        """
+
+    @_abc_1.abstractmethod
+    def GetProfile(
+        self,
+        request: _profile_pb2.GetProfileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_profile_pb2.Profile, _abc.Awaitable[_profile_pb2.Profile]]:
+        """Reads the profile of a user (AIP-131, AIP-156).
 
         NOT_FOUND when there is no such user.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateProfile(
+        self,
+        request: _profile_pb2.UpdateProfileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_profile_pb2.Profile, _abc.Awaitable[_profile_pb2.Profile]]:
+        """Changes the fields of a profile that the mask names, and returns the whole profile (AIP-134, AIP-156).
+
+        NOT_FOUND when there is no such user.
+        """
+
+    @_abc_1.abstractmethod
+    def GetAddress(
+        self,
+        request: _address_pb2.GetAddressRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_address_pb2.Address, _abc.Awaitable[_address_pb2.Address]]:
+        """Reads one address (AIP-131).
+
+        NOT_FOUND when there is no such address.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAddresses(
+        self,
+        request: _address_pb2.ListAddressesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_address_pb2.ListAddressesResponse, _abc.Awaitable[_address_pb2.ListAddressesResponse]]:
+        """Lists the addresses of a user, oldest first, a page at a time (AIP-132, AIP-158).
+
+        INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateAddress(
+        self,
+        request: _address_pb2.CreateAddressRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_address_pb2.Address, _abc.Awaitable[_address_pb2.Address]]:
+        """Creates an address of a user, and returns it with its name (AIP-133).
+
+        NOT_FOUND when there is no such user.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateAddress(
+        self,
+        request: _address_pb2.UpdateAddressRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_address_pb2.Address, _abc.Awaitable[_address_pb2.Address]]:
+        """Changes the fields of an address that the mask names, and returns the whole address (AIP-134).
+
+        NOT_FOUND when there is no such address.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteAddress(
+        self,
+        request: _address_pb2.DeleteAddressRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes an address for good (AIP-135).
+
+        NOT_FOUND when there is no such address.
         """
 
 def add_UserServiceServicer_to_server(servicer: UserServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
