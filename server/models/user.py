@@ -16,6 +16,8 @@ class User(Base):
     username: Mapped[str] = mapped_column(String(30), unique=True)
     full_name: Mapped[str] = mapped_column(String(200), default="")
     active: Mapped[bool] = mapped_column(default=True)
+    # An argon2id hash in its PHC form, never the password itself.
+    password: Mapped[str | None] = mapped_column(String(255))
 
     # What must never be, whoever writes: the proto's rules speak to callers of the API alone.
     __table_args__ = (
