@@ -6,7 +6,8 @@ into `Rpc`s, each with the function that serves it, compiled and verified once a
 
 from server.crud.bind import bind
 from server.crud.page import PageTokens
-from server.crud.resource import DeclarationError, Resource, Serve
+from server.crud.plan import Plan
+from server.crud.resource import DeclarationError, Resource, Serve, Transition
 from server.crud.rpc import Rpc
 
-__all__ = ["DeclarationError", "PageTokens", "Resource", "Rpc", "Serve", "bind"]
+__all__ = ["DeclarationError", "PageTokens", "Plan", "Resource", "Rpc", "Serve", "Transition", "bind"]

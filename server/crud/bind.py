@@ -1,22 +1,35 @@
 """Finding what serves each RPC: compiled and verified once, at start."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from google.api import client_pb2
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
-from server.crud import create, delete, get, update
+from server.crud import create, delete, get, singleton, update
 from server.crud import list as list_verb
 from server.crud.behavior import option
 from server.crud.mask import fields_to_write
 from server.crud.name import plural_of
 from server.crud.page import PageTokens
-from server.crud.plan import Plan, compile_plan
-from server.crud.resource import DeclarationError, Resource, Serve, likely
+from server.crud.plan import Plan, compile_plans
+from server.crud.resource import DeclarationError, Resource, Serve, Transition, likely
 from server.crud.rpc import Rpc
-from server.crud.shape import EMPTY, FIELD_MASK, INT32, STRING, field_of, require, require_response, require_unary
+from server.crud.shape import (
+    BOOL,
+    EMPTY,
+    FIELD_MASK,
+    INT32,
+    STRING,
+    field_of,
+    require,
+    require_response,
+    require_unary,
+)
+from server.crud.transition import prepare as prepare_transition
 
 Declared = tuple[Resource, Plan]
 
@@ -35,11 +48,11 @@ def bind(resources: Iterable[Resource], tokens: PageTokens) -> list[Rpc]:
         DeclarationError: A declaration, a model and a proto do not fit together, or a method has nothing to
             serve it.
     """
-    declared: dict[str, Declared] = {}
-    for resource in resources:
-        if resource.descriptor.full_name in declared:
-            raise DeclarationError(f"{resource.descriptor.full_name} is declared twice")
-        declared[resource.descriptor.full_name] = (resource, compile_plan(resource))
+    resources = list(resources)
+    plans = compile_plans(resources)
+    declared: dict[str, Declared] = {
+        name: (resource, plans[name]) for resource in resources if (name := resource.descriptor.full_name)
+    }
     services = {
         service.full_name: service
         for resource, _ in declared.values()
@@ -76,8 +89,15 @@ def _bind_service(
 
 def _custom(method: MethodDescriptor, declared: Sequence[Declared]) -> Rpc | None:
     for resource, plan in declared:
-        if function := resource.methods.get(method.name):
-            return _rpc(method, plan, function, f"{function.__module__}.{function.__qualname__}")
+        match resource.methods.get(method.name):
+            case Transition() as transition:
+                require(method.input_type, name=STRING)
+                require_response(method, plan.descriptor.full_name)
+                served_by = f"{' or '.join(transition.sources)} to {transition.target}"
+                return _rpc(method, plan, prepare_transition(plan, transition), served_by)
+            case function if function is not None:
+                served_by = f"{function.__module__}.{function.__qualname__}"
+                return _rpc(method, plan, partial(function, plan), served_by)
     return None
 
 
@@ -96,39 +116,71 @@ def _method_name(verb: str, plan: Plan) -> str:
 def _bind_get(method: MethodDescriptor, plan: Plan, _: PageTokens) -> Rpc:
     require(method.input_type, name=STRING)
     require_response(method, plan.descriptor.full_name)
-    return _rpc(method, plan, get.prepare(plan), "get")
+    if plan.names.singleton:
+        return _rpc(method, plan, singleton.prepare_get(plan), "get singleton")
+    return _rpc(method, plan, get.prepare(plan, method.input_type), "get")
 
 
 def _bind_list(method: MethodDescriptor, plan: Plan, tokens: PageTokens) -> Rpc:
     require(method.input_type, page_size=INT32, page_token=STRING)
+    _require_parent(method, plan)
     require(method.output_type, next_page_token=STRING)
     items = field_of(method.output_type, plan, repeated=True)
-    serve = list_verb.prepare(plan, GetMessageClass(method.output_type), items, tokens)
+    serve = list_verb.prepare(plan, method.input_type, GetMessageClass(method.output_type), items, tokens)
     return _rpc(method, plan, serve, "list")
 
 
 def _bind_create(method: MethodDescriptor, plan: Plan, _: PageTokens) -> Rpc:
     body = field_of(method.input_type, plan)
+    _require_parent(method, plan)
     require_response(method, plan.descriptor.full_name)
-    return _rpc(method, plan, create.prepare(plan, body), "create", body, lambda _request: plan.writable)
+    _require_writable(method, plan)
+    chosen_id = f"{body}_id" if f"{body}_id" in method.input_type.fields_by_name else None
+    if chosen_id:
+        require(method.input_type, **{chosen_id: STRING})
+    rpc = _rpc(method, plan, create.prepare(plan, body, chosen_id), "create", body, lambda _request: plan.writable)
+    if not chosen_id:
+        return rpc
+    return replace(rpc, columns={**rpc.columns, plan.names.columns[-1].name: chosen_id})
 
 
 def _bind_update(method: MethodDescriptor, plan: Plan, _: PageTokens) -> Rpc:
     body = field_of(method.input_type, plan)
     require(method.input_type, update_mask=FIELD_MASK)
     require_response(method, plan.descriptor.full_name)
+    _require_writable(method, plan)
 
     def writes(request: Any) -> frozenset[str]:
-        fields = fields_to_write(plan, request.update_mask.paths, getattr(request, body))
-        return frozenset(field.name for field in fields)
+        parts = fields_to_write(plan, request.update_mask.paths, getattr(request, body))
+        return frozenset(part.name for part in parts)
 
+    if plan.names.singleton:
+        return _rpc(method, plan, singleton.prepare_update(plan, body), "update singleton", body, writes)
     return _rpc(method, plan, update.prepare(plan, body), "update", body, writes)
 
 
 def _bind_delete(method: MethodDescriptor, plan: Plan, _: PageTokens) -> Rpc:
     require(method.input_type, name=STRING)
     require_response(method, EMPTY)
-    return _rpc(method, plan, delete.prepare(plan), "delete")
+    forcible = "force" in method.input_type.fields_by_name
+    if forcible:
+        require(method.input_type, force=BOOL)
+    return _rpc(method, plan, delete.prepare(plan, forcible=forcible), "delete")
+
+
+def _require_parent(method: MethodDescriptor, plan: Plan) -> None:
+    if plan.names.parent is not None:
+        require(method.input_type, parent=STRING)
+
+
+def _require_writable(method: MethodDescriptor, plan: Plan) -> None:
+    """Refuse to write items that are messages: what they mean together is for a function to say."""
+    for collection in plan.collections.values():
+        if collection.writable and (collection.target is None or plan.names.singleton or collection.immutable):
+            raise DeclarationError(
+                f"{method.full_name} needs a function: {plan.descriptor.name}.{collection.name} cannot be"
+                " written by a standard method"
+            )
 
 
 VERBS: dict[str, Callable[[MethodDescriptor, Plan, PageTokens], Rpc]] = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Column
 from sqlalchemy.types import TypeDecorator
@@ -78,6 +78,19 @@ CODECS: dict[tuple[int | str, type], Codec] = {
 }
 
 
+def _enum(kind: EnumDescriptor) -> Codec:
+    """Keep an enum by the names of its values: a column that a person can read, and a proto may renumber."""
+    numbers = {value.name: value.number for value in kind.values}
+    names = {value.number: value.name for value in kind.values}
+
+    def to_column(number: int, path: str) -> str:
+        if number not in names:
+            raise invalid_field(path, f"{number} is not a value of {kind.name}.", "UNKNOWN_ENUM_VALUE")
+        return names[number]
+
+    return Codec(numbers.__getitem__, to_column)
+
+
 def codec_for(field: FieldDescriptor, column: Column[Any]) -> Codec:
     """Return how a field's values are kept in a column.
 
@@ -85,7 +98,10 @@ def codec_for(field: FieldDescriptor, column: Column[Any]) -> Codec:
         DeclarationError: There is no way between the two types.
     """
     kind = field.message_type.full_name if field.message_type else field.type
-    codec = None if field.is_repeated else CODECS.get((kind, python_type(column)))
+    if field.enum_type is not None and python_type(column) is str:
+        codec: Codec | None = _enum(field.enum_type)
+    else:
+        codec = CODECS.get((kind, python_type(column)))
     if codec is None:
         raise DeclarationError(
             f"{field.full_name} cannot be kept in the column {column.table.name}.{column.name}:"

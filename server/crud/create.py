@@ -1,30 +1,54 @@
-"""Create: a new resource (AIP-133)."""
+"""Create: a new resource (AIP-133), below a parent and under a chosen id where its request has them."""
 
 from typing import Any
 
 from google.protobuf.message import Message
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
+from sqlalchemy.exc import IntegrityError
 
+from server.crud.collection import Collection
+from server.crud.field import Field
 from server.crud.plan import Plan
+from server.crud.reference import explain
 from server.crud.resource import Serve
 from server.database import Database
 
 
-def prepare(plan: Plan, body: str) -> Serve:
+def prepare(plan: Plan, body: str, chosen_id: str | None) -> Serve:
     """Return what serves Create for a resource.
 
     Args:
         plan: The resource.
         body: The field of the request that holds it.
+        chosen_id: The field of the request that holds the id, None where the server chooses.
     """
-    statement = insert(plan.table).returning(*plan.columns)
-    writable = tuple(field for field in plan.fields.values() if field.writable)
+    statement = insert(plan.table).returning(*plan.full.columns)
+    parts = [part for part in plan.parts if part.writable]
+    parent = plan.names.parent
+    paths = {part.column.name: f"{body}.{part.name}" for part in parts if isinstance(part, Field)}
 
     async def create(database: Database, request: Any) -> Message:
         message = getattr(request, body)
+        parents = parent.parse(request.parent, "parent") if parent else {}
         # What is not set is left to the column's default.
-        given = (field for field in writable if not field.optional or field.is_set(message))
-        (row,) = await database.fetch_all(statement, plan.values(message, given, body))
-        return plan.to_message(row)
+        given = [
+            part for part in parts if isinstance(part, Collection) or not part.optional or part.is_set(message)
+        ]
+        values = await plan.values(message, given, body)
+        values |= {name.removeprefix("key_"): value for name, value in parents.items()}
+        if chosen_id:
+            values[plan.names.columns[-1].name] = getattr(request, chosen_id)
+        lists = [part for part in given if isinstance(part, Collection) and part.is_set(message)]
+
+        def write(connection: Connection) -> Message:
+            row = connection.execute(statement, values).one()
+            for part in lists:
+                part.write(connection, row[plan.full.keys - 1], message, body)
+            return plan.full.message(connection, row) if lists else plan.full.to_message(row)
+
+        try:
+            return await (database.transact(write) if lists else database.run(write))
+        except IntegrityError as error:
+            raise await explain(database, plan, values, paths, error, request.parent if parent else "") from error
 
     return create

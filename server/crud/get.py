@@ -2,23 +2,32 @@
 
 from typing import Any
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from server.crud.plan import Plan
 from server.crud.resource import Serve
+from server.crud.view import wants_basic
 from server.database import Database
 from server.errors import not_found
 
 
-def prepare(plan: Plan) -> Serve:
+def prepare(plan: Plan, request: Descriptor) -> Serve:
     """Return what serves Get for a resource."""
-    statement = select(*plan.columns).where(plan.has_name())
+    basic = wants_basic(request, by_default=False)
+    statements = {view: select(*view.columns).where(plan.has_name()) for view in (plan.full, plan.basic)}
 
     async def get(database: Database, request: Any) -> Message:
-        row = await database.fetch_one(statement, plan.names.parse(request.name, "name"))
-        if row is None:
-            raise not_found(request.name)
-        return plan.to_message(row)
+        view = plan.basic if basic(request) else plan.full
+        parameters = plan.names.parse(request.name, "name")
+
+        def read(connection: Connection) -> Message:
+            row = connection.execute(statements[view], parameters).first()
+            if row is None:
+                raise not_found(request.name)
+            return view.message(connection, row)
+
+        return await database.run(read)
 
     return get

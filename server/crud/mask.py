@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
-from server.crud.plan import Field, Plan
+from server.crud.collection import Collection
+from server.crud.field import Field
+from server.crud.plan import Plan
 from server.crud.resource import likely
 from server.errors import StatusError, invalid_field
 
 PATH = "update_mask"
 
 
-def fields_to_write(plan: Plan, paths: Sequence[str], message: Message) -> tuple[Field, ...]:
+def fields_to_write(plan: Plan, paths: Sequence[str], message: Message) -> tuple[Field | Collection, ...]:
     """Return the fields that an update mask selects, in the message's order.
 
     Args:
@@ -25,7 +27,7 @@ def fields_to_write(plan: Plan, paths: Sequence[str], message: Message) -> tuple
         StatusError: INVALID_ARGUMENT on `update_mask`, for a path that the resource does not have or that
             goes into a field, and for `*` beside another path.
     """
-    writable = tuple(field for field in plan.fields.values() if field.writable)
+    writable = tuple(part for part in plan.parts if part.writable)
     if not paths:
         return tuple(field for field in writable if field.is_set(message))
     if "*" in paths:

@@ -35,12 +35,26 @@ class Names:
         object.__setattr__(self, "_expression", re.compile(r"([^/\s]+)".join(literal)))
         object.__setattr__(self, "_template", _VARIABLE.sub("%s", self.pattern.replace("%", "%%")))
 
-    def parse(self, name: str, path: str) -> dict[str, Any]:
+    @property
+    def singleton(self) -> bool:
+        """Whether there is exactly one for each parent: `users/{user}/profile` (AIP-156)."""
+        return not self.pattern.endswith("}")
+
+    @property
+    def parent(self) -> "Names | None":
+        """The names of the resource that these are below of, None for a resource at the top."""
+        pattern = self.pattern.rpartition("/")[0]
+        if not self.singleton:
+            pattern = pattern.rpartition("/")[0]
+        return Names(pattern, self.columns[: len(_VARIABLE.findall(pattern))]) if pattern else None
+
+    def parse(self, name: str, path: str, *, wildcard: bool = False) -> dict[str, Any]:
         """Return what a name says of its row, as parameters `key_<column>` of a statement.
 
         Args:
             name: The name, from a request.
             path: Where in the request it stands.
+            wildcard: Whether `-` stands for any id (AIP-159); there is no parameter for it then.
 
         Raises:
             StatusError: INVALID_ARGUMENT, the name is not of the pattern; or NOT_FOUND, it is, but the server
@@ -51,6 +65,8 @@ class Names:
             raise invalid_field(path, f"must be of the form {self.pattern}.", "INVALID_RESOURCE_NAME")
         parameters: dict[str, Any] = {}
         for column, text in zip(self.columns, found.groups(), strict=True):
+            if wildcard and text == "-":
+                continue
             key = _key(column, text)
             if key is None:
                 raise not_found(name)
@@ -120,3 +136,8 @@ def plural_of(message: Descriptor) -> str:
     if not plural:
         raise DeclarationError(f"{message.full_name}: its google.api.resource option needs a plural")
     return str(plural[0].upper() + plural[1:])
+
+
+def type_of(message: Descriptor) -> str:
+    """Return a resource's type, by which references name it: `marketplace.example.com/User`."""
+    return str(option(message, resource_pb2.resource).type)

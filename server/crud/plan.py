@@ -1,62 +1,23 @@
 """What is worked out once, at start, of a resource: its fields, their columns, and the way between them."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
-from sqlalchemy import Column, ColumnElement, Row, Table, and_, bindparam, inspect
+from sqlalchemy import ColumnElement, Table, and_, bindparam, inspect
+from sqlalchemy.orm import Mapper
 
-from server.crud.behavior import IDENTIFIER, IMMUTABLE, INPUT_ONLY, OUTPUT_ONLY, behaves
-from server.crud.codec import Codec, codec_for
-from server.crud.name import Names, names_of
+from server.crud.behavior import IDENTIFIER, behaves
+from server.crud.collection import Collection, collections_of
+from server.crud.field import Field, fields_of
+from server.crud.name import Names, names_of, type_of
 from server.crud.resource import DeclarationError, Resource, likely
+from server.crud.view import View, view_of
 
 
-@dataclass(frozen=True)
-class Field:
-    """A field of a resource's message that a column keeps.
-
-    Attributes:
-        name: Its name in the proto.
-        column: The column.
-        codec: The way between the two.
-        optional: Whether it tells "not set" from its zero value (proto3 `optional`, or a message).
-        writable: Whether callers may set it: neither OUTPUT_ONLY nor the name.
-        immutable: Whether only Create may set it.
-        readable: Whether it is ever returned.
-    """
-
-    name: str
-    column: Column[Any]
-    codec: Codec
-    optional: bool
-    writable: bool
-    immutable: bool
-    readable: bool
-
-    def is_set(self, message: Message) -> bool:
-        """Return whether a message has a value in this field."""
-        return message.HasField(self.name) if self.optional else bool(getattr(message, self.name))
-
-    def value(self, message: Message, path: str) -> Any:
-        """Return what the column is to hold for a message's field, which is set or has a zero value.
-
-        Raises:
-            StatusError: INVALID_ARGUMENT, with the field's path below that of the message.
-        """
-        value = getattr(message, self.name)
-        convert = self.codec.to_column
-        return convert(value, f"{path}.{self.name}") if convert else value
-
-    def empty(self) -> Any:
-        """Return what the column is to hold once the field is cleared: its default, or else nothing."""
-        default: Any = self.column.default
-        return default.arg if default is not None and default.is_scalar else None
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """A resource, compiled.
 
@@ -65,16 +26,22 @@ class Plan:
         table: Its table.
         names: Its names.
         fields: The fields that columns keep, by name.
-        columns: What a statement selects or returns so that `to_message` can read its rows.
-        to_message: From such a row to a message.
+        collections: The repeated fields, by name.
+        full: The view with everything.
+        basic: The view without what is costly to read; the same as `full` where nothing is.
+        encoders: What makes a field's value into what is kept, for those where that takes time.
+        children: The resources whose names begin with one of this resource's.
     """
 
     message: type[Message]
     table: Table
     names: Names
-    fields: dict[str, Field]
-    columns: tuple[Column[Any], ...]
-    to_message: Callable[[Row[Any]], Message]
+    fields: Mapping[str, Field]
+    collections: Mapping[str, Collection]
+    full: View
+    basic: View
+    encoders: Mapping[str, Callable[[Any], Awaitable[Any]]]
+    children: tuple["Plan", ...] = ()
 
     @property
     def descriptor(self) -> Descriptor:
@@ -82,9 +49,15 @@ class Plan:
         return cast(Descriptor, self.message.DESCRIPTOR)
 
     @property
+    def parts(self) -> list[Field | Collection]:
+        """The fields and the collections, in the message's order."""
+        both: dict[str, Field | Collection] = {**self.fields, **self.collections}
+        return [both[field.name] for field in self.descriptor.fields if field.name in both]
+
+    @property
     def writable(self) -> frozenset[str]:
         """The names of the fields that callers may set."""
-        return frozenset(field.name for field in self.fields.values() if field.writable)
+        return frozenset(part.name for part in self.parts if part.writable)
 
     @property
     def constraints(self) -> dict[str, tuple[str, ...]]:
@@ -96,36 +69,90 @@ class Plan:
         """Return the condition for the row of a name, with the parameters that `names.parse` gives."""
         return and_(*(column == bindparam(f"key_{column.name}") for column in self.names.columns))
 
-    def values(self, message: Message, fields: Iterable[Field], path: str) -> dict[str, Any]:
+    async def values(self, message: Message, parts: Iterable[Field | Collection], path: str) -> dict[str, Any]:
         """Return what the columns of some fields are to hold for a message.
 
         Raises:
             StatusError: INVALID_ARGUMENT, with the path of a field below that of the message.
         """
-        return {
-            field.column.name: field.value(message, path)
-            if not field.optional or field.is_set(message)
-            else field.empty()
-            for field in fields
-        }
+        values = {}
+        for part in parts:
+            if isinstance(part, Field):
+                value = part.value(message, path)
+                encode = self.encoders.get(part.name)
+                values[part.column.name] = await encode(value) if encode and value is not None else value
+        return values
 
 
-def compile_plan(resource: Resource) -> Plan:
-    """Compile a resource's declaration.
+def compile_plans(resources: Iterable[Resource]) -> dict[str, Plan]:
+    """Compile declarations together, for they may refer to each other.
+
+    Returns:
+        The plans by the full names of their messages.
 
     Raises:
-        DeclarationError: The message, the model and the proto's options do not fit together.
+        DeclarationError: A message, its model and the proto's options do not fit together.
     """
-    descriptor, mapper = resource.descriptor, inspect(resource.model, raiseerr=False)
-    table = getattr(mapper, "local_table", None)
-    if not isinstance(table, Table):
-        raise DeclarationError(f"{resource.model.__name__} is not mapped to a table")
-    _require_identifier(descriptor)
-    names = names_of(descriptor, table)
-    fields = {field.name: _field(field, table) for field in descriptor.fields if not behaves(field, IDENTIFIER)}
-    # The key's columns first: the name is made of them.
-    columns = tuple(dict.fromkeys([*names.columns, *(field.column for field in fields.values() if field.readable)]))
-    return Plan(resource.message, table, names, fields, columns, _reader(resource.message, names, fields, columns))
+    found = []
+    for resource in resources:
+        mapper = inspect(resource.model, raiseerr=False)
+        table = getattr(mapper, "local_table", None)
+        if not isinstance(table, Table):
+            raise DeclarationError(f"{resource.model.__name__} is not mapped to a table")
+        _require_identifier(resource.descriptor)
+        found.append((resource, cast("Mapper[Any]", mapper), names_of(resource.descriptor, table)))
+    names = {type_of(resource.descriptor): own for resource, _, own in found}
+    plans = {}
+    for resource, mapper, own in found:
+        if resource.descriptor.full_name in plans:
+            raise DeclarationError(f"{resource.descriptor.full_name} is declared twice")
+        plans[resource.descriptor.full_name] = _compile(resource, mapper, own, names)
+    return {name: replace(plan, children=_children(plan, plans.values())) for name, plan in plans.items()}
+
+
+def compile_plan(resource: Resource, *others: Resource) -> Plan:
+    """Compile one declaration, given the others that it refers to.
+
+    Raises:
+        DeclarationError: As `compile_plans` says.
+    """
+    return compile_plans([resource, *others])[resource.descriptor.full_name]
+
+
+def _compile(resource: Resource, mapper: Mapper[Any], own: Names, names: Mapping[str, Names]) -> Plan:
+    descriptor, table = resource.descriptor, cast(Table, mapper.local_table)
+    fields = fields_of(descriptor, table, names)
+    collections = collections_of(descriptor, mapper, names)
+    for option, chosen in (("detail", resource.detail), ("encode", resource.encode)):
+        for name in chosen:
+            if name not in fields:
+                known = likely(name, fields)
+                raise DeclarationError(f"{descriptor.full_name}: {option} names {name}, which is no field; {known}")
+    return Plan(
+        message=resource.message,
+        table=table,
+        names=own,
+        fields=fields,
+        collections=collections,
+        full=view_of(resource.message, own, list(fields.values()), list(collections.values())),
+        basic=view_of(
+            resource.message,
+            own,
+            [field for field in fields.values() if field.name not in resource.detail],
+            list(collections.values()),
+        ),
+        encoders=resource.encode,
+    )
+
+
+def _children(parent: Plan, plans: Iterable[Plan]) -> tuple[Plan, ...]:
+    return tuple(
+        plan
+        for plan in plans
+        if plan.names.parent is not None
+        and not plan.names.singleton
+        and plan.names.parent.pattern == parent.names.pattern
+    )
 
 
 def _require_identifier(message: Descriptor) -> None:
@@ -135,43 +162,3 @@ def _require_identifier(message: Descriptor) -> None:
             f"{message.full_name} needs one field with the field_behavior IDENTIFIER, `string name`;"
             f" it has {', '.join(name for name, *_ in found) or 'none'}"
         )
-
-
-def _field(field: FieldDescriptor, table: Table) -> Field:
-    column = table.c.get(field.name)
-    if column is None:
-        raise DeclarationError(
-            f"{field.full_name} has no column in the table {table.name}; {likely(field.name, table.c.keys())}"
-        )
-    return Field(
-        name=field.name,
-        column=column,
-        codec=codec_for(field, column),
-        optional=field.has_presence,
-        writable=not behaves(field, OUTPUT_ONLY),
-        immutable=behaves(field, IMMUTABLE),
-        readable=not behaves(field, INPUT_ONLY),
-    )
-
-
-def _reader(
-    message: type[Message], names: Names, fields: dict[str, Field], columns: tuple[Column[Any], ...]
-) -> Callable[[Row[Any]], Message]:
-    """Return the function from a row to a message, with everything that can be looked up looked up."""
-    steps = tuple(
-        (field.name, columns.index(field.column), field.codec.to_message)
-        for field in fields.values()
-        if field.readable
-    )
-    keys = len(names.columns)
-    name_of = names.format
-
-    def read(row: Row[Any]) -> Message:
-        values: dict[str, Any] = {"name": name_of(tuple(row[:keys]))}
-        for name, index, convert in steps:
-            value = row[index]
-            if value is not None:
-                values[name] = convert(value) if convert else value
-        return message(**values)
-
-    return read

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
@@ -11,12 +11,34 @@ from sqlalchemy.orm import DeclarativeBase
 
 from server.database import Database
 
+if TYPE_CHECKING:
+    from server.crud.plan import Plan
+
 Serve = Callable[[Database, Any], Awaitable[Message]]
 """What serves an RPC: given the database and the request, it returns the response or raises StatusError."""
 
 
+Method = Callable[["Plan", Database, Any], Awaitable[Message]]
+"""A function that serves an RPC: given the compiled resource, the database and the request."""
+
+
 class DeclarationError(Exception):
     """A declaration, a model and a proto do not fit together; the message names the culprit and a likely fix."""
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A method that changes a resource's state, and nothing else (AIP-216).
+
+    Attributes:
+        sources: The states that it may be in: `("DRAFT",)`.
+        target: The state that it is in then.
+        stamp: The field that tells when, or None.
+    """
+
+    sources: tuple[str, ...]
+    target: str
+    stamp: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +52,17 @@ class Resource:
     Attributes:
         message: The resource's message class.
         model: The mapped class of its table.
-        methods: Functions for RPCs that no standard method serves, or that are to be served in another way,
-            by RPC name: `{"PublishPost": publish_post}`.
+        methods: What serves the RPCs that no standard method serves, or that are to be served in another way,
+            by RPC name: a function, or a `Transition` of the resource's state.
+        detail: The fields that are costly to read: the BASIC view leaves them out (AIP-157).
+        encode: Functions from a field's value to what is kept of it, for those where that takes time: a hash.
     """
 
     message: type[Message]
     model: type[DeclarativeBase]
-    methods: Mapping[str, Serve] = field(default_factory=dict)
+    methods: "Mapping[str, Method | Transition]" = field(default_factory=dict)
+    detail: frozenset[str] = frozenset()
+    encode: Mapping[str, Callable[[Any], Awaitable[Any]]] = field(default_factory=dict)
 
     @property
     def descriptor(self) -> Descriptor:

@@ -7,6 +7,7 @@ from server.crud.resource import DeclarationError, likely
 
 STRING = FieldDescriptor.TYPE_STRING
 INT32 = FieldDescriptor.TYPE_INT32
+BOOL = FieldDescriptor.TYPE_BOOL
 FIELD_MASK = "google.protobuf.FieldMask"
 EMPTY = "google.protobuf.Empty"
 

@@ -5,10 +5,14 @@ from typing import Any
 
 import sqlalchemy
 from google.protobuf.message import Message
-from sqlalchemy import bindparam
+from sqlalchemy import Connection, bindparam
+from sqlalchemy.exc import IntegrityError
 
+from server.crud.collection import Collection
+from server.crud.field import Field
 from server.crud.mask import fields_to_write
-from server.crud.plan import Field, Plan
+from server.crud.plan import Plan
+from server.crud.reference import explain
 from server.crud.resource import Serve
 from server.database import Database
 from server.errors import FieldViolation, invalid_fields, not_found
@@ -21,42 +25,63 @@ def prepare(plan: Plan, body: str) -> Serve:
         plan: The resource.
         body: The field of the request that holds it.
     """
-    write = sqlalchemy.update(plan.table).where(plan.has_name()).returning(*plan.columns)
-    read = sqlalchemy.select(*plan.columns).where(plan.has_name())
+    change = sqlalchemy.update(plan.table).where(plan.has_name()).returning(*plan.full.columns)
+    read = sqlalchemy.select(*plan.full.columns).where(plan.has_name())
+    paths = {field.column.name: f"{body}.{field.name}" for field in plan.fields.values()}
 
     async def update(database: Database, request: Any) -> Message:
         message = getattr(request, body)
         parameters = plan.names.parse(message.name, f"{body}.name")
-        fields = fields_to_write(plan, request.update_mask.paths, message)
-        if fixed := [field for field in fields if field.immutable]:
+        parts = fields_to_write(plan, request.update_mask.paths, message)
+        if fixed := [part for part in parts if part.immutable]:
             # What never changes can be asked first: nobody changes it in between.
-            await _require_unchanged(plan, database, message, fixed, body)
-            fields = tuple(field for field in fields if not field.immutable)
-        values = plan.values(message, fields, body)
-        # Nothing to change is no change: update_time stays.
-        row = await database.fetch_one(write if values else read, parameters | values)
-        if row is None:
-            raise not_found(message.name)
-        return plan.to_message(row)
+            await require_unchanged(plan, database, message, fixed, body)
+        parts = tuple(part for part in parts if not part.immutable)
+        values = await plan.values(message, parts, body)
+        lists = [part for part in parts if isinstance(part, Collection)]
+        if lists and not values:
+            values = touched(plan)
+
+        def write(connection: Connection) -> Message:
+            # Nothing to change is no change: update_time stays.
+            row = connection.execute(change if values else read, parameters | values).first()
+            if row is None:
+                raise not_found(message.name)
+            for part in lists:
+                part.write(connection, row[plan.full.keys - 1], message, body)
+            return plan.full.message(connection, row)
+
+        try:
+            return await (database.transact(write) if lists else database.run(write))
+        except IntegrityError as error:
+            raise await explain(database, plan, values, paths, error, "") from error
 
     return update
 
 
-async def _require_unchanged(
-    plan: Plan, database: Database, message: Any, fields: Sequence[Field], body: str
+def touched(plan: Plan) -> dict[str, Any]:
+    """Return the values of the columns that change with every change of a row, such as update_time."""
+    changing: list[Any] = [column for column in plan.table.columns if column.onupdate is not None]
+    return {column.name: column.onupdate.arg(None) for column in changing}
+
+
+async def require_unchanged(
+    plan: Plan, database: Database, message: Any, parts: Sequence[Field | Collection], body: str
 ) -> None:
     """Refuse a new value of an IMMUTABLE field, and accept the value that it has (AIP-203).
 
     The database compares, for it knows what a value becomes once it is kept.
     """
-    values = plan.values(message, fields, body)
+    fields = [part for part in parts if isinstance(part, Field)]
+    values = await plan.values(message, fields, body)
     same = [
         field.column.is_not_distinct_from(bindparam(f"sent_{field.column.name}", type_=field.column.type))
         for field in fields
     ]
     parameters = plan.names.parse(message.name, f"{body}.name")
     parameters |= {f"sent_{column}": value for column, value in values.items()}
-    row = await database.fetch_one(sqlalchemy.select(*same).where(plan.has_name()), parameters)
+    statement = sqlalchemy.select(*same).where(plan.has_name())
+    row = await database.run(lambda connection: connection.execute(statement, parameters).first())
     if row is None:
         raise not_found(message.name)
     changed = [field for field, unchanged in zip(fields, row, strict=True) if not unchanged]

@@ -1,15 +1,24 @@
 """The database that handlers use: an engine in autocommit, and the few ways to run a statement on it."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import random
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
-from sqlalchemy import Connection, Executable, Row
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from server.database import postgresql, sqlite
+from server.database.fault import FaultKind, diagnose
 from server.settings import Settings
+
+T = TypeVar("T")
+
+# The longest pause before each new try, in seconds: the first collision is mostly over at once.
+RETRY_SECONDS = (0.02, 0.1, 0.4)
 
 
 @dataclass(frozen=True)
@@ -25,39 +34,55 @@ class Database:
 
     engine: AsyncEngine
 
-    async def fetch_one(self, statement: Executable, parameters: Mapping[str, Any]) -> Row[Any] | None:
-        """Run one statement in autocommit, and return its first row, or None.
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        """Run statements in autocommit, each for itself, and return what the work returns.
+
+        Args:
+            work: A plain function of a connection. It runs in a greenlet of its own, where the driver's waiting
+                looks like a call; it must not wait for anything else.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: What the database or the pool said; see `diagnose`.
         """
-        return await greenlet_spawn(self._run, _first, statement, parameters)
+        return await greenlet_spawn(self._run, work)
 
-    async def fetch_all(self, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
-        """Run one statement in autocommit, and return its rows.
+    async def transact(self, work: Callable[[Connection], T]) -> T:
+        """Run statements in one transaction, which is committed when the work returns and undone when it raises.
+
+        When another transaction is in the way (a deadlock, a serialization failure) the whole work is done again,
+        a few times, after a moment that is never the same.
+
+        Args:
+            work: A plain function of a connection, as for `run`.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: What the database or the pool said; see `diagnose`.
         """
-        return await greenlet_spawn(self._run, _all, statement, parameters)
+        for pause in RETRY_SECONDS:
+            try:
+                return await greenlet_spawn(self._transact, work)
+            except SQLAlchemyError as error:
+                fault = diagnose(error)
+                if fault is None or fault.kind is not FaultKind.CONFLICT:
+                    raise
+            await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - it need not be hard to guess
+        return await greenlet_spawn(self._transact, work)
 
-    def _run(self, fetch: Any, statement: Executable, parameters: Mapping[str, Any]) -> Any:
-        # Check-out, statement and check-in in one greenlet: an AsyncConnection switches into a new one for
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        # Check-out, statements and check-in in one greenlet: an AsyncConnection switches into a new one for
         # each of them, which measures as a quarter more CPU for a statement.
         with self.engine.sync_engine.connect() as connection:
-            return fetch(connection, statement, parameters)
+            return work(connection)
+
+    def _transact(self, work: Callable[[Connection], T]) -> T:
+        with self.engine.sync_engine.connect() as connection:
+            level = "SERIALIZABLE" if connection.dialect.name == "sqlite" else "READ COMMITTED"
+            with connection.execution_options(isolation_level=level).begin():
+                return work(connection)
 
     async def close(self) -> None:
         """Close every connection of the pool."""
         await self.engine.dispose()
-
-
-def _first(connection: Connection, statement: Executable, parameters: Mapping[str, Any]) -> Row[Any] | None:
-    return connection.execute(statement, parameters).first()
-
-
-def _all(connection: Connection, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
-    return connection.execute(statement, parameters).all()
 
 
 def open_database(settings: Settings) -> Database:

@@ -44,7 +44,7 @@ def _required(message: Descriptor) -> Missing:
     """Return what finds the required fields that are not set, in a message and in those inside it."""
     required = [(field.name, field.has_presence) for field in message.fields if behaves(field, REQUIRED)]
     nested = [
-        (field.name, _required(cast(Descriptor, field.message_type)))
+        (field.name, field.is_repeated, _required(cast(Descriptor, field.message_type)))
         for field in message.fields
         if _may_hold_required(field)
     ]
@@ -53,8 +53,12 @@ def _required(message: Descriptor) -> Missing:
         for name, presence in required:
             if not (value.HasField(name) if presence else getattr(value, name)):
                 yield name
-        for name, below in nested:
-            if value.HasField(name):
+        for name, repeated, below in nested:
+            if repeated:
+                for index, item in enumerate(getattr(value, name)):
+                    for path in below(item):
+                        yield f"{name}[{index}].{path}"
+            elif value.HasField(name):
                 for path in below(getattr(value, name)):
                     yield f"{name}.{path}"
 
@@ -64,7 +68,7 @@ def _required(message: Descriptor) -> Missing:
 def _may_hold_required(field: FieldDescriptor) -> bool:
     message = field.message_type
     # Google's own types have no such annotations, and some of them contain themselves.
-    return message is not None and not field.is_repeated and not message.full_name.startswith("google.")
+    return message is not None and not message.full_name.startswith("google.")
 
 
 def _violation(violation: protovalidate.Violation) -> FieldViolation:

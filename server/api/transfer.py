@@ -1,0 +1,46 @@
+"""Transfers: money from one wallet to another, all of it or none."""
+
+from typing import Any
+
+from google.protobuf.message import Message
+from marketplace.v1 import transfer_pb2
+from sqlalchemy import Connection, insert, select
+
+from server.api.wallet import credit, debit, opened
+from server.crud import Plan, Resource
+from server.crud.reference import missing
+from server.database import Database
+from server.errors import invalid_field
+from server.models import Transfer, User, Wallet
+
+
+async def create_transfer(plan: Plan, database: Database, request: Any) -> Message:
+    """Move money, with both wallets locked in the order of their ids: opposite transfers never deadlock."""
+    transfer = request.transfer
+    source = plan.fields["source"].value(transfer, "transfer")
+    destination = plan.fields["destination"].value(transfer, "transfer")
+    cents: int = transfer.amount_cents
+    if source == destination:
+        raise invalid_field("transfer.destination", "must be another wallet than the source.", "SAME_WALLET")
+
+    def work(connection: Connection) -> Message:
+        wallets = select(Wallet.user_id).where(Wallet.user_id.in_((source, destination)))
+        locked = set(connection.scalars(wallets.order_by(Wallet.user_id).with_for_update()))
+        for path, user, name in (
+            ("transfer.source", source, transfer.source),
+            ("transfer.destination", destination, transfer.destination),
+        ):
+            if user not in locked and not connection.scalar(select(User.id).where(User.id == user)):
+                raise missing(path, name)
+        debit(connection, source, cents, transfer.source)
+        if destination not in locked:
+            opened(connection, destination, transfer.destination)
+        credit(connection, destination, cents, transfer.destination)
+        values = {"source_id": source, "destination_id": destination, "amount_cents": cents}
+        row = connection.execute(insert(Transfer).values(values).returning(*plan.full.columns)).one()
+        return plan.full.message(connection, row)
+
+    return await database.transact(work)
+
+
+RESOURCE = Resource(message=transfer_pb2.Transfer, model=Transfer, methods={"CreateTransfer": create_transfer})
