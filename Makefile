@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 GENERATED := generated/marketplace generated/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test check proto migration lock clean
+.PHONY: help install serve test test-money check proto migration lock clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1mmake %-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ serve: $(VENV)/serve.installed  ## Migrate the embedded database and serve on 12
 
 test: $(VENV)/develop.installed  ## Run every test, on SQLite and on a PostgreSQL that the suite starts (ARGS="-k user")
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-money: $(VENV)/develop.installed  ## A minute of 32 callers over 10 wallets and 10 products, with the counts (SECONDS=60)
+	@MONEY_SECONDS=$(or $(SECONDS),60) $(BIN)/python -m pytest tests/marketplace/test_money.py -k postgresql -rP
 
 check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, documentation, and that generated code is fresh
 	$(BIN)/ruff check .

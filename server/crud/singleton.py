@@ -86,7 +86,7 @@ def adding(table: Table, values: Mapping[str, Any]) -> Insert:
 
     Args:
         table: The singleton's table.
-        values: What its columns are to hold; the others take their defaults. The key is the parameter `key_<column>`.
+        values: What its columns are to hold; the others take their defaults. The key comes as `key_<column>`.
     """
     key, parent = _keys(table)
     given: dict[str, ColumnElement[Any]] = {key.name: parent}
