@@ -4,10 +4,12 @@
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from alembic.autogenerate.api import AutogenContext
-from sqlalchemy import Connection, DateTime
+from sqlalchemy import Connection, DateTime, Table, event, text
 from sqlalchemy.types import TypeDecorator
 
 from alembic import context
@@ -37,8 +39,40 @@ def run(connection: Connection) -> None:
         transactional_ddl=True,
         render_item=render_item,
     )
-    with context.begin_transaction():
+    with context.begin_transaction(), keeping_serials(connection) if sqlite else nullcontext():
         context.run_migrations()
+
+
+@contextmanager
+def keeping_serials(connection: Connection) -> Iterator[None]:
+    """Let no id that was ever given out be given out again, where a table is written anew to change it on SQLite.
+
+    Alembic copies the rows into a table that it makes from what SQLite tells of the old one, which is neither that
+    it counts nor how far it has counted.
+    """
+    event.listen(Table, "before_create", _count)
+    counted = _serials(connection)
+    try:
+        yield
+    finally:
+        event.remove(Table, "before_create", _count)
+    now = _serials(connection)
+    for table, serial in counted.items():
+        if table in now and now[table] < serial:
+            statement = text("UPDATE sqlite_sequence SET seq = :serial WHERE name = :table")
+            connection.execute(statement, {"serial": serial, "table": table})
+
+
+def _count(table: Table, _connection: Connection, **_: Any) -> None:
+    key = list(table.primary_key.columns)
+    if table.name.startswith("_alembic_tmp_") and len(key) == 1 and key[0].type.python_type is int:
+        table.dialect_kwargs["sqlite_autoincrement"] = True
+
+
+def _serials(connection: Connection) -> dict[str, int]:
+    if not connection.scalar(text("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'")):
+        return {}
+    return dict(tuple(row) for row in connection.execute(text("SELECT name, seq FROM sqlite_sequence")))
 
 
 async def connect_and_run() -> None:

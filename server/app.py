@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 import grpc
 import sqlalchemy
@@ -23,6 +24,8 @@ from server.telemetry import MetricsServer, RpcMetrics, instrument, new_registry
 
 # Page tokens are sealed with this where no key is set: the same on every replica and after every restart.
 OPEN_KEY = b"tablestakes page tokens, sealed against damage only"
+
+CLOSE_SECONDS = 3.0
 
 log = structlog.get_logger()
 
@@ -52,15 +55,22 @@ class App:
     async def drain(self) -> None:
         """Stop: say NOT_SERVING, refuse new calls, let the ones in progress end, and close everything."""
         grace = self.settings.drain_grace
+        loop = asyncio.get_running_loop()
         log.info("draining", grace_seconds=grace)
         await self.health.draining()
         await asyncio.sleep(self.settings.drain_delay)
         self.health.close()
+        until = loop.time() + grace
         await self.server.stop(grace)
         # The server waits for answers and not for what is behind them: work whose caller left may still run.
-        if left := await self.work.ended(grace):
+        if left := await self.work.ended(max(0.0, until - loop.time())):
             log.warning("work abandoned", units=left)
-        await self.database.close()
+        try:
+            # A connection says goodbye, which a database that no longer answers would make a long one.
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.database.close()
+        except TimeoutError:
+            log.warning("database not closed", seconds=CLOSE_SECONDS)
         self.metrics_server.close()
         log.info("stopped")
 
@@ -98,8 +108,9 @@ async def start(settings: Settings, resources: Iterable[Resource] = RESOURCES) -
         host, _, port = settings.metrics_listen.rpartition(":")
         try:
             metrics_server = serve(host.strip("[]"), int(port), registry)
-        except OSError as error:
-            raise BindError(f"cannot listen on {settings.metrics_listen}: {error.strerror}") from None
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or "not an address"
+            raise BindError(f"cannot listen on {settings.metrics_listen}: {reason}") from None
         opened.callback(metrics_server.close)
         server, grpc_port = listen(settings.listen, handlers, health, reflect=settings.reflection)
         await server.start()
@@ -128,11 +139,17 @@ async def serve_until_told(settings: Settings) -> None:
     Raises:
         Exception: What `start` raises.
     """
-    app = await start(settings)
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
+    # Before anything is started: the first process of a container is deaf to signals that it has no handler for.
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
+    starting = asyncio.ensure_future(start(settings))
+    if not await _unless_told(starting, told):
+        starting.cancel()
+        await asyncio.wait((starting,))
+        return
+    app = starting.result()
     log.info(
         "serving",
         grpc=app.address,
@@ -142,10 +159,17 @@ async def serve_until_told(settings: Settings) -> None:
     await told.wait()
     told.clear()
     draining = asyncio.ensure_future(app.drain())
-    again = asyncio.ensure_future(told.wait())
-    await asyncio.wait((draining, again), return_when=asyncio.FIRST_COMPLETED)
-    again.cancel()
-    if not draining.done():
-        log.warning("stopping now")
-        await app.server.stop(None)
-        draining.cancel()
+    if await _unless_told(draining, told):
+        draining.result()
+        return
+    log.warning("stopping now")
+    await app.server.stop(None)
+    draining.cancel()
+
+
+async def _unless_told(task: asyncio.Future[Any], told: asyncio.Event) -> bool:
+    """Wait for a task, and return whether it ended before a signal came."""
+    signalled = asyncio.ensure_future(told.wait())
+    await asyncio.wait((task, signalled), return_when=asyncio.FIRST_COMPLETED)
+    signalled.cancel()
+    return task.done()

@@ -21,6 +21,13 @@ DRIVERS = {
 }
 
 
+# What may stand after the ? of a URL. The driver's other options are settings here, or would be printed with it.
+QUERIES = {
+    "postgresql+asyncpg": {"host", "port", "ssl", "target_session_attrs"},
+    "sqlite+aiosqlite": {"cache", "immutable", "mode", "uri"},
+}
+
+
 class SettingsError(Exception):
     """A setting has a bad value; the message is one line that names it."""
 
@@ -28,16 +35,26 @@ class SettingsError(Exception):
 def _database_url(given: SecretStr) -> SecretStr:
     try:
         url = make_url(given.get_secret_value())
-    except ArgumentError:
+    except (ArgumentError, ValueError):
+        # Not what make_url says: that quotes what it could not read, which may be a part of the password.
         raise ValueError("not a database URL, such as postgresql+asyncpg://user@host/database") from None
     if url.drivername not in DRIVERS:
         raise ValueError(f"{url.drivername} is not served: use postgresql+asyncpg or sqlite+aiosqlite")
-    return SecretStr(url.set(drivername=DRIVERS[url.drivername]).render_as_string(hide_password=False))
+    driver = DRIVERS[url.drivername]
+    # libpq's name of what the driver calls ssl, with the same values.
+    query = {("ssl" if name == "sslmode" else name): value for name, value in url.query.items()}
+    if unknown := sorted(query.keys() - QUERIES[driver]):
+        raise ValueError(
+            f"{unknown[0]} is not an option of the URL; there are: {', '.join(sorted(QUERIES[driver]))}"
+        )
+    return SecretStr(url.set(drivername=driver, query=query).render_as_string(hide_password=False))
 
 
 def _address(given: str) -> str:
     host, colon, port = given.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 1 << 16):
+    bracketed = host.startswith("[") and host.endswith("]")
+    named = host not in ("", "unix", "dns", "ipv4", "ipv6", "vsock") and (bracketed or ":" not in host)
+    if not (colon and named and port.isascii() and port.isdigit() and int(port) < 1 << 16):
         raise ValueError("not host:port, such as 127.0.0.1:50051 or [::1]:50051")
     return given
 
@@ -50,7 +67,9 @@ class Settings(BaseSettings):
     """The settings of a server; a flag wins over the environment, and both over the default."""
 
     # `extra` for the environment's sake: a misspelt flag is the command line's to refuse.
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
+    )
 
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
         SecretStr("sqlite+aiosqlite:///./tablestakes.db"),

@@ -229,7 +229,6 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("password", sa.String(length=255), nullable=True))
 
 
-
 def downgrade() -> None:
     with op.batch_alter_table("users", schema=None) as batch_op:
         batch_op.drop_column("password")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util.concurrency import greenlet_spawn
 
@@ -44,6 +44,13 @@ class Database:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: What the database or the pool said; see `diagnose`.
         """
+        try:
+            return await greenlet_spawn(self._run, work)
+        except DBAPIError as error:
+            fault = diagnose(error)
+            if fault is None or fault.kind is not FaultKind.STALE:
+                raise
+        # The statement was prepared for an older schema and did not run; now it is prepared anew.
         return await greenlet_spawn(self._run, work)
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
@@ -63,7 +70,7 @@ class Database:
                 return await greenlet_spawn(self._transact, work)
             except SQLAlchemyError as error:
                 fault = diagnose(error)
-                if fault is None or fault.kind is not FaultKind.CONFLICT:
+                if fault is None or fault.kind not in (FaultKind.CONFLICT, FaultKind.STALE):
                     raise
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - it need not be hard to guess
         return await greenlet_spawn(self._transact, work)
@@ -85,7 +92,13 @@ class Database:
         await self.engine.dispose()
 
 
-def open_database(settings: Settings) -> Database:
-    """Return the database of the settings; nothing connects before the first statement."""
-    particulars = sqlite if settings.url.get_backend_name() == "sqlite" else postgresql
-    return Database(particulars.create_engine(settings))
+def open_database(settings: Settings, *, patient: bool = False) -> Database:
+    """Return the database of the settings; nothing connects before the first statement.
+
+    Args:
+        settings: The settings.
+        patient: Whether statements may take as long as they take, as those of a migration do.
+    """
+    if settings.url.get_backend_name() == "sqlite":
+        return Database(sqlite.create_engine(settings))
+    return Database(postgresql.create_engine(settings, patient=patient))

@@ -22,6 +22,7 @@ class FaultKind(enum.Enum):
     NOT_NULL = enum.auto()
     VALUE = enum.auto()  # a value that its column cannot hold
     CONFLICT = enum.auto()  # a deadlock, a serialization failure, a lock not had in time: the same call may succeed
+    STALE = enum.auto()  # a prepared statement from before the schema changed; it did not run
     TIMEOUT = enum.auto()
     BUSY = enum.auto()  # no connection was free in time
     FULL = enum.auto()  # no disk or memory left
@@ -37,11 +38,13 @@ class Fault:
         kind: The kind.
         constraint: The name of the violated constraint or unique index, where the database told it.
         columns: The columns at fault, where it told those.
+        code: The SQLSTATE, or SQLite's name of the error, where there is one.
     """
 
     kind: FaultKind
     constraint: str | None = None
     columns: tuple[str, ...] = ()
+    code: str = ""
 
 
 # Exact states first, then their class, which is the first two characters.
@@ -54,6 +57,7 @@ SQLSTATES = {
     "22": FaultKind.VALUE,
     "40": FaultKind.CONFLICT,
     "55P03": FaultKind.CONFLICT,
+    "0A000": FaultKind.STALE,
     "57014": FaultKind.TIMEOUT,
     "08": FaultKind.UNAVAILABLE,
     "57P": FaultKind.UNAVAILABLE,
@@ -118,6 +122,7 @@ def _of_driver(original: BaseException, *, disconnected: bool) -> Fault:
             kind or (FaultKind.UNAVAILABLE if disconnected else FaultKind.UNKNOWN),
             getattr(cause, "constraint_name", None),
             (column,) if column else (),
+            state,
         )
     if isinstance(cause, sqlite3.Error):
         return _of_sqlite(cause)
@@ -134,10 +139,10 @@ def _of_sqlite(error: sqlite3.Error) -> Fault:
     kind = SQLITE_ERRORS.get(name) or SQLITE_ERRORS.get(family, FaultKind.UNKNOWN)
     found = _SQLITE_MESSAGE.fullmatch(str(error))
     if found is None:
-        return Fault(kind)
+        return Fault(kind, code=name)
     culprit = found["culprit"]
     if kind is FaultKind.CHECK:
-        return Fault(kind, constraint=culprit)
+        return Fault(kind, constraint=culprit, code=name)
     if culprit.startswith("index "):  # a unique index on expressions has a name and no columns
-        return Fault(kind, constraint=culprit.removeprefix("index ").strip("'"))
-    return Fault(kind, columns=tuple(column.rpartition(".")[2] for column in culprit.split(", ")))
+        return Fault(kind, constraint=culprit.removeprefix("index ").strip("'"), code=name)
+    return Fault(kind, columns=tuple(column.rpartition(".")[2] for column in culprit.split(", ")), code=name)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -21,6 +22,9 @@ LOCK_SECONDS, LOCK_POLL_SECONDS = 300.0, 0.2
 # Installed, the migrations are in the package; in a checkout they are beside it.
 _HERE = Path(__file__).resolve().parent
 SCRIPTS = _HERE / "alembic" if (_HERE / "alembic").is_dir() else _HERE.parents[1] / "alembic"
+
+
+log = structlog.get_logger()
 
 
 class SchemaError(Exception):
@@ -47,13 +51,16 @@ async def schema(engine: AsyncEngine) -> Schema:
 
 
 async def require_head(engine: AsyncEngine) -> None:
-    """Do nothing where the schema is what this version serves.
+    """Do nothing where the schema is what this version serves, or what a newer one made of it.
 
     Raises:
-        SchemaError: It is not.
+        SchemaError: It is older.
     """
     found = await schema(engine)
-    if found.current != found.head:
+    if found.current and found.current not in _known():
+        # Old and new code run side by side during a release, and a migration only adds.
+        log.warning("schema of a newer version", revision=found.current, serves=found.head)
+    elif found.current != found.head:
         raise SchemaError(
             f"the database is at revision {found.current or 'none'} and this version serves {found.head}:"
             " run `tablestakes migrate`"
@@ -108,11 +115,14 @@ async def _alone(engine: AsyncEngine) -> AsyncIterator[None]:
         return
     async with engine.connect() as connection:
         # By asking again and not by waiting: a session that waits for a lock keeps others from theirs.
+        waiting = asyncio.timeout(LOCK_SECONDS)
         try:
-            async with asyncio.timeout(LOCK_SECONDS):
+            async with waiting:
                 while not await connection.scalar(select(func.pg_try_advisory_lock(LOCK))):  # noqa: ASYNC110 - no event tells it
                     await asyncio.sleep(LOCK_POLL_SECONDS)
         except TimeoutError:
+            if not waiting.expired():  # the driver's own
+                raise
             raise SchemaError(f"another migration has been running for {LOCK_SECONDS:.0f} seconds") from None
         try:
             yield
@@ -128,6 +138,10 @@ def configuration(connection: Connection | None = None) -> Config:
     return config
 
 
+def _known() -> set[str]:
+    return {script.revision for script in ScriptDirectory.from_config(configuration()).walk_revisions()}
+
+
 def _schema(connection: Connection) -> Schema:
     heads = MigrationContext.configure(connection).get_current_heads()
     head = ScriptDirectory.from_config(configuration()).get_current_head()
@@ -137,7 +151,6 @@ def _schema(connection: Connection) -> Schema:
 def _run(connection: Connection, step: Callable[[Config, str], None], revision: str) -> None:
     current = _schema(connection).current
     connection.rollback()  # Alembic begins, and so commits, a transaction of its own
-    scripts = ScriptDirectory.from_config(configuration())
-    if current and current not in {script.revision for script in scripts.walk_revisions()}:
+    if current and current not in _known():
         raise SchemaError(f"the database is at revision {current}, which a newer version of tablestakes made")
     step(configuration(connection), revision)

@@ -3,10 +3,12 @@
 import socket
 from typing import Any
 
+import asyncpg
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from server.settings import Settings
 
@@ -19,8 +21,13 @@ KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 15, 5, 3
 UNACKNOWLEDGED_MS = 10_000
 
 
-def create_engine(settings: Settings) -> AsyncEngine:
-    """Return an engine whose pool, connects, statements and locks all end by themselves."""
+def create_engine(settings: Settings, *, patient: bool = False) -> AsyncEngine:
+    """Return an engine whose pool, connects, statements and locks all end by themselves.
+
+    Args:
+        settings: The settings.
+        patient: Whether statements may take as long as they take, as those of a migration do.
+    """
     engine = create_async_engine(
         settings.url,
         isolation_level="AUTOCOMMIT",
@@ -35,20 +42,38 @@ def create_engine(settings: Settings) -> AsyncEngine:
         connect_args={
             "timeout": settings.connect_timeout,
             # The client's own bound, should the server not answer at all; after the server's, should it.
-            "command_timeout": settings.statement_timeout + 2,
+            "command_timeout": None if patient else settings.statement_timeout + 2,
+            "async_creator_fn": _connect,
             "server_settings": {
                 "application_name": "tablestakes",
                 # Short statements only lose time to it, and the driver's look-ups of types lose most.
                 "jit": "off",
-                "statement_timeout": _milliseconds(settings.statement_timeout),
+                "statement_timeout": "0" if patient else _milliseconds(settings.statement_timeout),
                 "lock_timeout": _milliseconds(settings.statement_timeout / 2),
                 "idle_in_transaction_session_timeout": _milliseconds(settings.statement_timeout * 2),
             },
         },
     )
     event.listen(engine.sync_engine, "connect", _keep_alive)
+    event.listen(engine.sync_engine, "checkout", _require_open)
     event.listen(engine.sync_engine, "handle_error", _notice_forsaken)
     return engine
+
+
+async def _connect(*arguments: Any, **options: Any) -> asyncpg.Connection:
+    try:
+        return await asyncpg.connect(*arguments, **options)
+    except TimeoutError:
+        # Nothing was begun, which a timeout of a statement would leave open.
+        raise ConnectionError("connecting took too long") from None
+
+
+def _require_open(connection: DBAPIConnection, _record: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
+    # A connection that the server closed while it was idle is known to be closed, without a round trip. It takes
+    # the others of its time with it, and the caller gets a new one.
+    driver: Any = connection.driver_connection
+    if driver.is_closed():
+        raise InvalidatePoolError("the server closed the connection")
 
 
 def _milliseconds(seconds: float) -> str:

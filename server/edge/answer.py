@@ -14,6 +14,10 @@ from server.errors import StatusError
 
 DETAILS_KEY = "grpc-status-details-bin"
 
+# A status travels as headers, of which clients take 8 KiB, and it repeats what the caller sent: more of it would
+# reach the caller as an error of another kind. In characters, and in fields.
+MAX_TEXT, MAX_VIOLATIONS = 200, 20
+
 
 def answer(handler: Handler, rpc: Rpc) -> Handler:
     """Return the handler with every exception turned into a status, and nothing of it told to the caller.
@@ -36,8 +40,8 @@ async def abort(context: Context, error: StatusError, domain: str) -> NoReturn:
     Raises:
         grpc.aio.AbortError: Always; grpc.aio sends the status when it arrives there.
     """
-    details = status(error, domain).SerializeToString()
-    await context.abort(error.code, error.message, ((DETAILS_KEY, details),))
+    told = status(error, domain)
+    await context.abort(error.code, told.message, ((DETAILS_KEY, told.SerializeToString()),))
     raise AssertionError("abort() returned")
 
 
@@ -48,15 +52,14 @@ def status(error: StatusError, domain: str) -> status_pb2.Status:
         error: The error.
         domain: The service's host, which makes the reason unique in the world (ErrorInfo.domain).
     """
-    details: list[Message] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=domain, metadata=dict(error.metadata))
-    ]
+    metadata = {key: _clip(value) for key, value in error.metadata.items()}
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason, domain=domain, metadata=metadata)]
     if error.violations:
         violations = [
             error_details_pb2.BadRequest.FieldViolation(
-                field=violation.field, description=violation.description, reason=violation.reason
+                field=_clip(violation.field), description=_clip(violation.description), reason=violation.reason
             )
-            for violation in error.violations
+            for violation in error.violations[:MAX_VIOLATIONS]
         ]
         details.append(error_details_pb2.BadRequest(field_violations=violations))
     if error.retry_delay is not None:
@@ -66,4 +69,8 @@ def status(error: StatusError, domain: str) -> status_pb2.Status:
     packed = [Packed() for _ in details]
     for any_, detail in zip(packed, details, strict=True):
         any_.Pack(detail)
-    return status_pb2.Status(code=error.code.value[0], message=error.message, details=packed)
+    return status_pb2.Status(code=error.code.value[0], message=_clip(error.message), details=packed)
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"

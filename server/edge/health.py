@@ -13,12 +13,15 @@ class Health(aio.HealthServicer):  # type: ignore[misc] # untyped upstream
 
     Args:
         services: The full names of the services.
+
+    Attributes:
+        closed: Set once streams are to end.
     """
 
     def __init__(self, services: Iterable[str]) -> None:
         super().__init__()
         self._services = tuple(services)
-        self._closed = asyncio.Event()
+        self.closed = asyncio.Event()
 
     async def serving(self) -> None:
         """Say that every service is SERVING."""
@@ -31,12 +34,12 @@ class Health(aio.HealthServicer):  # type: ignore[misc] # untyped upstream
 
     def close(self) -> None:
         """End every Watch: a stream that never ends by itself would use up the grace that calls have to end."""
-        self._closed.set()
+        self.closed.set()
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> None:  # noqa: N802 - the RPC's name
         """Stream the health of a service until the caller leaves or the server does."""
         watching = asyncio.ensure_future(super().Watch(request, context))
-        closed = asyncio.ensure_future(self._closed.wait())
+        closed = asyncio.ensure_future(self.closed.wait())
         try:
             await asyncio.wait((watching, closed), return_when=asyncio.FIRST_COMPLETED)
         finally:

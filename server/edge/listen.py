@@ -1,13 +1,13 @@
 """The gRPC server itself: its options, its address and its handlers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from server.edge.handler import RpcHandler
 from server.edge.health import Health
+from server.edge.reflect import add_reflection
 
 # Bytes. Rows are small: what is larger is a mistake or an attack.
 MAX_REQUEST, MAX_RESPONSE = 1 << 20, 4 << 20
@@ -58,14 +58,10 @@ def listen(
         server.add_registered_method_handlers(service, dict(methods))
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if reflect:
-        reflection.enable_server_reflection(_names(handlers), server)
+        health_service: str = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+        add_reflection(server, [*handlers, health_service], health.closed)
     try:
         port = server.add_insecure_port(address)
     except RuntimeError:
         raise BindError(f"cannot listen on {address}: it is in use, or not an address of this machine") from None
     return server, port
-
-
-def _names(handlers: Iterable[str]) -> list[str]:
-    health: str = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-    return [*handlers, health, reflection.SERVICE_NAME]

@@ -1,5 +1,6 @@
 """The one place where exceptions become statuses."""
 
+import traceback
 import uuid
 from collections.abc import Iterable
 
@@ -71,7 +72,19 @@ def translate(error: Exception, rpc: Rpc) -> StatusError:
             log.warning("database fault", rpc=rpc.path, reason=known.reason, error=type(error).__name__)
         return known
     error_id = uuid.uuid4().hex
-    log.error("internal error", rpc=rpc.path, error_id=error_id, exc_info=error)
+    if fault is None:
+        log.error("internal error", rpc=rpc.path, error_id=error_id, exc_info=error)
+    else:
+        # Where it was raised, and not what it says: a database quotes the rows and values that it refuses.
+        log.error(
+            "internal error",
+            rpc=rpc.path,
+            error_id=error_id,
+            error=type(error).__name__,
+            sqlstate=fault.code,
+            constraint=fault.constraint,
+            frames="".join(traceback.format_tb(error.__traceback__)),
+        )
     return StatusError(
         StatusCode.INTERNAL,
         "INTERNAL",
