@@ -24,17 +24,18 @@ async def create_transfer(plan: Plan, database: Database, request: Any) -> Messa
         raise invalid_field("transfer.destination", "must be another wallet than the source.", "SAME_WALLET")
 
     def work(connection: Connection) -> Message:
-        wallets = select(Wallet.user_id).where(Wallet.user_id.in_((source, destination)))
-        locked = set(connection.scalars(wallets.order_by(Wallet.user_id).with_for_update()))
-        for path, user, name in (
-            ("transfer.source", source, transfer.source),
-            ("transfer.destination", destination, transfer.destination),
-        ):
-            if user not in locked and not connection.scalar(select(User.id).where(User.id == user)):
-                raise missing(path, name)
+        wallets = select(Wallet.user_id).where(Wallet.user_id.in_((source, destination))).order_by(Wallet.user_id)
+        names = {source: transfer.source, destination: transfer.destination}
+        fresh = names.keys() - set(connection.scalars(wallets))
+        for path, user in (("transfer.source", source), ("transfer.destination", destination)):
+            if user in fresh and not connection.scalar(select(User.id).where(User.id == user)):
+                raise missing(path, names[user])
+        # Before anything is locked: a wallet that another call makes meanwhile would not be among those locked
+        # here, and be locked later, out of the order.
+        for user in sorted(fresh):
+            opened(connection, user, names[user])
+        connection.execute(wallets.with_for_update())
         debit(connection, source, cents, transfer.source)
-        if destination not in locked:
-            opened(connection, destination, transfer.destination)
         credit(connection, destination, cents, transfer.destination)
         values = {"source_id": source, "destination_id": destination, "amount_cents": cents}
         row = connection.execute(insert(Transfer).values(values).returning(*plan.full.columns)).one()

@@ -38,13 +38,18 @@ def prepare(plan: Plan, transition: Transition) -> Serve:
             values[plan.fields[transition.stamp].column.name] = values["update_time"]
 
         def write(connection: Connection) -> Message:
-            row = connection.execute(change.values(values), parameters | {"sources": transition.sources}).first()
-            if row is None:
+            while True:
+                row = connection.execute(
+                    change.values(values), parameters | {"sources": transition.sources}
+                ).first()
+                if row is not None:
+                    return plan.full.message(connection, row)
                 found = connection.execute(read, parameters).first()
                 if found is None:
                     raise not_found(request.name)
-                raise wrong_state(request.name, found[0], transition.target)
-            return plan.full.message(connection, row)
+                if found[0] not in transition.sources:
+                    raise wrong_state(request.name, found[0], transition.target)
+                # Another call brought it into a state that it may come from, in between.
 
         return await database.run(write)
 
