@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 GENERATED := generated/marketplace generated/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test test-money check proto migration lock clean
+.PHONY: help install serve demo test test-money check proto migration lock clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1mmake %-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ install: $(VENV)/develop.installed  ## Make .venv and install everything, also w
 
 serve: $(VENV)/serve.installed  ## Migrate the embedded database and serve on 127.0.0.1:50051 (ARGS="--help" for the settings)
 	@$(BIN)/tablestakes serve $(ARGS)
+
+demo: $(VENV)/develop.installed  ## Fill the server that runs on 127.0.0.1:50051 with believable data (ARGS="--users 1000")
+	@$(BIN)/tablestakes demo $(ARGS)
 
 test: $(VENV)/develop.installed  ## Run every test, on SQLite and on a PostgreSQL that the suite starts (ARGS="-k user")
 	@$(BIN)/python -m pytest $(ARGS)
