@@ -7,11 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import CheckConstraint, String, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from protos.generate import generate
-from server.crud import Resource
+from server.crud import Plan, Resource
 from server.database import Database
 from server.models.declarative import Base, Serial
 
@@ -44,11 +44,12 @@ class Gadget(Base):
     due_time: Mapped[datetime | None]
     origin: Mapped[str] = mapped_column(String(40), default="")
     secret: Mapped[str] = mapped_column(String(40), default="")
+    twin_id: Mapped[int | None] = mapped_column(ForeignKey("gadgets.id"))
 
     __table_args__ = (UniqueConstraint(label, series), CheckConstraint(level < 10, name="level"))
 
 
-async def poke(database: Database, request: Any) -> Any:
+async def poke(_plan: Plan, database: Database, request: Any) -> Any:
     """Misbehave in the way that the request asks for."""
     match request.how:
         case "sleep":
@@ -56,11 +57,13 @@ async def poke(database: Database, request: Any) -> Any:
         case "raise":
             raise RuntimeError(f"{CANARY} in an exception")
         case "sql":
-            await database.fetch_one(text(f"SELECT '{CANARY}' FROM nowhere"), {})  # noqa: S608 - it is a canary
+            wrong = text(f"SELECT '{CANARY}' FROM nowhere")  # noqa: S608 - it is a canary
+            await database.run(lambda connection: connection.execute(wrong))
         case "cancel":
             raise asyncio.CancelledError(CANARY)
         case "slow":
-            await database.fetch_one(text("SELECT pg_sleep(:seconds)"), {"seconds": request.seconds})
+            sleep, parameters = text("SELECT pg_sleep(:seconds)"), {"seconds": request.seconds}
+            await database.run(lambda connection: connection.execute(sleep, parameters).first())
         case "wrong type":
             return "not a message"
     return gadget_pb2.Gadget(name="gadgets/0")

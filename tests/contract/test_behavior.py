@@ -4,20 +4,21 @@ from typing import Any
 
 import grpc
 import pytest
-from sqlalchemy import select
+from argon2 import PasswordHasher
+from sqlalchemy import Connection, select
 
 from server.app import App
 from server.crud.behavior import IMMUTABLE, INPUT_ONLY
-from tests.contract.resource import Contract, copy_fields
+from tests.contract.resource import SERVED, Contract, copy_fields
 from tests.status import refusal
 
-pytestmark = pytest.mark.verbs("Create", "Get", "Update")
+pytestmark = pytest.mark.verbs("Get", "Update")
 
 
-def changed(contract: Contract, before: Any, field: str) -> Any:
+async def changed(contract: Contract, before: Any, field: str) -> Any:
     """Return a resource with another value in one field."""
     change = contract.shown(before)
-    copy_fields(contract.sample(), change, [field])
+    copy_fields(await contract.sample(), change, [field])
     if getattr(change, field) == getattr(before, field):
         # Of some types there is one sample only.
         change.ClearField(field)
@@ -30,9 +31,9 @@ async def test_what_is_immutable_cannot_be_changed(contract: Contract, mask: str
     """A new value is INVALID_ARGUMENT on the field's path, by whichever mask, and nothing is written."""
     for field in contract.having(IMMUTABLE):
         before = await contract.create()
-        change = changed(contract, changed(contract, before, contract.changeable[0]), field)
+        change = await changed(contract, await changed(contract, before, contract.changeable[0]), field)
         # What is empty is not written without a mask, and is refused for its own sake where it is REQUIRED.
-        copy_fields(contract.sample(), change, contract.having(INPUT_ONLY))
+        copy_fields(await contract.sample(), change, contract.having(INPUT_ONLY))
         if mask == "" and field not in {descriptor.name for descriptor, _ in change.ListFields()}:
             continue
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -50,7 +51,7 @@ async def test_every_immutable_field_is_named_at_once(contract: Contract) -> Non
     before = await contract.create()
     change, fields = before, contract.having(IMMUTABLE)
     for field in fields:
-        change = changed(contract, change, field)
+        change = await changed(contract, change, field)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await contract.update(change, *fields)
     assert set(refusal(caught.value).fields) == {f"{contract.body}.{field}" for field in fields}
@@ -62,7 +63,7 @@ async def test_what_is_immutable_may_be_sent_as_it_is(contract: Contract) -> Non
     fields, other = contract.having(IMMUTABLE), contract.changeable[0]
     before = await contract.create()
     assert await contract.update(before, *fields) == before
-    change = contract.replacement_of(before)
+    change = await contract.replacement_of(before)
     after = await contract.update(change, *fields, other)
     assert getattr(after, other) == getattr(contract.shown(change), other)
     assert after.update_time.ToNanoseconds() > before.update_time.ToNanoseconds()
@@ -75,8 +76,8 @@ async def test_what_is_immutable_may_be_sent_as_it_is(contract: Contract) -> Non
 @pytest.mark.behaviors(IMMUTABLE)
 async def test_what_is_immutable_of_nothing_is_not_found(contract: Contract) -> None:
     """An Update of an IMMUTABLE field is NOT_FOUND where there is no such resource."""
-    change = contract.sample()
-    change.name = contract.plan.names.format((999_999_999,) * len(contract.plan.names.columns))
+    change = await contract.sample()
+    change.name = contract.nothing
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await contract.update(change, *contract.having(IMMUTABLE))
     assert refusal(caught.value).code is grpc.StatusCode.NOT_FOUND
@@ -88,8 +89,8 @@ async def test_what_is_input_only_is_in_no_response(contract: Contract) -> None:
     """An INPUT_ONLY field that was sent is empty in what every method returns."""
     fields = contract.having(INPUT_ONLY)
     created = await contract.create()
-    change = contract.replacement_of(created)
-    listed, _ = await contract.list(page_size=1000)
+    change = await contract.replacement_of(created)
+    listed = await contract.everything()
     assert created.name in {each.name for each in listed}
     responses = [
         created,
@@ -109,20 +110,54 @@ async def test_what_is_input_only_is_in_no_response(contract: Contract) -> None:
 async def test_what_is_input_only_is_kept(contract: Contract, app: App) -> None:
     """The table has what was sent in an INPUT_ONLY field, by Create and by Update, which moves update_time."""
     for field in contract.having(INPUT_ONLY):
-        sent = contract.sample()
+        sent = await contract.sample()
         created = await contract.create(sent)
-        assert await _kept(contract, app, created.name, field) == contract.plan.fields[field].value(sent, "")
-        change = contract.change_of(created)
+        assert _is_kept(contract, field, sent, await _kept(contract, app, created.name, field))
+        change = await contract.change_of(created)
         after = await contract.update(change, field)
         assert after.update_time.ToNanoseconds() > created.update_time.ToNanoseconds()
-        assert await _kept(contract, app, created.name, field) == contract.plan.fields[field].value(change, "")
+        assert _is_kept(contract, field, change, await _kept(contract, app, created.name, field))
+
+
+async def test_a_password_is_kept_as_its_hash(channel: grpc.aio.Channel, app: App) -> None:
+    """What the table has of a password is an argon2id hash with a salt of its own, made again by each Update."""
+    users = Contract(SERVED["User"], channel)
+    kept = []
+    for _ in range(2):
+        sent = await users.sample()
+        sent.password = "one and the same password"
+        created = await users.create(sent)
+        kept.append(await _kept(users, app, created.name, "password"))
+    await users.update(type(sent)(name=created.name, password=sent.password), "password")
+    kept.append(await _kept(users, app, created.name, "password"))
+    assert len(set(kept)) == 3
+    for value in kept:
+        assert value.startswith("$argon2id$")
+        assert PasswordHasher().verify(value, sent.password)
+
+
+async def test_a_password_that_is_cleared_is_none(channel: grpc.aio.Channel, app: App) -> None:
+    """A password that is left out is kept as nothing, by Create and by an Update whose mask names it."""
+    users = Contract(SERVED["User"], channel)
+    plain = await users.create(plain=True)
+    assert await _kept(users, app, plain.name, "password") is None
+    created = await users.create()
+    await users.update(type(created)(name=created.name), "password")
+    assert await _kept(users, app, created.name, "password") is None
+
+
+def _is_kept(contract: Contract, field: str, sent: Any, kept: Any) -> bool:
+    """Return whether a column has what was sent, or what is made of it and is not it."""
+    value = contract.plan.fields[field].value(sent, "")
+    return kept is not None and (kept != value) == (field in contract.plan.encoders)
 
 
 async def _kept(contract: Contract, app: App, name: str, field: str) -> Any:
     """Return what the column of a field has."""
     plan = contract.plan
-    row = await app.database.fetch_one(
-        select(plan.fields[field].column).where(plan.has_name()), plan.names.parse(name, "name")
-    )
-    assert row is not None
-    return row[0]
+    statement, parameters = select(plan.fields[field].column).where(plan.has_name()), plan.names.parse(name, "name")
+
+    def read(connection: Connection) -> Any:
+        return connection.execute(statement, parameters).one()[0]
+
+    return await app.database.run(read)

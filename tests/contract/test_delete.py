@@ -21,6 +21,7 @@ async def test_what_was_deleted_is_gone(contract: Contract) -> None:
         assert refusal(caught.value).code is grpc.StatusCode.NOT_FOUND
 
 
+@pytest.mark.traits("server's id")
 async def test_a_name_is_never_given_out_again(contract: Contract) -> None:
     """The name of the newest resource, once deleted, does not come to mean another."""
     first = await contract.create()

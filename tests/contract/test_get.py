@@ -11,7 +11,7 @@ pytestmark = pytest.mark.verbs("Get")
 
 async def test_what_is_not_there_is_not_found(contract: Contract) -> None:
     """The name of nothing is NOT_FOUND, and the error repeats the name for programs."""
-    name = contract.plan.names.format((999_999_999,) * len(contract.plan.names.columns))
+    name = contract.nothing
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await contract.get(name)
     told = refusal(caught.value)
@@ -21,21 +21,23 @@ async def test_what_is_not_there_is_not_found(contract: Contract) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["abc", "007", "-1", "+1", "1e3", "٣", "99999999999999999999", "9223372036854775808"]
+    "key", ["abc", "007", "-", "-1", "+1", "1e3", "٣", "99999999999999999999", "9223372036854775808"]
 )
 async def test_an_id_that_no_row_can_have_is_not_found(contract: Contract, key: str) -> None:
     """An id that the server never gives out is NOT_FOUND: what ids look like is not the caller's to know."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await contract.get(contract.plan.names.format((key,) * len(contract.plan.names.columns)))
+        await contract.get(contract.named(key))
     assert refusal(caught.value).code is grpc.StatusCode.NOT_FOUND
 
 
-@pytest.mark.parametrize("name", ["x", "{0}/", "{0}/1/", "/{0}/1", "{0}/1/more/2", "things/1", "{0}/1\n", "{0}//1"])
+@pytest.mark.parametrize(
+    "name", ["x", "{0}/", "{1}/", "/{1}", "{1}/more/2", "things/1", "{1}\n", "{0}//1", "{0}", "{0}/{1}"]
+)
 async def test_a_name_of_another_form_is_refused(contract: Contract, name: str) -> None:
     """What is not of the resource's pattern is INVALID_ARGUMENT on `name`."""
     collection = contract.plan.names.pattern.partition("/")[0]
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await contract.get(name.format(collection))
+        await contract.get(name.format(collection, contract.named(1)))
     told = refusal(caught.value)
     assert told.code is grpc.StatusCode.INVALID_ARGUMENT
     assert list(told.fields) == ["name"]

@@ -2,18 +2,18 @@
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from google.protobuf.message import Message
-from sqlalchemy import MetaData, select
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import Column, ForeignKey, MetaData, Table, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from protos.generate import generate
-from server.crud import DeclarationError, PageTokens, Resource, Rpc, bind
+from server.crud import DeclarationError, PageTokens, Plan, Resource, Rpc, Transition, bind
 from server.database import Database
 
 HEAD = """
@@ -67,8 +67,13 @@ message DeleteWidgetRequest { string name = 1; }
 """.replace("OPTION", OPTION)
 RIGHT = SERVICE + MESSAGES
 
-# What is wrong with each package, as what is replaced in the right one, and by what.
-PACKAGES = {
+NESTED = ("widgets/{widget}", "racks/{rack}/widgets/{widget}")
+LIST_REQUEST = "message ListWidgetsRequest {\n"
+ITEMS = ("string label = 2;", "message Part { int64 number = 1; }\n  repeated Part label = 2;")
+REFERENCE = '[(google.api.resource_reference).type = "widget.example.com/Widget"]'
+
+# What is wrong with each package, as what is replaced in the right one and by what, one or more times.
+PACKAGES: dict[str, tuple[str, ...]] = {
     "right": ("", ""),
     "right_too": ("", ""),
     "misspelt_field": ("string label", "string lable"),
@@ -133,6 +138,28 @@ PACKAGES = {
     "create_without_widget": ("message CreateWidgetRequest { Widget", "message CreateWidgetRequest { string"),
     "update_without_widget": ("UpdateWidgetRequest {\n  Widget", "UpdateWidgetRequest {\n  string"),
     "update_without_mask": ("FieldMask update_mask", "FieldMask updat_mask"),
+    "state": ("string label", "string state"),
+    "number_of_items": ("string label = 2;", "repeated int64 label = 2;"),
+    "items": ITEMS,
+    "names": ("string label = 2;", f"repeated string label = 2 {REFERENCE};"),
+    "fixed_names": (
+        "string label = 2;",
+        f"repeated string label = 2 {REFERENCE[:-1]}, (google.api.field_behavior) = IMMUTABLE];",
+    ),
+    "unserved_reference": ("string label = 2;", f"string label = 2 {REFERENCE.replace('/Widget', '/Wigdet')};"),
+    "nested_reference": (*NESTED, "string label = 2;", f"string label = 2 {REFERENCE};"),
+    "nested": (*NESTED,),
+    "nested_create": (*NESTED, LIST_REQUEST, f"{LIST_REQUEST}  string parent = 3;\n"),
+    "nested_by_number": (*NESTED, LIST_REQUEST, f"{LIST_REQUEST}  int64 parent = 3;\n"),
+    "nested_right": (
+        *(*NESTED, LIST_REQUEST, f"{LIST_REQUEST}  string parent = 3;\n"),
+        *("message CreateWidgetRequest {", "message CreateWidgetRequest { string parent = 2;"),
+    ),
+    "id_by_number": (
+        "message CreateWidgetRequest {",
+        "message CreateWidgetRequest { int64 widget_id = 2;",
+    ),
+    "force_by_text": ("message DeleteWidgetRequest {", "message DeleteWidgetRequest { string force = 2;"),
     "delete_without_name": ("message DeleteWidgetRequest { string name", "message DeleteWidgetRequest { string id"),
 }
 
@@ -196,6 +223,60 @@ class Lettered(Apart):
     size: Mapped[int]
 
 
+class Stateful(Apart):
+    """A table with a state."""
+
+    __tablename__ = "stateful_widgets"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    size: Mapped[int]
+
+
+class Labelled(Apart):
+    """A table whose labels are rows of another."""
+
+    __tablename__ = "labelled_widgets"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    size: Mapped[int]
+    label: Mapped[list["Label"]] = relationship(lazy="raise")
+
+
+class Label(Apart):
+    """A row for each label of a widget."""
+
+    __tablename__ = "labels"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    widget_id: Mapped[int] = mapped_column(ForeignKey(Labelled.id))
+    number: Mapped[int]
+
+
+between = Table(
+    "between",
+    Apart.metadata,
+    Column("one_id", ForeignKey("linked_widgets.id"), primary_key=True),
+    Column("other_id", ForeignKey("linked_widgets.id"), primary_key=True),
+)
+
+
+class Linked(Apart):
+    """A table whose rows refer to each other, many to many."""
+
+    __tablename__ = "linked_widgets"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    size: Mapped[int]
+    label: Mapped[list["Linked"]] = relationship(
+        secondary=between,
+        primaryjoin="Linked.id == between.c.one_id",
+        secondaryjoin="Linked.id == between.c.other_id",
+        lazy="raise",
+        viewonly=True,
+    )
+
+
 class Unmapped(Apart):
     """A class that is mapped to nothing."""
 
@@ -216,11 +297,14 @@ Widgets = Callable[[str], type[Message]]
 def widgets(tmp_path_factory: pytest.TempPathFactory) -> Widgets:
     """Every package, compiled: the Widget of each, by the package's name."""
     protos, stubs = tmp_path_factory.mktemp("protos"), tmp_path_factory.mktemp("stubs")
-    for package, (part, by) in PACKAGES.items():
-        assert part in RIGHT
+    for package, replaced in PACKAGES.items():
+        text = RIGHT
+        for part, by in zip(replaced[::2], replaced[1::2], strict=True):
+            assert part in text
+            text = text.replace(part, by) if part else text
         path = Path(protos, package, "v1", "widget.proto")
         path.parent.mkdir(parents=True)
-        path.write_text(HEAD.format(package=package) + (RIGHT.replace(part, by) if part else RIGHT))
+        path.write_text(HEAD.format(package=package) + text)
     generate(protos, stubs)
     sys.path.append(str(stubs))
     try:
@@ -230,7 +314,7 @@ def widgets(tmp_path_factory: pytest.TempPathFactory) -> Widgets:
     return found.__getitem__
 
 
-async def serve_nothing(_database: Database, _request: Any) -> Message:
+async def serve_nothing(_plan: Plan, _database: Database, _request: Any) -> Message:
     """Stand for a function of a resource's own."""
     raise NotImplementedError
 
@@ -240,11 +324,21 @@ def bound(*resources: Resource) -> list[Rpc]:
     return bind(resources, PageTokens(b"key"))
 
 
-def refusal(message: type[Message], model: type[DeclarativeBase] = Widget, **methods: Any) -> str:
+def refusal(
+    message: type[Message],
+    model: type[DeclarativeBase] = Widget,
+    options: Mapping[str, Any] | None = None,
+    **methods: Any,
+) -> str:
     """Return what is told of a declaration that must be refused."""
     with pytest.raises(DeclarationError) as caught:
-        bound(Resource(message=message, model=model, methods=methods))
+        bound(Resource(message=message, model=model, methods=methods, **(options or {})))
     return str(caught.value)
+
+
+def own(rpcs: Iterable[Rpc]) -> list[str]:
+    """Return the names of the RPCs that are served by a function of their resource's own."""
+    return [f"{rpc.service}.{rpc.method}" for rpc in rpcs if rpc.served_by == f"{__name__}.serve_nothing"]
 
 
 def test_a_right_declaration_is_served(widgets: Widgets) -> None:
@@ -262,20 +356,20 @@ def test_a_right_declaration_is_served(widgets: Widgets) -> None:
 def test_a_misspelt_field_is_told_the_column_that_it_resembles(widgets: Widgets) -> None:
     """A field without a column is named, with the column whose name is nearest."""
     assert refusal(widgets("misspelt_field")) == (
-        "misspelt_field.v1.Widget.lable has no column in the table widgets; did you mean label?"
+        "misspelt_field.v1.Widget.lable has no column lable in the table widgets; did you mean label?"
     )
 
 
 def test_a_field_like_no_column_is_told_what_there_is(widgets: Widgets) -> None:
     """A field without a column that resembles none is named, with every column of the table."""
     assert refusal(widgets("strange_field")) == (
-        "strange_field.v1.Widget.zzz has no column in the table widgets; there are: id, label, rack_id, size"
+        "strange_field.v1.Widget.zzz has no column zzz in the table widgets; there are: id, label, rack_id, size"
     )
 
 
-@pytest.mark.parametrize("package", ["wrong_type", "repeated_field", "message_field"])
+@pytest.mark.parametrize("package", ["wrong_type", "message_field"])
 def test_a_field_of_another_type_is_named_with_its_column(widgets: Widgets, package: str) -> None:
-    """A field whose type, or number, its column cannot keep is named, and so is the column with its type."""
+    """A field whose type its column cannot keep is named, and so is the column with its type."""
     assert refusal(widgets(package)) == (
         f"{package}.v1.Widget.label cannot be kept in the column widgets.label:"
         " no codec between this field's type and String()"
@@ -402,7 +496,7 @@ def test_each_package_serves_its_own(widgets: Widgets, order: int) -> None:
         package = rpc.service.partition(".")[0]
         assert rpc.resource == f"{package}.v1.Widget"
         assert rpc.table == {"right": "widgets", "right_too": "named_widgets"}[package]
-        assert (rpc.serve is serve_nothing) == (package == "right_too" and rpc.method == "GetWidget")
+    assert own(rpcs) == ["right_too.v1.WidgetService.GetWidget"]
 
 
 def test_another_package_serves_nothing_here(widgets: Widgets) -> None:
@@ -433,8 +527,7 @@ def test_a_function_serves_an_rpc_that_is_not_standard(widgets: Widgets) -> None
 def test_a_function_goes_before_the_standard_method(widgets: Widgets) -> None:
     """A function that is declared for a standard method serves it, and the other methods stay as they are."""
     rpcs = bound(Resource(message=widgets("right"), model=Widget, methods={"GetWidget": serve_nothing}))
-    serves = {rpc.method: rpc.serve for rpc in rpcs}
-    assert [method for method, serve in serves.items() if serve is serve_nothing] == ["GetWidget"]
+    assert own(rpcs) == ["right.v1.WidgetService.GetWidget"]
 
 
 def test_a_function_for_no_rpc_is_told_what_it_resembles(widgets: Widgets) -> None:
@@ -518,3 +611,137 @@ def test_a_response_of_another_type_is_named(
     assert told.startswith(f"{package}.v1.WidgetService.{method} returns {returned.format(package)}, ")
     assert told.endswith(f" {needed.format(package)}")
     assert bound(Resource(message=widgets(package), model=Widget, methods={method: serve_nothing}))
+
+
+async def test_a_function_is_given_its_resource(widgets: Widgets) -> None:
+    """A function that serves an RPC is called with the plan of its resource, the database and the request."""
+    given: list[Any] = []
+
+    async def serve(*arguments: Any) -> Message:
+        given.extend(arguments)
+        return widgets("right")()
+
+    rpcs = bound(Resource(message=widgets("right"), model=Widget, methods={"GetWidget": serve}))
+    (rpc,) = (rpc for rpc in rpcs if rpc.method == "GetWidget")
+    database: Any = object()
+    await rpc.serve(database, "request")
+    assert isinstance(given[0], Plan)
+    assert given[0].message is widgets("right")
+    assert given[1:] == [database, "request"]
+
+
+@pytest.mark.parametrize("package", ["repeated_field", "names", "items", "number_of_items"])
+def test_a_list_without_a_relationship_is_named(widgets: Widgets, package: str) -> None:
+    """A repeated field whose model has no relationship of its name is refused, with the relationships there are."""
+    assert refusal(widgets(package)) == (
+        f"{package}.v1.Widget.label is repeated, and Widget has no relationship of its name;"
+        " there are: no relationships"
+    )
+
+
+@pytest.mark.parametrize("package", ["repeated_field", "number_of_items"])
+def test_a_list_of_scalars_is_named(widgets: Widgets, package: str) -> None:
+    """A repeated field of what is neither a name nor a message is refused, whatever its relationship."""
+    for model in (Labelled, Linked):
+        assert refusal(widgets(package), model) == (
+            f"{package}.v1.Widget.label holds neither names of resources nor messages"
+        )
+
+
+def test_a_list_of_names_needs_a_table_between(widgets: Widgets) -> None:
+    """A repeated reference whose relationship goes through no table between is refused."""
+    assert refusal(widgets("names"), Labelled) == (
+        "names.v1.Widget.label holds names, and its relationship has no secondary table"
+    )
+    assert bound(Resource(message=widgets("names"), model=Linked))
+
+
+def test_an_items_field_needs_a_column(widgets: Widgets) -> None:
+    """A field of a repeated message without a column in the items' table is refused by its own name."""
+    assert refusal(widgets("items"), Linked) == (
+        "items.v1.Widget.Part.number has no column number in the table linked_widgets; there are: id, size"
+    )
+
+
+def test_a_list_of_messages_is_written_by_functions_alone(widgets: Widgets) -> None:
+    """A standard Create or Update of a resource with a list of messages that callers may set is refused."""
+    told = "items.v1.WidgetService.{0} needs a function: Widget.label cannot be written by a standard method"
+    assert refusal(widgets("items"), Labelled) == told.format("CreateWidget")
+    assert refusal(widgets("items"), Labelled, CreateWidget=serve_nothing) == told.format("UpdateWidget")
+    functions = {"CreateWidget": serve_nothing, "UpdateWidget": serve_nothing}
+    assert len(own(bound(Resource(message=widgets("items"), model=Labelled, methods=functions)))) == 2
+
+
+def test_a_list_that_only_create_may_set_is_written_by_functions_alone(widgets: Widgets) -> None:
+    """A standard Create of a resource with an IMMUTABLE list is refused."""
+    assert refusal(widgets("fixed_names"), Linked) == (
+        "fixed_names.v1.WidgetService.CreateWidget needs a function: Widget.label cannot be written by a standard"
+        " method"
+    )
+
+
+def test_a_reference_to_what_is_not_served_is_named(widgets: Widgets) -> None:
+    """A reference to a type that no resource has is refused, with the type that it resembles."""
+    assert refusal(widgets("unserved_reference")) == (
+        "unserved_reference.v1.Widget.label refers to widget.example.com/Wigdet, which is not served;"
+        " did you mean widget.example.com/Widget?"
+    )
+
+
+def test_a_reference_to_a_name_of_two_ids_is_named(widgets: Widgets) -> None:
+    """A reference to a resource whose name one column cannot keep is refused."""
+    assert refusal(widgets("nested_reference")) == (
+        "nested_reference.v1.Widget.label refers to widget.example.com/Widget, whose name needs more than one"
+        " column"
+    )
+
+
+@pytest.mark.parametrize(
+    ("package", "told"),
+    [
+        ("nested", "ListWidgetsRequest needs a field parent; there are: page_size, page_token"),
+        ("nested_create", "CreateWidgetRequest needs a field parent; there are: widget"),
+        ("nested_by_number", "ListWidgetsRequest.parent is not of the type that a standard method needs"),
+        ("id_by_number", "CreateWidgetRequest.widget_id is not of the type that a standard method needs"),
+        ("force_by_text", "DeleteWidgetRequest.force is not of the type that a standard method needs"),
+    ],
+)
+def test_a_request_without_what_its_resource_needs_is_named(widgets: Widgets, package: str, told: str) -> None:
+    """A List or Create below a parent needs `parent`, and a parent, an id and a force their types."""
+    assert refusal(widgets(package)) == f"{package}.v1.{told}"
+    assert bound(Resource(message=widgets("nested_right"), model=Widget))
+
+
+@pytest.mark.parametrize("option", ["detail", "encode"])
+def test_an_option_for_no_field_is_named(widgets: Widgets, option: str) -> None:
+    """A field that `detail` or `encode` names and is none is refused, with the nearest there is."""
+    told = f"right.v1.Widget: {option} names lable, which is no field; did you mean label?"
+    assert refusal(widgets("right"), options={option: dict.fromkeys(["lable"])}) == told
+
+
+def test_a_transition_needs_a_state(widgets: Widgets) -> None:
+    """A transition of a resource without a field `state` is refused, with the fields that it has."""
+    assert refusal(widgets("strange_rpc"), Xyzzy=Transition(("OLD",), "NEW")) == (
+        "strange_rpc.v1.Widget has no field state; there are: label, size"
+    )
+
+
+def test_a_transition_needs_the_field_that_it_stamps(widgets: Widgets) -> None:
+    """A transition that stamps a field which is not there is refused, with the field that it resembles."""
+    stamped = Transition(("OLD",), "NEW", stamp="sise")
+    assert refusal(widgets("state"), Stateful, GetWidget=stamped) == (
+        "state.v1.Widget has no field sise; did you mean size?"
+    )
+
+
+def test_a_transition_takes_a_name_and_returns_its_resource(widgets: Widgets) -> None:
+    """A transition without a name in its request, or that returns another message, is refused."""
+    change = Transition(("OLD", "OLDER"), "NEW")
+    assert refusal(widgets("state"), Stateful, ListWidgets=change) == (
+        "state.v1.ListWidgetsRequest needs a field name; there are: page_size, page_token"
+    )
+    assert refusal(widgets("state"), Stateful, DeleteWidget=change) == (
+        "state.v1.WidgetService.DeleteWidget returns google.protobuf.Empty, and must return state.v1.Widget"
+    )
+    rpcs = bound(Resource(message=widgets("state"), model=Stateful, methods={"GetWidget": change}))
+    assert {rpc.method: rpc.served_by for rpc in rpcs}["GetWidget"] == "OLD or OLDER to NEW"

@@ -139,3 +139,43 @@ def test_a_pattern_says_what_it_says(literal: str, other: str, serial: int) -> N
     assume(literal != other)
     rejected("name", names.parse, f"{other}/{serial}/{literal}/{serial}", "name")
     rejected("name", names.parse, f"{literal}/{serial}/{other}/{serial}", "name")
+
+
+def test_a_parent_has_the_names_before_the_last_part() -> None:
+    """The parent of a name is what comes before its last two parts, and of a singleton's before its last."""
+    profile = Names("users/{user}/profile", (POSTS.c.user_id,))
+    assert (POST.singleton, profile.singleton) == (False, True)
+    for names in (POST, profile):
+        assert names.parent is not None
+        assert names.parent.pattern == "users/{user}"
+        assert names.parent.parse("users/7", "parent") == {"key_user_id": 7}
+    assert USER.parent is None
+
+
+@checked
+@given(SERIALS)
+def test_a_hyphen_stands_for_any_id_where_it_may(serial: int) -> None:
+    """`-` in place of an id gives no parameter where a wildcard is allowed, and no row elsewhere."""
+    assert POST.parse(f"users/-/posts/{serial}", "name", wildcard=True) == {"key_id": serial}
+    assert POST.parse(f"users/{serial}/posts/-", "name", wildcard=True) == {"key_user_id": serial}
+    assert POST.parse("users/-/posts/-", "name", wildcard=True) == {}
+    with pytest.raises(StatusError) as caught:
+        POST.parse(f"users/-/posts/{serial}", "name")
+    assert caught.value.code is StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("wrong", ["-", "--", "users/--", "-/7", "users-", "users/-/"])
+def test_a_hyphen_stands_for_nothing_but_an_id(wrong: str) -> None:
+    """`-` for more or less than one id is refused, also where a wildcard is allowed."""
+    with pytest.raises(StatusError) as caught:
+        USER.parse(wrong, "parent", wildcard=True)
+    assert caught.value.code in (StatusCode.INVALID_ARGUMENT, StatusCode.NOT_FOUND)
+
+
+@checked
+@given(st.text(max_size=5), st.text(max_size=5))
+def test_an_id_of_text_with_a_nul_is_of_no_row(before: str, after: str) -> None:
+    """An id with a NUL, which PostgreSQL's text cannot have, is NOT_FOUND, or no id at all."""
+    with pytest.raises(StatusError) as caught:
+        LABEL.parse(f"labels/{before}\0{after}", "name")
+    assert caught.value.code in (StatusCode.NOT_FOUND, StatusCode.INVALID_ARGUMENT)

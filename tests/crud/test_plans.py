@@ -1,42 +1,50 @@
 """Plans: between a row and a message, with what is not set, NULL and defaults."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from marketplace.v1 import user_pb2
 
-from server.api import user
-from server.crud.plan import Plan, compile_plan
+from server.api import RESOURCES, user
+from server.crud.plan import Plan, compile_plan, compile_plans
 from tests.crud.rejection import rejected
 from tests.gadgets import GADGET, gadget_pb2
 
 USER = compile_plan(user.RESOURCE)
 GADGETS = compile_plan(GADGET)
+EVERY = compile_plans(RESOURCES)
+POST, ORDER = EVERY["marketplace.v1.Post"], EVERY["marketplace.v1.Order"]
 THEN = datetime(2024, 2, 29, 12, 0, 0, 1, UTC)
 
 
 def row(plan: Plan, **values: Any) -> Any:
     """Return a row as the plan's statements return it, NULL where no value is given."""
-    return tuple(values.get(column.name) for column in plan.columns)
+    return tuple(values.get(column.name) for column in plan.full.columns)
 
 
-def columns(plan: Plan, message: Any) -> dict[str, Any]:
+async def columns(plan: Plan, message: Any) -> dict[str, Any]:
     """Return what a message writes of every field that callers may set."""
-    fields = [field for field in plan.fields.values() if field.writable]
-    return plan.values(message, fields, plan.descriptor.name.lower())
+    fields = [part for part in plan.parts if part.writable]
+    return await plan.values(message, fields, plan.descriptor.name.lower())
+
+
+def value(plan: Plan, name: str, message: Any) -> Any:
+    """Return what a message writes of one field."""
+    return plan.fields[name].value(message, plan.descriptor.name.lower())
 
 
 def test_null_leaves_a_field_unset() -> None:
     """A row of NULLs is a message of nothing but its name."""
-    message = GADGETS.to_message(row(GADGETS, id=7))
+    message = GADGETS.full.to_message(row(GADGETS, id=7))
     assert message == gadget_pb2.Gadget(name="gadgets/7")
     assert [field.name for field, _ in message.ListFields()] == ["name"]
 
 
 def test_a_zero_in_a_row_is_set_in_the_message() -> None:
     """A zero value in a row is a value: an optional field of the message has it."""
-    message = GADGETS.to_message(row(GADGETS, id=0, weight=0, note=""))
+    message = GADGETS.full.to_message(row(GADGETS, id=0, weight=0, note=""))
     assert message.HasField("weight")
     assert message.HasField("note")
     assert not message.HasField("due_time")
@@ -46,14 +54,14 @@ def test_a_zero_in_a_row_is_set_in_the_message() -> None:
 def test_a_row_fills_every_field() -> None:
     """Each column's value is in the field of its name."""
     values: dict[str, Any] = {"email": "a@example.com", "username": "ann", "full_name": "Ann", "active": False}
-    message = USER.to_message(row(USER, id=7, create_time=THEN, update_time=THEN, **values))
+    message = USER.full.to_message(row(USER, id=7, create_time=THEN, update_time=THEN, **values))
     instant = Timestamp(seconds=1_709_208_000, nanos=1000)
     assert message == user_pb2.User(name="users/7", create_time=instant, update_time=instant, **values)
 
 
-def test_what_is_not_optional_is_written_as_its_zero_value() -> None:
+async def test_what_is_not_optional_is_written_as_its_zero_value() -> None:
     """An unset field without presence writes its zero value, and not its column's default."""
-    written = columns(GADGETS, gadget_pb2.Gadget())
+    written = await columns(GADGETS, gadget_pb2.Gadget())
     assert {name: written[name] for name in ("label", "series", "level", "ratio", "blob")} == {
         "label": "",
         "series": "",
@@ -63,30 +71,31 @@ def test_what_is_not_optional_is_written_as_its_zero_value() -> None:
     }
 
 
-def test_what_is_optional_and_cleared_takes_its_columns_default() -> None:
+async def test_what_is_optional_and_cleared_takes_its_columns_default() -> None:
     """An unset optional field writes its column's default where that is a value, and else NULL."""
-    assert columns(USER, user_pb2.User())["active"] is True
-    written = columns(GADGETS, gadget_pb2.Gadget())
+    assert (await columns(USER, user_pb2.User()))["active"] is True
+    written = await columns(GADGETS, gadget_pb2.Gadget())
     assert {written["weight"], written["note"], written["due_time"]} == {None}
 
 
 def test_a_default_that_is_computed_is_no_value_to_write() -> None:
     """A cleared field whose column's default is a function has NULL to write, and not the function."""
     assert GADGETS.fields["create_time"].column.default is not None
-    assert GADGETS.fields["create_time"].empty() is None
+    assert value(GADGETS, "create_time", gadget_pb2.Gadget()) is None
 
 
-def test_what_is_optional_and_set_is_written() -> None:
+async def test_what_is_optional_and_set_is_written() -> None:
     """A set optional field writes its value, a zero value too."""
-    assert columns(USER, user_pb2.User(active=False))["active"] is False
-    written = columns(GADGETS, gadget_pb2.Gadget(weight=0, note="", due_time={}))
+    assert (await columns(USER, user_pb2.User(active=False)))["active"] is False
+    written = await columns(GADGETS, gadget_pb2.Gadget(weight=0, note="", due_time={}))
     assert (written["weight"], written["note"], written["due_time"]) == (0, "", datetime(1970, 1, 1, tzinfo=UTC))
 
 
 def test_a_value_that_no_column_takes_is_refused_by_its_path() -> None:
     """The error for a field's value has the path of the message before the field's name."""
-    rejected("user.full_name", columns, USER, user_pb2.User(full_name="\0"))
-    rejected("gadget.due_time", columns, GADGETS, gadget_pb2.Gadget(due_time={"seconds": 2**62}))
+    rejected("user.full_name", value, USER, "full_name", user_pb2.User(full_name="\0"))
+    rejected("gadget.due_time", value, GADGETS, "due_time", gadget_pb2.Gadget(due_time={"seconds": 2**62}))
+    rejected("gadget.twin", value, GADGETS, "twin", gadget_pb2.Gadget(twin="gadgets/x"))
 
 
 def test_the_constraints_are_known_by_name() -> None:
@@ -98,21 +107,72 @@ def test_the_constraints_are_known_by_name() -> None:
 
 def test_statements_select_the_key_and_the_fields_once_each() -> None:
     """A plan's columns begin with the key, repeat none, and leave out what no response has."""
-    names = [column.name for column in GADGETS.columns]
+    names = [column.name for column in GADGETS.full.columns]
     assert names[0] == "id"
     assert len(names) == len(set(names))
-    assert set(names) == {"id", *GADGETS.fields} - {"secret"}
+    assert set(names) == {"id", "twin_id", *GADGETS.fields} - {"secret", "twin"}
 
 
-def test_what_is_input_only_is_written_and_not_read() -> None:
+async def test_what_is_input_only_is_written_and_not_read() -> None:
     """An INPUT_ONLY field has a column to write, and a row gives it no value."""
-    assert columns(GADGETS, gadget_pb2.Gadget(secret="s"))["secret"] == "s"
+    assert (await columns(GADGETS, gadget_pb2.Gadget(secret="s")))["secret"] == "s"
     assert GADGETS.fields["secret"].writable
     assert [name for name, field in GADGETS.fields.items() if not field.readable] == ["secret"]
-    assert "secret" not in [column.name for column in GADGETS.columns]
+    assert "secret" not in [column.name for column in GADGETS.full.columns]
 
 
-def test_what_is_immutable_is_known() -> None:
+async def test_what_is_immutable_is_known() -> None:
     """An IMMUTABLE field may be set, by Create, and is known as what no Update changes."""
-    assert columns(GADGETS, gadget_pb2.Gadget(origin="o"))["origin"] == "o"
+    assert (await columns(GADGETS, gadget_pb2.Gadget(origin="o")))["origin"] == "o"
     assert [name for name, field in GADGETS.fields.items() if field.immutable] == ["origin"]
+
+
+async def test_a_reference_is_kept_as_the_key_of_what_it_names() -> None:
+    """A name in a reference is written as its key, an empty one as NULL, and a key is shown as the name."""
+    assert (await columns(GADGETS, gadget_pb2.Gadget(twin="gadgets/7")))["twin_id"] == 7
+    assert (await columns(GADGETS, gadget_pb2.Gadget()))["twin_id"] is None
+    for key, shown in ((7, "gadgets/7"), (None, "")):
+        expected = gadget_pb2.Gadget(name="gadgets/8", twin=shown)
+        assert GADGETS.full.to_message(row(GADGETS, id=8, twin_id=key)) == expected
+
+
+async def test_what_takes_time_to_encode_is_written_encoded() -> None:
+    """A field with an encoder writes what that makes of its value, and nothing where it has none."""
+
+    async def backwards(text: str) -> str:
+        return text[::-1]
+
+    plan = compile_plan(replace(GADGET, encode={"note": backwards, "label": backwards}))
+    written = await columns(plan, gadget_pb2.Gadget(label="abc", series="def"))
+    assert (written["label"], written["series"], written["note"]) == ("cba", "def", None)
+
+
+def test_what_is_repeated_is_a_collection() -> None:
+    """A repeated field is no field of a column: it is names, with what they refer to, or messages, with theirs."""
+    tags, items = POST.collections["tags"], ORDER.collections["items"]
+    assert "tags" not in POST.fields
+    assert tags.target is not None
+    assert tags.target[0].names.pattern == "tags/{tag}"
+    assert tags.fields == {}
+    assert items.target is None
+    assert list(items.fields) == ["product", "quantity", "unit_price_cents"]
+    assert [part.name for part in POST.parts] == [
+        field.name for field in POST.descriptor.fields if field.name != "name"
+    ]
+    assert POST.writable == {"author", "title", "content", "tags"}
+
+
+def test_the_basic_view_lacks_what_is_costly() -> None:
+    """The BASIC view has the columns of the full one but those of its detail; without detail it has them all."""
+    assert set(POST.full.columns) - set(POST.basic.columns) == {POST.fields["content"].column}
+    assert set(POST.basic.columns) < set(POST.full.columns)
+    assert USER.basic.columns == USER.full.columns
+
+
+def test_the_children_are_what_is_below_and_no_singleton() -> None:
+    """The children of a resource are those whose names have its own as their parent's."""
+    children = {name: [child.descriptor.name for child in plan.children] for name, plan in EVERY.items()}
+    assert {name.rpartition(".")[2]: found for name, found in children.items() if found} == {
+        "User": ["Address"],
+        "Post": ["Comment"],
+    }

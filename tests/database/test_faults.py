@@ -5,8 +5,9 @@ import sqlite3
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.util import await_only
 
 from server.database import Database, FaultKind, diagnose, open_database
 from server.database.migrate import upgrade
@@ -32,10 +33,20 @@ async def database(empty_url: str) -> Any:
     await opened.close()
 
 
+async def run(database: Database, statement: str, **parameters: Any) -> Any:
+    """Run a statement, and return the first of its rows where it has any."""
+
+    def work(connection: Connection) -> Any:
+        result = connection.execute(text(statement), parameters)
+        return result.first() if result.returns_rows else None
+
+    return await database.run(work)
+
+
 async def fault(database: Database, statement: str, **parameters: Any) -> Any:
     """Return the diagnosis of a statement that must fail."""
     with pytest.raises(SQLAlchemyError) as caught:
-        await database.fetch_all(text(statement), parameters)
+        await run(database, statement, **parameters)
     return diagnose(caught.value)
 
 
@@ -62,7 +73,7 @@ async def test_a_reference_to_nothing_is_a_reference(database: Database) -> None
     """A foreign key that points nowhere, and one that is pointed at, are REFERENCE on every database."""
     found = await fault(database, "INSERT INTO child (id, user_id) VALUES (1, 999)")
     assert found.kind is FaultKind.REFERENCE
-    await database.fetch_all(text("INSERT INTO child (id, user_id) SELECT 1, id FROM users RETURNING id"), {})
+    await run(database, "INSERT INTO child (id, user_id) SELECT 1, id FROM users")
     assert (await fault(database, "DELETE FROM users")).kind is FaultKind.REFERENCE
 
 
@@ -76,10 +87,10 @@ async def test_a_full_pool_is_busy(empty_url: str) -> None:
     database = open_database(settings_for(empty_url, pool_size=1, pool_timeout=0.1))
     async with database.engine.connect():
         with pytest.raises(SQLAlchemyError) as caught:
-            await database.fetch_one(text("SELECT 1"), {})
+            await run(database, "SELECT 1")
         assert (found := diagnose(caught.value)) is not None
         assert found.kind is FaultKind.BUSY
-    assert await database.fetch_one(text("SELECT 1"), {}) == (1,)
+    assert await run(database, "SELECT 1") == (1,)
     await database.close()
 
 
@@ -114,6 +125,44 @@ async def test_a_deadlock_is_a_conflict(postgres_url: str) -> None:
 
     assert {await each for each in asyncio.as_completed([cross(1, 2), cross(2, 1)])} == {FaultKind.CONFLICT, None}
     await database.close()
+
+
+async def test_a_transaction_in_the_way_is_tried_again(postgres_url: str) -> None:
+    """Of two transactions that wait for each other both take effect in the end, each exactly once."""
+    database = open_database(settings_for(postgres_url, pool_size=2))
+    async with database.engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE pair (id INTEGER PRIMARY KEY, n INTEGER)"))
+        await connection.execute(text("INSERT INTO pair VALUES (1, 0), (2, 0)"))
+    both, attempts = asyncio.Barrier(2), 0
+
+    def cross(connection: Connection, first: int, second: int) -> None:
+        nonlocal attempts
+        attempts += 1
+        connection.execute(text("SET LOCAL deadlock_timeout = '50ms'"))
+        connection.execute(text("UPDATE pair SET n = n + 1 WHERE id = :id"), {"id": first})
+        if attempts <= 2:
+            await_only(both.wait())
+        connection.execute(text("UPDATE pair SET n = n + 1 WHERE id = :id"), {"id": second})
+
+    await asyncio.gather(
+        database.transact(lambda connection: cross(connection, 1, 2)),
+        database.transact(lambda connection: cross(connection, 2, 1)),
+    )
+    assert attempts == 3
+    assert await run(database, "SELECT min(n), max(n) FROM pair") == (2, 2)
+    await database.close()
+
+
+async def test_what_a_transaction_did_is_undone_when_it_raises(database: Database) -> None:
+    """An exception of the work's own undoes all that it wrote, and is raised as it is."""
+
+    def work(connection: Connection) -> None:
+        connection.execute(text(INSERT), {"email": "undone@example.com", "username": "undone"})
+        raise LookupError("on purpose")
+
+    with pytest.raises(LookupError, match="on purpose"):
+        await database.transact(work)
+    assert await run(database, "SELECT count(*) FROM users") == (1,)
 
 
 @pytest.mark.parametrize(
