@@ -1,5 +1,6 @@
 """What an operator may set: each an environment variable and a flag, documented here and nowhere else."""
 
+import re
 import textwrap
 from typing import Annotated, Any, Literal
 
@@ -27,6 +28,26 @@ QUERIES = {
     "sqlite+aiosqlite": {"cache", "immutable", "mode", "uri"},
 }
 
+# What people are used to from other drivers, or is a setting here.
+REFUSED = {
+    *(
+        "application_name",
+        "channel_binding",
+        "connect_timeout",
+        "options",
+        "passfile",
+        "password",
+        "sslcert",
+        "sslkey",
+    ),
+    *("ssl", "sslrootcert", "statement_timeout", "timeout", "user"),
+}
+
+# What gRPC takes for a kind of address and not for a host.
+SCHEMES = {"dns", "ipv4", "ipv6", "unix", "unix-abstract", "vsock", "xds"}
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]")
+PORTS = 1 << 16
+
 
 class SettingsError(Exception):
     """A setting has a bad value; the message is one line that names it."""
@@ -43,18 +64,22 @@ def _database_url(given: SecretStr) -> SecretStr:
     driver = DRIVERS[url.drivername]
     # libpq's name of what the driver calls ssl, with the same values.
     query = {("ssl" if name == "sslmode" else name): value for name, value in url.query.items()}
+    if {"ssl", "sslmode"} <= url.query.keys():
+        raise ValueError("ssl and sslmode are the same option: give one of them")
     if unknown := sorted(query.keys() - QUERIES[driver]):
-        raise ValueError(
-            f"{unknown[0]} is not an option of the URL; there are: {', '.join(sorted(QUERIES[driver]))}"
-        )
+        # Named only where it can be nothing else: what follows a ? may also be the rest of a password.
+        name = unknown[0] if unknown[0] in REFUSED else "what follows the ?"
+        known = ", ".join(sorted(QUERIES[driver]))
+        raise ValueError(f"{name} is not an option of the URL; there are: {known}")
+    if url.port is not None and not 0 < url.port < PORTS:
+        raise ValueError("the port of the URL is none")
     return SecretStr(url.set(drivername=driver, query=query).render_as_string(hide_password=False))
 
 
 def _address(given: str) -> str:
     host, colon, port = given.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    named = host not in ("", "unix", "dns", "ipv4", "ipv6", "vsock") and (bracketed or ":" not in host)
-    if not (colon and named and port.isascii() and port.isdigit() and int(port) < 1 << 16):
+    named = _HOST.fullmatch(host) is not None and host not in SCHEMES
+    if not (colon and named and port.isascii() and port.isdigit() and int(port) < PORTS):
         raise ValueError("not host:port, such as 127.0.0.1:50051 or [::1]:50051")
     return given
 
@@ -66,9 +91,14 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class Settings(BaseSettings):
     """The settings of a server; a flag wins over the environment, and both over the default."""
 
-    # `extra` for the environment's sake: a misspelt flag is the command line's to refuse.
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
+        env_prefix=PREFIX,
+        # An empty variable is one that is not set, as a compose file passes it on.
+        env_ignore_empty=True,
+        # For the environment's sake: a misspelt flag is the command line's to refuse.
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(

@@ -76,7 +76,8 @@ class Postgres:
         postmaster = int((self.folder / "data" / "postmaster.pid").read_text().splitlines()[0])
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
         for process in (postmaster, *map(int, children)):
-            os.kill(process, number)
+            with contextlib.suppress(ProcessLookupError):  # a child may end in between
+                os.kill(process, number)
 
     def _run(self, program: str, *arguments: str | Path) -> None:
         # The server inherits pg_ctl's output and outlives it: a pipe would never close, a file does not mind.

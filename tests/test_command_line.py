@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -167,6 +168,33 @@ async def test_an_open_watch_does_not_hold_up_the_end(tmp_path: Path) -> None:
         assert await running.stopped(5) == 0
 
 
+async def test_sigterm_during_the_start_ends_it(tmp_path: Path) -> None:
+    """SIGTERM while the start still waits, for a database that another holds, is an end without an error."""
+    path = tmp_path / "held.db"
+    held = sqlite3.connect(path, isolation_level=None)
+    held.execute("BEGIN EXCLUSIVE")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "server", "serve", "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0"),
+        *("--log-level=debug", "--log-format=json"),
+        env=os.environ | {"DATABASE_URL": f"sqlite+aiosqlite:///{path}"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(20):
+            # The last that it says before it waits.
+            assert json.loads(await process.stderr.readline())["event"] == "database"
+            process.send_signal(signal.SIGTERM)
+            _, errors = await process.communicate()
+        assert process.returncode == 0
+        assert not errors, errors.decode()
+    finally:
+        held.close()
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
 async def test_routes_lists_each_rpc() -> None:
     """`routes` prints each RPC, what serves it, and the table behind it."""
     code, output, _ = await run("routes")
@@ -192,6 +220,18 @@ async def test_help_documents_every_setting() -> None:
         ((), {"TABLESTAKES_POOL_SIZE": "many"}, "--pool-size (TABLESTAKES_POOL_SIZE): "),
         ((), {"DATABASE_URL": "mysql://x"}, "--database-url (DATABASE_URL): mysql is not served"),
         (("--database-url=oh no",), {}, "--database-url (DATABASE_URL): not a database URL"),
+        (
+            (),
+            {"DATABASE_URL": "postgresql://u:p@ss:5ecret@h/db"},
+            "--database-url (DATABASE_URL): not a database URL",
+        ),
+        (
+            (),
+            {"DATABASE_URL": "postgresql://h/db?password=5ecret"},
+            "--database-url (DATABASE_URL): password is not",
+        ),
+        (("--listen=::1:5",), {}, "--listen (TABLESTAKES_LISTEN): not host:port"),
+        (("--listen=unix:5",), {}, "--listen (TABLESTAKES_LISTEN): not host:port"),
     ],
 )
 async def test_a_bad_setting_is_one_line_and_exit_code_2(
@@ -202,6 +242,7 @@ async def test_a_bad_setting_is_one_line_and_exit_code_2(
     assert code == 2
     assert errors.startswith(f"tablestakes: {told}")
     assert len(errors.splitlines()) == 1
+    assert "5ecret" not in errors
 
 
 async def test_a_misspelt_flag_is_refused() -> None:
@@ -224,6 +265,20 @@ async def test_an_address_in_use_is_one_line(tmp_path: Path, flag: str) -> None:
     assert code == 1
     assert errors.startswith(f"tablestakes: cannot listen on {running.address}: ")
     assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize("flag", ["listen", "metrics-listen"])
+async def test_an_address_that_is_none_is_one_line(tmp_path: Path, flag: str) -> None:
+    """A host that cannot be one is said in one line too, with exit code 1."""
+    code, _, errors = await run(
+        "serve",
+        *("--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0", f"--{flag}=.:0"),
+        DATABASE_URL=f"sqlite+aiosqlite:///{tmp_path}/none.db",
+    )
+    assert code == 1
+    assert "tablestakes: cannot listen on .:0: " in errors
+    assert "Traceback" not in errors
+    assert len([line for line in errors.splitlines() if line.startswith("tablestakes: ")]) == 1
 
 
 async def test_a_database_that_is_down_is_one_line() -> None:

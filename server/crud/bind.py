@@ -11,7 +11,8 @@ from google.protobuf.message_factory import GetMessageClass
 
 from server.crud import create, delete, get, singleton, update
 from server.crud import list as list_verb
-from server.crud.behavior import option
+from server.crud.behavior import REQUIRED, behaves, option
+from server.crud.codec import python_type
 from server.crud.mask import fields_to_write
 from server.crud.name import plural_of
 from server.crud.page import PageTokens
@@ -138,6 +139,11 @@ def _bind_create(method: MethodDescriptor, plan: Plan, _: PageTokens) -> Rpc:
     chosen_id = f"{body}_id" if f"{body}_id" in method.input_type.fields_by_name else None
     if chosen_id:
         require(method.input_type, **{chosen_id: STRING})
+        key = plan.names.columns[-1]
+        if python_type(key) is not str or not behaves(method.input_type.fields_by_name[chosen_id], REQUIRED):
+            raise DeclarationError(
+                f"{method.full_name}: {chosen_id} must be REQUIRED, and {plan.table.name}.{key.name} be text"
+            )
     rpc = _rpc(method, plan, create.prepare(plan, body, chosen_id), "create", body, lambda _request: plan.writable)
     if not chosen_id:
         return rpc
@@ -175,6 +181,8 @@ def _require_parent(method: MethodDescriptor, plan: Plan) -> None:
 
 def _require_writable(method: MethodDescriptor, plan: Plan) -> None:
     """Refuse to write items that are messages: what they mean together is for a function to say."""
+    if plan.names.singleton and any(field.immutable for field in plan.fields.values()):
+        raise DeclarationError(f"{plan.descriptor.full_name} is a singleton without a Create: nothing is IMMUTABLE")
     for collection in plan.collections.values():
         if collection.writable and (collection.target is None or plan.names.singleton or collection.immutable):
             raise DeclarationError(

@@ -17,6 +17,7 @@ from server.crud.field import Field, fields_of
 from server.crud.name import Names
 from server.crud.reference import Reference, exists, missing, reference_to
 from server.crud.resource import DeclarationError, likely
+from server.errors import invalid_field
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +70,15 @@ class Collection:
         """
         assert self.target is not None  # noqa: S101 - only names are written here, and `bind` sees to that
         reference, _ = self.target
-        return [
-            reference.key(name, f"{path}.{self.name}[{index}]")
-            for index, name in enumerate(getattr(message, self.name))
-        ]
+        keys = []
+        for index, name in enumerate(getattr(message, self.name)):
+            below = f"{path}.{self.name}[{index}]"
+            if (key := reference.key(name, below)) is None:
+                raise invalid_field(
+                    below, f"must be of the form {reference.names.pattern}.", "INVALID_RESOURCE_NAME"
+                )
+            keys.append(key)
+        return keys
 
     def write(self, connection: Connection, key: Any, message: Message, path: str) -> None:
         """Replace the rows of an owner by what a message's field says.

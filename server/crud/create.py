@@ -12,6 +12,7 @@ from server.crud.plan import Plan
 from server.crud.reference import explain
 from server.crud.resource import Serve
 from server.database import Database
+from server.errors import invalid_field
 
 
 def prepare(plan: Plan, body: str, chosen_id: str | None) -> Serve:
@@ -37,7 +38,7 @@ def prepare(plan: Plan, body: str, chosen_id: str | None) -> Serve:
         values = await plan.values(message, given, body)
         values |= {name.removeprefix("key_"): value for name, value in parents.items()}
         if chosen_id:
-            values[plan.names.columns[-1].name] = getattr(request, chosen_id)
+            values[plan.names.columns[-1].name] = _usable(plan, getattr(request, chosen_id), chosen_id)
         lists = [part for part in given if isinstance(part, Collection) and part.is_set(message)]
 
         def write(connection: Connection) -> Message:
@@ -49,6 +50,17 @@ def prepare(plan: Plan, body: str, chosen_id: str | None) -> Serve:
         try:
             return await (database.transact(write) if lists else database.run(write))
         except IntegrityError as error:
-            raise await explain(database, plan, values, paths, error, request.parent if parent else "") from error
+            told = await explain(database, plan.table, values, paths, error, request.parent if parent else "")
+            if told is None:
+                raise
+            raise told from error
 
     return create
+
+
+def _usable(plan: Plan, chosen: str, path: str) -> str:
+    """Return a chosen id, as long as a name can be made of it and read again."""
+    name = plan.names.format(("x",) * (len(plan.names.columns) - 1) + (chosen,))
+    if not plan.names.matches(name):
+        raise invalid_field(path, "must have neither a slash nor a space.", "INVALID_ID")
+    return chosen

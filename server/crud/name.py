@@ -73,6 +73,10 @@ class Names:
             parameters[f"key_{column.name}"] = key
         return parameters
 
+    def matches(self, name: str) -> bool:
+        """Return whether a name is of the pattern."""
+        return self._expression.fullmatch(name) is not None and "\x00" not in name  # type: ignore[attr-defined]
+
     def format(self, keys: tuple[Any, ...]) -> str:
         """Return the name of the row with these keys."""
         return self._template % keys  # type: ignore[attr-defined,no-any-return]

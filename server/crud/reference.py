@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from google.api import resource_pb2
 from google.protobuf.descriptor import FieldDescriptor
-from sqlalchemy import Column, Connection, select
+from sqlalchemy import Column, Connection, Table, select
 from sqlalchemy.exc import IntegrityError
 
 from server.crud.behavior import option
@@ -15,9 +15,6 @@ from server.crud.name import Names
 from server.crud.resource import DeclarationError, likely
 from server.database import Database, FaultKind, diagnose
 from server.errors import FieldViolation, StatusError, invalid_field, invalid_fields, not_found
-
-if TYPE_CHECKING:
-    from server.crud.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -80,19 +77,19 @@ def exists(connection: Connection, column: Column[Any], keys: Sequence[Any]) -> 
 
 async def explain(
     database: Database,
-    plan: "Plan",
+    table: Table,
     values: Mapping[str, Any],
     paths: Mapping[str, str],
     error: IntegrityError,
     parent: str,
-) -> Exception:
-    """Return the status of a write that a foreign key refused, or the error itself where it was something else.
+) -> StatusError | None:
+    """Return the status of a write that a foreign key refused, or None where it was something else.
 
     PostgreSQL names the constraint, SQLite does not; so both are asked which of the rows is not there.
 
     Args:
         database: Where the write was refused.
-        plan: The resource.
+        table: What was to be written to.
         values: What was to be written, by column.
         paths: The path in the request behind each column.
         error: What the database said.
@@ -100,8 +97,8 @@ async def explain(
     """
     fault = diagnose(error)
     if fault is None or fault.kind is not FaultKind.REFERENCE:
-        return error
-    keys = [column for column in plan.table.columns if column.foreign_keys and values.get(column.name) is not None]
+        return None
+    keys = [column for column in table.columns if column.foreign_keys and values.get(column.name) is not None]
 
     def absent(connection: Connection) -> list[Column[Any]]:
         return [column for column in keys if not exists(connection, column, [values[column.name]])]
@@ -110,7 +107,7 @@ async def explain(
     if any(column.name not in paths for column in columns):
         return not_found(parent)
     if not columns:
-        return error
+        return None
     return invalid_fields(
         *(
             FieldViolation(paths[column.name], "refers to a resource that does not exist.", "REFERENCE_NOT_FOUND")

@@ -22,8 +22,8 @@ from sqlalchemy.exc import IntegrityError
 
 from server.crud.mask import fields_to_write
 from server.crud.plan import Plan
+from server.crud.reference import explain
 from server.crud.resource import Serve
-from server.crud.update import require_unchanged
 from server.database import Database, FaultKind, diagnose
 from server.errors import not_found
 
@@ -50,14 +50,12 @@ def prepare_update(plan: Plan, body: str) -> Serve:
     """Return what serves Update for a singleton; the first one makes its row."""
     change = sqlalchemy.update(plan.table).where(plan.has_name()).returning(*plan.full.columns)
     read = _reading(plan)
+    paths = {field.column.name: f"{body}.{field.name}" for field in plan.fields.values()}
 
     async def update(database: Database, request: Any) -> Message:
         message = getattr(request, body)
         parameters = plan.names.parse(message.name, f"{body}.name")
         parts = fields_to_write(plan, request.update_mask.paths, message)
-        if fixed := [part for part in parts if part.immutable]:
-            await require_unchanged(plan, database, message, fixed, body)
-        parts = tuple(part for part in parts if not part.immutable)
         values = await plan.values(message, parts, body)
 
         def write(connection: Connection) -> Message:
@@ -72,6 +70,8 @@ def prepare_update(plan: Plan, body: str) -> Serve:
         try:
             return await database.run(write)
         except IntegrityError as error:
+            if told := await explain(database, plan.table, values, paths, error, ""):
+                raise told from error
             fault = diagnose(error)
             if fault is None or fault.kind is not FaultKind.DUPLICATE:
                 raise

@@ -54,7 +54,10 @@ def prepare(plan: Plan, body: str) -> Serve:
         try:
             return await (database.transact(write) if lists else database.run(write))
         except IntegrityError as error:
-            raise await explain(database, plan, values, paths, error, "") from error
+            told = await explain(database, plan.table, values, paths, error, "")
+            if told is None:
+                raise
+            raise told from error
 
     return update
 

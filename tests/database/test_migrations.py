@@ -2,18 +2,25 @@
 
 import asyncio
 import os
+import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from marketplace.v1 import user_pb2, user_pb2_grpc
 from sqlalchemy import Connection, MetaData, inspect, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
 from server.app import start
-from server.database import Database, open_database
+from server.database import Database, FaultKind, diagnose, migrate, open_database
 from server.database.migrate import SchemaError, downgrade, require_head, schema, upgrade
 from server.models import Base
 from tests.serving import settings_for
@@ -25,6 +32,42 @@ async def database(empty_url: str) -> Any:
     opened = open_database(settings_for(empty_url, pool_size=2))
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def add_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Add a revision after the last one, by the body of its upgrade, and return the one that was the last."""
+
+    def add(body: str) -> str:
+        scripts = tmp_path / "alembic"
+        shutil.copytree(migrate.SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
+        monkeypatch.setattr(migrate, "SCRIPTS", scripts)
+        last = scripts_there().get_current_head()
+        assert last is not None
+        (scripts / "versions" / "added.py").write_text(
+            "import sqlalchemy as sa\nfrom alembic import op\n\n"
+            f"revision, down_revision, branch_labels, depends_on = 'addedaddedad', {last!r}, None, None\n\n\n"
+            f"def upgrade() -> None:\n    {body}\n"
+        )
+        return last
+
+    return add
+
+
+def scripts_there() -> ScriptDirectory:
+    """Return the migrations that there are."""
+    return ScriptDirectory.from_config(migrate.configuration())
+
+
+async def insert_user(database: Database, username: str) -> int:
+    """Insert a user past the service, and return the id that the database chose."""
+    statement = text(
+        "INSERT INTO users (email, username, full_name, active, create_time, update_time)"
+        " VALUES (:email, :username, '', true, '2026-01-01', '2026-01-01') RETURNING id"
+    )
+    values = {"email": f"{username}@example.com", "username": username}
+    async with database.engine.connect() as connection:
+        return int(await connection.scalar(statement, values))
 
 
 async def in_sync(engine: AsyncEngine, function: Any) -> Any:
@@ -150,3 +193,87 @@ async def test_serving_migrates_the_embedded_database(tmp_path: Any) -> None:
     found = await schema(app.database.engine)
     assert found.current == found.head != ""
     await app.drain()
+
+
+async def test_no_id_comes_back_when_a_table_is_written_anew(
+    database: Database, add_revision: Callable[[str], str]
+) -> None:
+    """After a revision that changes a column in batch, the id of a deleted last row is not given out again."""
+    last = add_revision(
+        "with op.batch_alter_table('users') as batch:\n"
+        "        batch.alter_column('full_name', type_=sa.String(300), existing_type=sa.String(200))"
+    )
+    await upgrade(database.engine, last)
+    assert [await insert_user(database, name) for name in ("kept", "deleted")] == [1, 2]
+    async with database.engine.connect() as connection:
+        await connection.execute(text("DELETE FROM users WHERE id = 2"))
+    assert (await upgrade(database.engine)).current == "addedaddedad"
+    assert await insert_user(database, "after") == 3
+    async with database.engine.connect() as connection:
+        await connection.execute(text("DELETE FROM users WHERE id = 3"))
+    # It goes on counting, and does not only remember.
+    assert await insert_user(database, "much_later") == 4
+
+
+@pytest.mark.parametrize("patient", [True, False])
+async def test_a_step_may_take_longer_than_a_statement(
+    postgres_url: str, add_revision: Callable[[str], str], *, patient: bool
+) -> None:
+    """A migration has no statement timeout, neither the server's nor the driver's; the service has one."""
+    # Longer than the bound of the driver too, which is two seconds after the server's.
+    last = add_revision("op.execute('SELECT pg_sleep(2.5)')")
+    settings = settings_for(postgres_url, pool_size=2, statement_timeout=0.3)
+    before = open_database(settings, patient=True)
+    await upgrade(before.engine, last)
+    await before.close()
+    database = open_database(settings, patient=patient)
+    try:
+        if patient:
+            assert (await upgrade(database.engine)).current == "addedaddedad"
+        else:
+            with pytest.raises(DBAPIError) as caught:
+                await upgrade(database.engine)
+            fault = diagnose(caught.value)
+            assert fault is not None
+            assert fault.kind is FaultKind.TIMEOUT
+            assert (await schema(database.engine)).current == last
+    finally:
+        await database.close()
+
+
+async def test_a_newer_schema_is_served_with_a_warning(database: Database) -> None:
+    """A revision that this version does not know is a newer one's: it is served, and the log says so."""
+    await upgrade(database.engine)
+    async with database.engine.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = 'feedbeef'"))
+    with capture_logs() as lines:
+        await require_head(database.engine)
+    head = scripts_there().get_current_head()
+    told = {"event": "schema of a newer version", "log_level": "warning", "revision": "feedbeef", "serves": head}
+    assert told in lines
+
+
+async def test_an_older_schema_is_refused(database: Database) -> None:
+    """A revision that this version knows and is past is refused, with both revisions and the command to run."""
+    oldest = scripts_there().get_base()
+    assert oldest is not None
+    await upgrade(database.engine, oldest)
+    with pytest.raises(SchemaError, match=f"at revision {oldest} and .* run `tablestakes migrate`"):
+        await require_head(database.engine)
+
+
+async def test_the_service_starts_on_a_newer_postgresql(postgres_url: str) -> None:
+    """During a release the old version starts, and answers, on the schema that the new one made."""
+    settings = settings_for(postgres_url, pool_size=2)
+    database = open_database(settings)
+    await upgrade(database.engine)
+    async with database.engine.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = 'feedbeef'"))
+    await database.close()
+    app = await start(settings)
+    try:
+        async with grpc.aio.insecure_channel(app.address) as channel:
+            users = user_pb2_grpc.UserServiceStub(channel)
+            assert await users.ListUsers(user_pb2.ListUsersRequest()) == user_pb2.ListUsersResponse()
+    finally:
+        await app.drain()

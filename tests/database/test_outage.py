@@ -1,16 +1,20 @@
 """A database that goes away: callers are told so, and the service heals without a restart."""
 
 import asyncio
-from collections.abc import Iterator
+import gc
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
+import asyncpg
 import grpc
 import pytest
 from marketplace.v1 import user_pb2, user_pb2_grpc
+from sqlalchemy import make_url, text
 
-from server.app import App
+from server.app import CLOSE_SECONDS, App, start
 from tests.postgres import Postgres, postgres
-from tests.serving import create_database, serving, settings_for
+from tests.serving import create_database, make_schema, serving, settings_for
 from tests.status import Refusal, refusal
 
 
@@ -28,6 +32,40 @@ async def refused(users: Any, deadline: float = 10) -> Refusal:
     return refusal(caught.value)
 
 
+@contextmanager
+def frozen(server: Postgres) -> Iterator[None]:
+    """Freeze a server for a while."""
+
+    def surely(step: Callable[[], None]) -> None:
+        # A process of it may end while they are gone through: twice does to the others what once does.
+        with suppress(ProcessLookupError):
+            return step()
+        return surely(step)
+
+    surely(server.pause)
+    try:
+        yield
+    finally:
+        surely(server.resume)
+
+
+async def fill_pool(app: App, connections: int) -> None:
+    """Use several connections at once, so that the pool has them all, idle."""
+    nap = text("SELECT pg_sleep(0.2)")
+    await asyncio.gather(*(app.database.run(lambda each: each.execute(nap).first()) for _ in range(connections)))
+    assert _connections(app, "idle") == connections
+
+
+@asynccontextmanager
+async def session(url: str) -> AsyncIterator[Any]:
+    """Open a session of somebody else's on a database."""
+    connection = await asyncpg.connect(make_url(url).set(drivername="postgresql").render_as_string())
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
 async def test_a_stopped_database_is_unavailable_until_it_is_back(own_postgres: Postgres) -> None:
     """Without a database calls are UNAVAILABLE with a time to retry, and OK again once it is back."""
     url = await create_database(own_postgres)
@@ -43,7 +81,7 @@ async def test_a_stopped_database_is_unavailable_until_it_is_back(own_postgres: 
                 assert told.code is grpc.StatusCode.UNAVAILABLE
                 assert (told.info.reason, told.info.domain) == ("DATABASE_UNAVAILABLE", "marketplace.example.com")
                 assert told.retry_delay == 1.0
-            assert _used(app) == 0, "a failed connect must not leak a place in the pool"
+            assert _connections(app, "used") == 0, "a failed connect must not leak a place in the pool"
         finally:
             await asyncio.to_thread(own_postgres.start)
         assert await users.GetUser(user_pb2.GetUserRequest(name=created.name)) == created
@@ -75,8 +113,7 @@ async def test_a_frozen_database_does_not_hold_calls_past_their_deadline(own_pos
     async with serving(settings) as app, grpc.aio.insecure_channel(app.address) as channel:
         users = user_pb2_grpc.UserServiceStub(channel)
         await users.ListUsers(user_pb2.ListUsersRequest())
-        own_postgres.pause()
-        try:
+        with frozen(own_postgres):
             started = asyncio.get_running_loop().time()
             told = await asyncio.gather(*(refused(users, deadline=1.0) for _ in range(4)))
             assert asyncio.get_running_loop().time() - started < 1.5
@@ -84,8 +121,6 @@ async def test_a_frozen_database_does_not_hold_calls_past_their_deadline(own_pos
                 grpc.StatusCode.DEADLINE_EXCEEDED,
                 grpc.StatusCode.UNAVAILABLE,
             }
-        finally:
-            own_postgres.resume()
         async with asyncio.timeout(15):
             while True:
                 try:
@@ -95,6 +130,77 @@ async def test_a_frozen_database_does_not_hold_calls_past_their_deadline(own_pos
                     await asyncio.sleep(0.1)
 
 
-def _used(app: App) -> float:
-    labels = {"db_system_name": "postgresql", "db_client_connection_pool_name": "default", "state": "used"}
+@pytest.mark.filterwarnings("ignore:unclosed connection:ResourceWarning")
+async def test_a_frozen_database_does_not_hold_up_the_end(own_postgres: Postgres) -> None:
+    """Closing a pool of idle connections is bounded as a whole, where the database answers none of them."""
+    settings = settings_for(await create_database(own_postgres), pool_size=8)
+    await make_schema(settings)
+    app = await start(settings)
+    await fill_pool(app, 8)
+    with frozen(own_postgres):
+        draining = asyncio.ensure_future(app.drain())
+        ended, _ = await asyncio.wait((draining,), timeout=CLOSE_SECONDS + 2)
+    await draining
+    assert ended, "it waited for a database that answered nothing"
+    # What was left open ends with the process; here it must end with this test.
+    del app, draining, ended
+    gc.collect()
+
+
+async def test_a_connect_that_takes_too_long_is_unavailable(own_postgres: Postgres) -> None:
+    """Where no connection is to be had in time nothing was begun: UNAVAILABLE, with a time to retry."""
+    settings = settings_for(await create_database(own_postgres), connect_timeout=0.5)
+    async with serving(settings) as app, grpc.aio.insecure_channel(app.address) as channel:
+        await app.database.engine.dispose()
+        with frozen(own_postgres):
+            told = await refused(user_pb2_grpc.UserServiceStub(channel), deadline=5)
+    assert told.code is grpc.StatusCode.UNAVAILABLE
+    assert told.info.reason == "DATABASE_UNAVAILABLE"
+    assert told.retry_delay == 1.0
+
+
+async def test_connections_that_were_ended_while_idle_cost_no_caller_anything(postgres_url: str) -> None:
+    """When the server ends the idle connections of the pool, the next writes are done on new ones."""
+    async with (
+        serving(settings_for(postgres_url, pool_size=4)) as app,
+        grpc.aio.insecure_channel(app.address) as channel,
+        session(postgres_url) as admin,
+    ):
+        await fill_pool(app, 4)
+        ended = await admin.fetchval(
+            "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'tablestakes'"
+        )
+        assert ended == 4
+        users = user_pb2_grpc.UserServiceStub(channel)
+        for number in range(3):
+            user = user_pb2.User(email=f"idle_{number}@example.com", username=f"idle_{number}")
+            await users.CreateUser(user_pb2.CreateUserRequest(user=user))
+        assert len((await users.ListUsers(user_pb2.ListUsersRequest())).users) == 3
+
+
+@pytest.mark.parametrize("method", ["GetUser", "ListUsers", "UpdateUser"])
+async def test_a_migration_beside_the_service_costs_no_caller_anything(postgres_url: str, method: str) -> None:
+    """A statement that was prepared before a column changed is prepared again, unseen by its caller."""
+    async with (
+        serving(settings_for(postgres_url, pool_size=1)) as app,
+        grpc.aio.insecure_channel(app.address) as channel,
+        session(postgres_url) as migrator,
+    ):
+        users = user_pb2_grpc.UserServiceStub(channel)
+        user = user_pb2.User(email="same@example.com", username="same")
+        created = await users.CreateUser(user_pb2.CreateUserRequest(user=user))
+        request = {
+            "GetUser": user_pb2.GetUserRequest(name=created.name),
+            "ListUsers": user_pb2.ListUsersRequest(),
+            "UpdateUser": user_pb2.UpdateUserRequest(user=created),
+        }[method]
+        call = getattr(users, method)
+        await call(request)
+        await migrator.execute("ALTER TABLE users ALTER full_name TYPE varchar(250)")
+        assert await call(request)
+
+
+def _connections(app: App, state: str) -> float:
+    labels = {"db_system_name": "postgresql", "db_client_connection_pool_name": "default", "state": state}
     return app.registry.get_sample_value("db_client_connection_count", labels) or 0.0

@@ -75,3 +75,18 @@ async def test_reflection_can_be_off(tmp_path: Path) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await services_by_reflection(channel)
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_an_idle_reflection_stream_does_not_hold_up_a_drain(tmp_path: Path) -> None:
+    """A tool that keeps its reflection stream open sees it end with the server, long before the grace is over."""
+    settings = settings_for(f"sqlite+aiosqlite:///{tmp_path}/reflect.db", drain_grace=5)
+    async with serving(settings) as app, grpc.aio.insecure_channel(app.address) as channel:
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        call = stub.ServerReflectionInfo()
+        await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        assert (await call.read()).list_services_response.service
+        started = asyncio.get_running_loop().time()
+        await app.drain()
+        assert asyncio.get_running_loop().time() - started < 2, "an idle stream must not use up the grace"
+        assert await call.read() is grpc.aio.EOF
+        assert await call.code() is grpc.StatusCode.OK
