@@ -37,7 +37,7 @@ with grpc.insecure_channel(sys.argv[1]) as channel:
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with the stubs, and the oldest of what they need, and nothing else."""
     folder = tmp_path_factory.mktemp("caller")

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from server.api.wallet import credit, debit
 from server.crud import Plan, Resource, Transition
-from server.crud.transition import wrong_state
+from server.crud.verb.transition import wrong_state
 from server.database import Database
 from server.errors import FieldViolation, StatusError, invalid_fields, not_found
 from server.models import Order, OrderItem, Product, User

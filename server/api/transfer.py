@@ -8,7 +8,7 @@ from sqlalchemy import Connection, insert, select
 
 from server.api.wallet import credit, debit, opened
 from server.crud import Plan, Resource
-from server.crud.reference import missing
+from server.crud.plan.reference import missing
 from server.database import Database
 from server.errors import invalid_field
 from server.models import Transfer, User, Wallet

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Table, select, update
 from sqlalchemy.exc import IntegrityError
 
 from server.crud import Plan, Resource
-from server.crud.singleton import adding
+from server.crud.verb.singleton import adding
 from server.database import Database, FaultKind, diagnose
 from server.errors import StatusError, not_found
 from server.models import Wallet

@@ -5,9 +5,10 @@ into `Rpc`s, each with the function that serves it, compiled and verified once a
 """
 
 from server.crud.bind import bind
-from server.crud.page import PageTokens
+from server.crud.declaration import DeclarationError
 from server.crud.plan import Plan
-from server.crud.resource import DeclarationError, Resource, Serve, Transition
+from server.crud.resource import Resource, Serve, Transition
 from server.crud.rpc import Rpc
+from server.crud.verb.page import PageTokens
 
 __all__ = ["DeclarationError", "PageTokens", "Plan", "Resource", "Rpc", "Serve", "Transition", "bind"]

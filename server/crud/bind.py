@@ -9,15 +9,12 @@ from google.api import client_pb2
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
-from server.crud import create, delete, get, singleton, update
-from server.crud import list as list_verb
-from server.crud.behavior import REQUIRED, behaves, option
-from server.crud.codec import python_type
-from server.crud.mask import fields_to_write
-from server.crud.name import plural_of
-from server.crud.page import PageTokens
+from server.crud.declaration import DeclarationError, likely
 from server.crud.plan import Plan, compile_plans
-from server.crud.resource import DeclarationError, Resource, Serve, Transition, likely
+from server.crud.plan.behavior import REQUIRED, behaves, option
+from server.crud.plan.codec import python_type
+from server.crud.plan.name import plural_of
+from server.crud.resource import Resource, Serve, Transition
 from server.crud.rpc import Rpc
 from server.crud.shape import (
     BOOL,
@@ -30,7 +27,11 @@ from server.crud.shape import (
     require_response,
     require_unary,
 )
-from server.crud.transition import prepare as prepare_transition
+from server.crud.verb import create, delete, get, singleton, update
+from server.crud.verb import list as list_verb
+from server.crud.verb.mask import fields_to_write
+from server.crud.verb.page import PageTokens
+from server.crud.verb.transition import prepare as prepare_transition
 
 Declared = tuple[Resource, Plan]
 

@@ -1,9 +1,8 @@
-"""What a developer declares of a resource, and the error that a wrong declaration is at start."""
+"""What a developer declares of a resource."""
 
-import difflib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
@@ -11,19 +10,13 @@ from sqlalchemy.orm import DeclarativeBase
 
 from server.database import Database
 
-if TYPE_CHECKING:
-    from server.crud.plan import Plan
-
 Serve = Callable[[Database, Any], Awaitable[Message]]
 """What serves an RPC: given the database and the request, it returns the response or raises StatusError."""
 
 
-Method = Callable[["Plan", Database, Any], Awaitable[Message]]
-"""A function that serves an RPC: given the compiled resource, the database and the request."""
-
-
-class DeclarationError(Exception):
-    """A declaration, a model and a proto do not fit together; the message names the culprit and a likely fix."""
+Method = Callable[[Any, Database, Any], Awaitable[Message]]
+"""A function that serves an RPC: given the compiled resource (a Plan), the database and the
+request."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +61,3 @@ class Resource:
     def descriptor(self) -> Descriptor:
         """What the proto says of the message."""
         return cast(Descriptor, self.message.DESCRIPTOR)
-
-
-def likely(word: str, choices: Iterable[str]) -> str:
-    """Return a hint at the choice that a misspelt word most resembles, or at all of them."""
-    known = sorted(choices)
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"there are: {', '.join(known)}"

@@ -2,8 +2,8 @@
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
+from server.crud.declaration import DeclarationError, likely
 from server.crud.plan import Plan
-from server.crud.resource import DeclarationError, likely
 
 STRING = FieldDescriptor.TYPE_STRING
 INT32 = FieldDescriptor.TYPE_INT32

@@ -8,7 +8,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from server.crud import Rpc
-from server.crud.behavior import REQUIRED, behaves
+from server.crud.plan.behavior import REQUIRED, behaves
 from server.errors import FieldViolation, invalid_fields
 
 _VALIDATOR = protovalidate.Validator()

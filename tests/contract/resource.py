@@ -13,9 +13,9 @@ from sqlalchemy import UniqueConstraint
 
 from server.api import RESOURCES
 from server.crud import Resource, Transition
-from server.crud.behavior import IMMUTABLE, INPUT_ONLY, REQUIRED, behaves
-from server.crud.name import plural_of, type_of
 from server.crud.plan import Plan, compile_plans
+from server.crud.plan.behavior import IMMUTABLE, INPUT_ONLY, REQUIRED, behaves
+from server.crud.plan.name import plural_of, type_of
 from tests.contract.prepare import PREPARATIONS
 from tests.contract.sample import refers_to, sample, settable
 from tests.gadgets import GADGET

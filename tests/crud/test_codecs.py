@@ -12,8 +12,8 @@ from sqlalchemy import JSON, Boolean, Column, Date, DateTime, Float, Integer, La
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.types import TypeEngine
 
-from server.crud.codec import INSTANT, NUMBER, TEXT, Codec, codec_for
-from server.crud.resource import DeclarationError
+from server.crud.declaration import DeclarationError
+from server.crud.plan.codec import INSTANT, NUMBER, TEXT, Codec, codec_for
 from server.errors import StatusError
 from server.models.declarative import Instant, LowerCase
 from tests.crud.rejection import rejected

@@ -8,7 +8,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import BigInteger, Column, MetaData, String, Table
 
-from server.crud.name import MAX_SERIAL, Names
+from server.crud.plan.name import MAX_SERIAL, Names
 from server.errors import StatusError
 from tests.crud.rejection import rejected
 

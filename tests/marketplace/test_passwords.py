@@ -22,7 +22,7 @@ from sqlalchemy import text
 
 from server.api import RESOURCES, password
 from server.crud import PageTokens, bind
-from server.crud.behavior import INPUT_ONLY, behaves
+from server.crud.plan.behavior import INPUT_ONLY, behaves
 from server.database import open_database
 from tests.marketplace.client import Market, key, refused
 from tests.serving import settings_for

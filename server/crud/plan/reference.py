@@ -9,10 +9,10 @@ from google.protobuf.descriptor import FieldDescriptor
 from sqlalchemy import Column, Connection, Table, select
 from sqlalchemy.exc import IntegrityError
 
-from server.crud.behavior import option
-from server.crud.codec import Codec
-from server.crud.name import Names
-from server.crud.resource import DeclarationError, likely
+from server.crud.declaration import DeclarationError, likely
+from server.crud.plan.behavior import option
+from server.crud.plan.codec import Codec
+from server.crud.plan.name import Names
 from server.database import Database, FaultKind, diagnose
 from server.errors import FieldViolation, StatusError, invalid_field, invalid_fields, not_found
 

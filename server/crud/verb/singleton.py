@@ -20,10 +20,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from server.crud.mask import fields_to_write
 from server.crud.plan import Plan
-from server.crud.reference import explain
+from server.crud.plan.reference import explain
 from server.crud.resource import Serve
+from server.crud.verb.mask import fields_to_write
 from server.database import Database, FaultKind, diagnose
 from server.errors import not_found
 

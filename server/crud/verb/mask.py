@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
-from server.crud.collection import Collection
-from server.crud.field import Field
+from server.crud.declaration import likely
 from server.crud.plan import Plan
-from server.crud.resource import likely
+from server.crud.plan.collection import Collection
+from server.crud.plan.field import Field
 from server.errors import StatusError, invalid_field
 
 PATH = "update_mask"

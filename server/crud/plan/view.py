@@ -8,9 +8,9 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from sqlalchemy import Column, Connection, Row
 
-from server.crud.collection import Collection
-from server.crud.field import Field
-from server.crud.name import Names
+from server.crud.plan.collection import Collection
+from server.crud.plan.field import Field
+from server.crud.plan.name import Names
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,9 @@ from google.api import resource_pb2
 from google.protobuf.descriptor import Descriptor
 from sqlalchemy import Column, Table
 
-from server.crud.behavior import option
-from server.crud.codec import python_type
-from server.crud.resource import DeclarationError, likely
+from server.crud.declaration import DeclarationError, likely
+from server.crud.plan.behavior import option
+from server.crud.plan.codec import python_type
 from server.errors import invalid_field, not_found
 
 MAX_SERIAL = (1 << 63) - 1

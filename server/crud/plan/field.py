@@ -8,11 +8,11 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from sqlalchemy import Column, Table
 
-from server.crud.behavior import IDENTIFIER, IMMUTABLE, INPUT_ONLY, OUTPUT_ONLY, behaves
-from server.crud.codec import Codec, codec_for
-from server.crud.name import Names
-from server.crud.reference import reference_to
-from server.crud.resource import DeclarationError, likely
+from server.crud.declaration import DeclarationError, likely
+from server.crud.plan.behavior import IDENTIFIER, IMMUTABLE, INPUT_ONLY, OUTPUT_ONLY, behaves
+from server.crud.plan.codec import Codec, codec_for
+from server.crud.plan.name import Names
+from server.crud.plan.reference import reference_to
 
 
 @dataclass(frozen=True, eq=False)

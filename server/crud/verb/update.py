@@ -8,12 +8,12 @@ from google.protobuf.message import Message
 from sqlalchemy import Connection, bindparam
 from sqlalchemy.exc import IntegrityError
 
-from server.crud.collection import Collection
-from server.crud.field import Field
-from server.crud.mask import fields_to_write
 from server.crud.plan import Plan
-from server.crud.reference import explain
+from server.crud.plan.collection import Collection
+from server.crud.plan.field import Field
+from server.crud.plan.reference import explain
 from server.crud.resource import Serve
+from server.crud.verb.mask import fields_to_write
 from server.database import Database
 from server.errors import FieldViolation, invalid_fields, not_found
 

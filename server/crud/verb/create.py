@@ -6,10 +6,10 @@ from google.protobuf.message import Message
 from sqlalchemy import Connection, insert
 from sqlalchemy.exc import IntegrityError
 
-from server.crud.collection import Collection
-from server.crud.field import Field
 from server.crud.plan import Plan
-from server.crud.reference import explain
+from server.crud.plan.collection import Collection
+from server.crud.plan.field import Field
+from server.crud.plan.reference import explain
 from server.crud.resource import Serve
 from server.database import Database
 from server.errors import invalid_field

@@ -7,8 +7,8 @@ from google.protobuf.message import Message
 from sqlalchemy import Connection, select
 
 from server.crud.plan import Plan
+from server.crud.plan.view import wants_basic
 from server.crud.resource import Serve
-from server.crud.view import wants_basic
 from server.database import Database
 from server.errors import not_found
 

@@ -9,12 +9,13 @@ from google.protobuf.message import Message
 from sqlalchemy import ColumnElement, Table, and_, bindparam, inspect
 from sqlalchemy.orm import Mapper
 
-from server.crud.behavior import IDENTIFIER, behaves
-from server.crud.collection import Collection, collections_of
-from server.crud.field import Field, fields_of
-from server.crud.name import Names, names_of, type_of
-from server.crud.resource import DeclarationError, Resource, likely
-from server.crud.view import View, view_of
+from server.crud.declaration import DeclarationError, likely
+from server.crud.plan.behavior import IDENTIFIER, behaves
+from server.crud.plan.collection import Collection, collections_of
+from server.crud.plan.field import Field, fields_of
+from server.crud.plan.name import Names, names_of, type_of
+from server.crud.plan.view import View, view_of
+from server.crud.resource import Resource
 
 
 @dataclass(frozen=True, eq=False)

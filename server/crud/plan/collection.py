@@ -12,11 +12,11 @@ from sqlalchemy import Column, Connection, Select, Table, bindparam, insert, sel
 from sqlalchemy import delete as delete_from
 from sqlalchemy.orm import Mapper
 
-from server.crud.behavior import IMMUTABLE, OUTPUT_ONLY, behaves
-from server.crud.field import Field, fields_of
-from server.crud.name import Names
-from server.crud.reference import Reference, exists, missing, reference_to
-from server.crud.resource import DeclarationError, likely
+from server.crud.declaration import DeclarationError, likely
+from server.crud.plan.behavior import IMMUTABLE, OUTPUT_ONLY, behaves
+from server.crud.plan.field import Field, fields_of
+from server.crud.plan.name import Names
+from server.crud.plan.reference import Reference, exists, missing, reference_to
 from server.errors import invalid_field
 
 

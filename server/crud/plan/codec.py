@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Column
 from sqlalchemy.types import TypeDecorator
 
-from server.crud.resource import DeclarationError
+from server.crud.declaration import DeclarationError
 from server.errors import invalid_field
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

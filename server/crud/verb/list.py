@@ -7,11 +7,11 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from sqlalchemy import Connection, Select, bindparam, select
 
-from server.crud.page import PageTokens, page_size
 from server.crud.plan import Plan
-from server.crud.reference import exists
+from server.crud.plan.reference import exists
+from server.crud.plan.view import View, wants_basic
 from server.crud.resource import Serve
-from server.crud.view import View, wants_basic
+from server.crud.verb.page import PageTokens, page_size
 from server.database import Database
 from server.errors import not_found
 

@@ -7,9 +7,10 @@ from google.protobuf.message import Message
 from grpc import StatusCode
 from sqlalchemy import Connection, bindparam, select
 
+from server.crud.declaration import DeclarationError, likely
 from server.crud.plan import Plan
-from server.crud.resource import DeclarationError, Serve, Transition, likely
-from server.crud.update import touched
+from server.crud.resource import Serve, Transition
+from server.crud.verb.update import touched
 from server.database import Database
 from server.errors import StatusError, not_found
 
