@@ -3,28 +3,36 @@
     from server.telemetry import RpcMetrics, instrument, new_registry, serve
 
     registry = new_registry({"version": "1.2.3"})
-    instrument(engine, registry=registry)                  # statements, slow queries, pool
+    instrument(engine, registry=registry)                  # statements, transactions, errors, the pool
     get_user = RpcMetrics(registry).method("marketplace.v1.UserService", "GetUser")
     server = serve("127.0.0.1", 9464, registry)            # http://127.0.0.1:9464/metrics
 
-Around each RPC: `enter(get_user)`, `get_user.started()`, and in the end `get_user.handled("OK", seconds)`.
+Around each RPC: `get_user.started()`, `account = enter(get_user)`, and in the end `get_user.finish(account, "OK")`.
+An engine made with `poolclass=AsyncTimedQueuePool` (or `TimedQueuePool`) also tells how long checkouts wait, and
+`LoopLag(registry).start()` measures the event loop.
 
 It needs SQLAlchemy, prometheus-client and nothing of this service, so it can be lifted into any other one.
 Events only count, in plain objects; prometheus-client sees the numbers when a scrape asks for them. What
 fails in here is counted in `instrumentation_errors_total` and never reaches a query.
 """
 
+from server.telemetry.account import RpcAccount, current_rpc
 from server.telemetry.exposition import MetricsServer, new_registry, serve
 from server.telemetry.instrument import Instrumentation, instrument
-from server.telemetry.rpc import CODES, MethodMetrics, RpcAccount, RpcMetrics, current_rpc, enter
+from server.telemetry.lag import LoopLag
+from server.telemetry.rpc import CODES, MethodMetrics, RpcMetrics, enter
+from server.telemetry.waiting import AsyncTimedQueuePool, TimedQueuePool
 
 __all__ = [
     "CODES",
+    "AsyncTimedQueuePool",
     "Instrumentation",
+    "LoopLag",
     "MethodMetrics",
     "MetricsServer",
     "RpcAccount",
     "RpcMetrics",
+    "TimedQueuePool",
     "current_rpc",
     "enter",
     "instrument",

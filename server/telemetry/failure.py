@@ -2,16 +2,19 @@
 
 from asyncio import CancelledError
 
+from sqlalchemy import exc
+
 
 def error_type(error: BaseException) -> str:
     """Return the name by which failures of one kind are counted together.
 
     Returns:
-        `cancelled`, `timeout`, the SQLSTATE, SQLite's error name, or the name of the exception's class.
+        `cancelled`, `timeout` (also the pool's), the SQLSTATE, SQLite's error name, or the name of the
+        exception's class.
     """
     if isinstance(error, CancelledError):
         return "cancelled"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, (TimeoutError, exc.TimeoutError)):
         return "timeout"
     # asyncpg's adapter and psycopg say `sqlstate`, psycopg2 `pgcode`, sqlite3 `sqlite_errorname`.
     for attribute in ("sqlstate", "pgcode", "sqlite_errorname"):
@@ -19,3 +22,11 @@ def error_type(error: BaseException) -> str:
         if isinstance(code, str) and code:
             return code
     return type(error).__name__
+
+
+def outcome(error: BaseException | None) -> str:
+    """Return how something ended that either failed or did not: `ok`, `error`, `cancelled` or `timeout`."""
+    if error is None:
+        return "ok"
+    kind = error_type(error)
+    return kind if kind in ("cancelled", "timeout") else "error"

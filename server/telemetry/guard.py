@@ -19,7 +19,7 @@ class Guard:
         self._logged: set[str] = set()
         self._lock = Lock()
 
-    def wrap(self, event: str, handler: Callable[..., None]) -> Callable[..., None]:
+    def wrap(self, event: str, handler: Callable[..., object]) -> Callable[..., None]:
         """Return `handler` as a listener that raises no `Exception`, whatever `handler` does."""
 
         def listener(*arguments: Any) -> None:

@@ -10,10 +10,17 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from server.telemetry import pool, statement
+from server.telemetry import error, lifecycle, pool, statement, transaction, waiting
+from server.telemetry.detour import Detour
+from server.telemetry.error import Errors
 from server.telemetry.guard import Guard
+from server.telemetry.lifecycle import Lifecycle
 from server.telemetry.pool import Connections
 from server.telemetry.statement import Statements
+from server.telemetry.transaction import Transactions
+from server.telemetry.waiting import Waits
+
+TraceId = Callable[[], str | None]
 
 
 class Instrumentation:
@@ -24,37 +31,78 @@ class Instrumentation:
         slow_seconds: Statements that take longer than this are slow.
         guard: Counts the failures of the listeners.
         statements: Times the statements.
+        errors: Counts the errors.
         connections: Knows the connections of the pool.
+        lifecycle: Follows each from connect to close.
+        transactions: Times the transactions.
+        waits: Times the waits for a connection.
+        tells_waits: Whether the pool is one that tells them.
     """
 
-    def __init__(self, engine: Engine, *, registry: CollectorRegistry, pool_name: str, slow_seconds: float) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        registry: CollectorRegistry,
+        pool_name: str,
+        slow_seconds: float,
+        trace_id: TraceId | None,
+    ) -> None:
         system = engine.dialect.name
         self.labels = (system, pool_name)
         self.slow_seconds = slow_seconds
         self.guard = Guard()
-        self.statements = Statements(system=system, pool_name=pool_name, slow_seconds=slow_seconds)
+        self.trace_id = trace_id
+        self.statements = Statements(
+            system=system, pool_name=pool_name, slow_seconds=slow_seconds, trace_id=trace_id
+        )
+        self.errors = Errors(self.labels, engine.dialect, self.statements)
         self.connections = Connections(engine, system=system, pool_name=pool_name)
+        self.lifecycle = Lifecycle(engine, self.labels, self.errors, self.guard)
+        self.transactions = Transactions(self.labels, self.errors, self.guard)
+        self.waits = Waits(self.labels, self.errors, self.guard)
         # Weak, both: the engine holds the listeners, and a registry must not keep an engine alive.
         self._engine = ref(engine)
         self._registry = ref(registry)
         # event.remove() finds a listener by its identity.
-        self._listeners = tuple(
-            (target, name, self.guard.wrap(name, handler)) for target, name, handler in self._table()
-        )
-        for target, name, listener in self._listeners:
-            event.listen(target(), name, listener)
+        self._listeners = tuple((name, self.guard.wrap(name, handler)) for name, handler in self._events(engine))
+        for name, listener in self._listeners:
+            # A listener of do_connect may connect by itself, and then those after it are not asked.
+            event.listen(engine, name, listener, insert=name == "do_connect")
+        self._detours = tuple(Detour(engine.dialect, name, around) for name, around in self._methods())
+        self.tells_waits = waiting.report(engine.pool, self.waits)
 
-    def _table(self) -> tuple[tuple[Callable[[], Engine | None], str, Callable[..., None]], ...]:
+    def _events(self, engine: Engine) -> Iterator[tuple[str, Callable[..., object]]]:
         # Everything that is listened to. SQLAlchemy finds the engine's pool and dialect by the event's name;
         # engines made by execution_options() share the listeners, and so does the pool after dispose().
-        return (
-            (self._engine, "before_cursor_execute", self.statements.start),
-            (self._engine, "after_cursor_execute", self.statements.finish),
-            (self._engine, "handle_error", self.statements.fail),
-            (self._engine, "connect", self.connections.meet),
-            (self._engine, "checkout", self.connections.meet),
-            (self._engine, "engine_disposed", self.connections.retire),
-        )
+        yield "before_cursor_execute", self.statements.start
+        yield "after_cursor_execute", self.statements.finish
+        yield "handle_error", self.errors.hear
+        yield "begin", self.transactions.begin
+        yield "do_connect", self.lifecycle.connecting
+        yield "connect", self.connections.meet
+        yield "connect", self.lifecycle.connected
+        yield "checkout", self.connections.meet
+        if self.lifecycle.lends_one_by_one:
+            yield "checkout", self.lifecycle.take
+            yield "checkin", self.lifecycle.give
+        yield "invalidate", self.lifecycle.invalidate
+        yield "invalidate", self.transactions.lose
+        yield "soft_invalidate", self.lifecycle.doubt
+        if engine.dialect.is_async:
+            yield "reset", self.lifecycle.collect
+        yield "close", self.lifecycle.close
+        yield "close", self.transactions.lose
+        yield "close_detached", self.transactions.lose
+        yield "detach", self.lifecycle.detach
+        yield "engine_disposed", self.connections.retire
+        yield "engine_disposed", self.lifecycle.dispose
+
+    def _methods(self) -> Iterator[tuple[str, Callable[..., object]]]:
+        # What no event tells of, at the one method that SQLAlchemy does it by.
+        yield "connect", self.lifecycle.connect
+        yield "do_commit", self.transactions.commit
+        yield "do_rollback", self.transactions.rollback
 
     @property
     def engine(self) -> Engine | None:
@@ -71,10 +119,13 @@ class Instrumentation:
             exposed = None if registry is None else _exposed.get(registry)
             if registry is None or exposed is None or self not in exposed.instrumentations:
                 return
-            for target, name, listener in self._listeners:
-                engine = target()
-                if engine is not None:
+            engine = self.engine
+            if engine is not None:
+                for name, listener in self._listeners:
                     event.remove(engine, name, listener)
+                waiting.report(engine.pool, None)
+            for detour in self._detours:
+                detour.remove()
             exposed.instrumentations.remove(self)
             if not exposed.instrumentations:
                 registry.unregister(exposed)
@@ -96,7 +147,11 @@ class _Exposed:
 
 def _families(parts: list[Instrumentation]) -> Iterator[Metric]:
     yield from statement.families([part.statements for part in parts])
+    yield from error.families([part.errors for part in parts])
+    yield from transaction.families([part.transactions for part in parts])
     yield from pool.families([part.connections for part in parts])
+    yield from waiting.families([part.waits for part in parts if part.tells_waits])
+    yield from lifecycle.families([part.lifecycle for part in parts])
     errors = CounterMetricFamily(
         "instrumentation_errors",
         "Failures of the instrumentation itself; no statement failed because of one.",
@@ -118,6 +173,7 @@ def instrument(
     registry: CollectorRegistry,
     pool_name: str = "default",
     slow_seconds: float = 0.5,
+    trace_id: TraceId | None = None,
 ) -> Instrumentation:
     """Listen to an engine, and expose what it does.
 
@@ -128,6 +184,7 @@ def instrument(
         registry: Where the metrics are exposed. Several engines may share one.
         pool_name: `db_client_connection_pool_name`, unique among the engines of one database system there.
         slow_seconds: A statement that takes longer than this is counted as slow and logged.
+        trace_id: Asked for the `trace_id` of a slow statement's line; None or "" leaves it out.
 
     Returns:
         The instrumentation of the engine; the same one when the same is asked for again.
@@ -142,11 +199,12 @@ def instrument(
         for place, exposed in _exposed.items():
             for known in exposed.instrumentations:
                 if known.engine is root:
-                    if place is registry and known.labels == labels and known.slow_seconds == slow_seconds:
+                    asked = (registry, labels, slow_seconds, trace_id)
+                    if asked == (place, known.labels, known.slow_seconds, known.trace_id):
                         return known
                     raise ValueError(
                         f"the engine is instrumented already, as pool {known.labels[1]!r}, and its registry, "
-                        "name or threshold is another one; remove() that instrumentation first"
+                        "name, threshold or trace_id is another one; remove() that instrumentation first"
                     )
         here = _exposed.get(registry)
         if here is None:
@@ -160,7 +218,9 @@ def instrument(
                         f"pool_name {pool_name!r} is taken by another {labels[0]} engine in this registry"
                     )
                 here.instrumentations.remove(other)  # its engine is gone, and the name is free
-        made = Instrumentation(root, registry=registry, pool_name=pool_name, slow_seconds=slow_seconds)
+        made = Instrumentation(
+            root, registry=registry, pool_name=pool_name, slow_seconds=slow_seconds, trace_id=trace_id
+        )
         here.instrumentations.append(made)
         return made
 

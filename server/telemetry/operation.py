@@ -42,7 +42,7 @@ def operation(context: ExecutionContext | None, statement: str) -> Operation:
     if context is None or getattr(context, "current_parameters", None) is not None:
         return Operation(_verb(statement), RAW)
     if context.compiled is None:
-        return Operation(f"BATCH {_verb(statement)}" if _is_batch(context) else _verb(statement), RAW)
+        return Operation(f"BATCH {_verb(statement)}" if is_batch(context) else _verb(statement), RAW)
     # Compiled constructs live in SQLAlchemy's cache: what is kept on one is derived once, and goes with it.
     compiled: Any = context.compiled
     pair: tuple[Operation, Operation] | None = getattr(compiled, "tablestakes_operations", None)
@@ -52,10 +52,23 @@ def operation(context: ExecutionContext | None, statement: str) -> Operation:
         single = _named(construct, statement)
         pair = (single, Operation(f"BATCH {single.name}", single.collection))
         compiled.tablestakes_operations = pair
-    return pair[_is_batch(context)]
+    return pair[is_batch(context)]
 
 
-def _is_batch(context: ExecutionContext) -> bool:
+def repeatable(context: ExecutionContext | None, statement: str) -> Any:
+    """Return what a statement has in common with its repetitions.
+
+    Returns:
+        Its compiled construct, or its text where it has none. None for the batches of insertmanyvalues: they are
+        how one statement is sent.
+    """
+    if context is None or context.compiled is None or getattr(context, "current_parameters", None) is not None:
+        return statement
+    return None if context.execute_style is ExecuteStyle.INSERTMANYVALUES else context.compiled
+
+
+def is_batch(context: ExecutionContext) -> bool:
+    """Return whether the driver is given many sets of parameters at once."""
     return context.execute_style is ExecuteStyle.EXECUTEMANY
 
 

@@ -4,13 +4,15 @@ Nothing here imports grpc: methods are named by strings, and codes by the names 
 """
 
 from collections.abc import Iterator, Sequence
-from contextvars import ContextVar
 from threading import Lock
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from server.telemetry import spending
+from server.telemetry.account import RpcAccount, current_rpc
 from server.telemetry.histogram import Histogram
+from server.telemetry.spending import Repeats, Spending
 
 BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
@@ -43,33 +45,25 @@ _SENDS_MANY = ("client_stream", "bidi_stream")
 _RETURNS_MANY = ("server_stream", "bidi_stream")
 
 
-class RpcAccount:
-    """What one RPC has spent so far; the engine's listeners add to it.
-
-    Tasks that the RPC starts, also through `asyncio.gather`, inherit the account. It is not locked: one RPC
-    runs on one event loop, and statements that it sends through threads may lose an addition.
-    """
-
-    __slots__ = ("full_method", "query_seconds", "statements")
-
-    def __init__(self, full_method: str) -> None:
-        self.full_method = full_method
-        self.statements = 0
-        self.query_seconds = 0.0
-
-
-current_rpc: ContextVar[RpcAccount | None] = ContextVar("current_rpc", default=None)
-"""The account of the RPC that is being served, None outside of one."""
-
-
 class MethodMetrics:
     """Counters of one method; made by `RpcMetrics.method`. Safe to use from any thread."""
 
-    __slots__ = ("_codes", "_handling", "_lock", "_received", "_sent", "_started", "full_method", "labels")
+    __slots__ = (
+        "_codes",
+        "_handling",
+        "_lock",
+        "_received",
+        "_sent",
+        "_started",
+        "full_method",
+        "labels",
+        "spending",
+    )
 
-    def __init__(self, service: str, method: str, grpc_type: str) -> None:
+    def __init__(self, service: str, method: str, grpc_type: str, repeats: Repeats) -> None:
         self.labels = (grpc_type, service, method)
         self.full_method = f"/{service}/{method}"
+        self.spending = Spending(service, method, repeats)
         self._started = 0
         self._received = 0
         self._sent = 0
@@ -92,6 +86,17 @@ class MethodMetrics:
         with self._lock:
             self._codes[code if code in self._codes else "Unknown"] += 1
         self._handling.observe(seconds)
+
+    def finish(self, account: RpcAccount, code: str) -> float:
+        """Close the account of an RPC, count the RPC and what it spent, and return how long it took.
+
+        What still runs in the name of the RPC is no longer charged to it. Twice is once.
+        """
+        if not account.closed:
+            seconds = account.close()
+            self.handled(code, seconds)
+            self.spending.add(account)
+        return account.total
 
     def received(self) -> None:
         """Count a message of a request stream; the one message of any other request counts by itself."""
@@ -127,16 +132,18 @@ class MethodMetrics:
 
 
 class RpcMetrics:
-    """The `grpc_server_*` metrics of one server.
+    """The `grpc_server_*` and `rpc_db_*` metrics of one server.
 
     Args:
         registry: Where they are exposed.
+        repeat_threshold: A compiled statement that one RPC executes this often is a suspect.
 
     Raises:
         ValueError: The registry already has metrics of these names.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, *, repeat_threshold: int = 10) -> None:
+        self._repeats = Repeats(repeat_threshold)
         self._methods: dict[tuple[str, str], MethodMetrics] = {}
         registry.register(self)
 
@@ -155,7 +162,9 @@ class RpcMetrics:
             raise ValueError(
                 f"grpc_type of {service}/{method} is {grpc_type!r}; it must be one of {', '.join(TYPES)}"
             )
-        known = self._methods.setdefault((service, method), MethodMetrics(service, method, grpc_type))
+        known = self._methods.setdefault(
+            (service, method), MethodMetrics(service, method, grpc_type, self._repeats)
+        )
         if known.labels[0] != grpc_type:
             raise ValueError(f"{service}/{method} is {known.labels[0]} already, and cannot be {grpc_type} too")
         return known
@@ -172,7 +181,8 @@ class RpcMetrics:
 def enter(method: MethodMetrics) -> RpcAccount:
     """Open the account of an RPC, for the running task and those it starts.
 
-    grpc.aio runs each RPC in a task of its own, so the account ends with the task and is never reset.
+    grpc.aio runs each RPC in a task of its own, so the account ends with the task and is never reset. Its clock
+    runs from here to `MethodMetrics.finish`.
     """
     account = RpcAccount(method.full_method)
     current_rpc.set(account)
@@ -200,3 +210,4 @@ def _families(methods: Sequence[MethodMetrics]) -> Iterator[Metric]:
     for method in methods:
         method.expose(started, handled, handling, received, sent, in_flight)
     yield from (started, handled, handling, received, sent, in_flight)
+    yield from spending.families([method.spending for method in methods])

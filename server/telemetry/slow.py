@@ -2,10 +2,8 @@
 
 import logging
 
-from sqlalchemy.engine.interfaces import DBAPICursor
-
+from server.telemetry.account import CONNECT, POOL_WAIT, current_rpc
 from server.telemetry.operation import Operation
-from server.telemetry.rpc import current_rpc
 
 _log = logging.getLogger("tablestakes.telemetry.slow")
 _TEXT = 2_000
@@ -14,18 +12,24 @@ _TEXT = 2_000
 def report(
     operation: Operation,
     statement: str,
-    cursor: DBAPICursor | None,
     *,
+    rows: int,
     seconds: float,
     threshold: float,
     error_type: str,
+    trace_id: str | None = None,
 ) -> None:
     """Log `slow query`, with everything but the bound values as fields of the record.
 
     Whatever a log handler raises comes out of here: call it from a guarded listener, after counting.
     """
     rpc = current_rpc.get()
-    rows = getattr(cursor, "rowcount", -1)
+    fields: dict[str, object] = {}
+    if rpc is not None:
+        # What the RPC has waited for before: a slow statement of an RPC that had to connect is half the story.
+        fields = {"pool_wait_seconds": rpc.seconds[POOL_WAIT], "connect_seconds": rpc.seconds[CONNECT]}
+    if trace_id:
+        fields["trace_id"] = trace_id
     _log.warning(
         "slow query",
         extra={
@@ -38,5 +42,6 @@ def report(
             "error_type": error_type,
             # None where the driver does not say: sqlite3 never counts the rows of a SELECT.
             "rows": rows if rows >= 0 else None,
+            **fields,
         },
     )

@@ -126,9 +126,9 @@ def test_slow_is_the_count_beyond_the_bucket() -> None:
     """With the threshold on an edge of the histogram, slow statements are its count minus that bucket."""
     statements = Statements(system="sqlite", pool_name="default", slow_seconds=0.5)
     for seconds in (0.0, 0.1, 0.4999, 0.5, 0.5000001, 0.7, 30.0):
-        statements.observe(Operation("SELECT", "t"), seconds, "", "SELECT", None)
-    statements.observe(Operation("SELECT", "t"), 2.0, "57014", "SELECT", None)
-    statements.observe(Operation("SELECT", "t"), 0.5, "57014", "SELECT", None)
+        statements.observe(Operation("SELECT", "t"), seconds, "", "SELECT")
+    statements.observe(Operation("SELECT", "t"), 2.0, "57014", "SELECT")
+    statements.observe(Operation("SELECT", "t"), 0.5, "57014", "SELECT")
     name = "db_client_operation_duration_seconds"
     slow = _value(families([statements]), "db_client_slow_operations_total")
     assert slow == 4

@@ -1,0 +1,200 @@
+"""The life of a connection: made, used, and closed for a reason."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from time import perf_counter
+from typing import Any
+from weakref import ref
+
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from sqlalchemy.engine import Engine
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, Pool, PoolResetState, QueuePool, StaticPool
+
+from server.telemetry.account import CONNECT, current_rpc
+from server.telemetry.error import Errors
+from server.telemetry.failure import outcome
+from server.telemetry.guard import Guard
+from server.telemetry.histogram import LONG_SECONDS, SECONDS, Histogram, expose_by
+from server.telemetry.tally import Tally
+
+OUTCOMES = ("ok", "error", "cancelled", "timeout")
+CAUSES = ("recycle", "overflow", "invalidate", "soft_invalidate", "dispose", "detach", "gc", "other")
+_STARTED, _TAKEN, _CAUSE = "tablestakes_started", "tablestakes_taken", "tablestakes_cause"
+
+
+class Lifecycle:
+    """Follows the connections of one engine from connect to close.
+
+    `close` does not say why. An invalidation says so before it; a connection that the pool has no place for is
+    closed while the pool is full; and the others are told by what comes after: a connect in the same place is a
+    recycling, the end of dispose() a disposal. Where nothing comes, as in a pool of an unknown kind, it is `other`.
+
+    Args:
+        engine: Asked, while it lives, for its current pool.
+        labels: `db_system_name` and `db_client_connection_pool_name`.
+        errors: Where connects that fail are counted.
+        guard: Keeps failures of the counting from the connect.
+    """
+
+    def __init__(self, engine: Engine, labels: tuple[str, str], errors: Errors, guard: Guard) -> None:
+        self.labels = labels
+        self.create = {name: Histogram(SECONDS) for name in OUTCOMES}
+        self.use = Histogram(LONG_SECONDS)
+        # The one connection of a StaticPool is lent to many at a time, and its checkins do not say whose it was.
+        self.lends_one_by_one = not isinstance(engine.pool, StaticPool)
+        self._engine = ref(engine)
+        self._errors = errors
+        self._created = Tally()
+        self._closed = Tally()
+        self._open: set[ref[ConnectionPoolEntry]] = set()
+        self._unexplained: dict[ref[ConnectionPoolEntry], str] = {}
+        # What the garbage collector took. It may call in the middle of anything, so no lock is taken there.
+        self._gone: deque[str] = deque()
+        self._fail = guard.wrap("connect failure", self._failed)
+
+    def connecting(self, _dialect: object, record: ConnectionPoolEntry, _arguments: object, _named: object) -> None:
+        """do_connect: the clock of a connect starts."""
+        self._explain(record)
+        record.info[_STARTED] = now = perf_counter()
+        account = current_rpc.get()
+        if account is not None:
+            account.begin(CONNECT, now)
+
+    def connect(self, original: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Dialect.connect, with its failure seen: `handle_error` does not hear of an OSError."""
+        start = perf_counter()
+        try:
+            return original(*arguments, **named)
+        except BaseException as error:
+            self._fail(error, start)
+            raise
+
+    def _failed(self, error: BaseException, start: float) -> None:
+        now = perf_counter()
+        self._errors.count("connect", error)
+        self.create[outcome(error)].observe(now - start)
+        account = current_rpc.get()
+        if account is not None:
+            account.end(CONNECT, now)
+
+    def connected(self, _driver: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        """Connect, after everybody else's listeners: a connection is ready to be used."""
+        self._explain(record)
+        self._created.add(())
+        self._open.add(ref(record, self._collected))
+        started = record.info.pop(_STARTED, None)
+        if started is not None:
+            now = perf_counter()
+            self.create["ok"].observe(now - started)
+            account = current_rpc.get()
+            if account is not None:
+                account.end(CONNECT, now)
+
+    def take(self, _driver: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        """Checkout: the clock of a use starts."""
+        record.info[_TAKEN] = perf_counter()
+
+    def give(self, _driver: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+        """Checkin: it stops; a checkin that follows no checkout has none."""
+        taken = record.info.pop(_TAKEN, None)
+        if taken is not None:
+            self.use.observe(perf_counter() - taken)
+
+    def invalidate(self, _driver: DBAPIConnection, record: ConnectionPoolEntry, _error: object) -> None:
+        """Invalidate: the close that follows is of this."""
+        record.info[_CAUSE] = "invalidate"
+
+    def doubt(self, _driver: DBAPIConnection, record: ConnectionPoolEntry, _error: object) -> None:
+        """soft_invalidate: the next checkout will put another connection in its place."""
+        record.info[_CAUSE] = "soft_invalidate"
+
+    def collect(self, _driver: DBAPIConnection, record: ConnectionPoolEntry | None, state: PoolResetState) -> None:
+        """Reset: if it may not do anything, the garbage collector found an asynchronous connection."""
+        if record is not None and not state.asyncio_safe:
+            record.info[_CAUSE] = "gc"
+
+    def close(self, _driver: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        """Close: count it now if its cause is known."""
+        self._open.discard(ref(record))
+        engine, cause = self._engine(), record.info.pop(_CAUSE, None)
+        pool = None if engine is None else engine.pool
+        if cause == "invalidate":
+            self._closed.add((cause,))
+        elif _keeps_no_more(pool):
+            self._closed.add(("overflow",))
+        else:
+            # After an invalidation of the whole pool its other connections are replaced as they are next used.
+            whole = getattr(pool, "_invalidate_time", 0) > getattr(record, "starttime", 0)
+            self._unexplained[ref(record, self._collected)] = "invalidate" if whole else cause or "recycle"
+
+    def _explain(self, record: ConnectionPoolEntry) -> None:
+        cause = self._unexplained.pop(ref(record), None)
+        if cause is not None:
+            self._closed.add((cause,))
+
+    def detach(self, _driver: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        """Detach: the connection is not the pool's any more."""
+        self._open.discard(ref(record))
+        record.info.pop(_TAKEN, None)
+        self._closed.add((record.info.pop(_CAUSE, "detach"),))
+
+    def dispose(self, _engine: Engine) -> None:
+        """engine_disposed: what was closed just before was closed by this."""
+        while self._unexplained:
+            self._unexplained.popitem()
+            self._closed.add(("dispose",))
+
+    def _collected(self, gone: ref[ConnectionPoolEntry]) -> None:
+        if gone in self._open:
+            self._open.discard(gone)
+            self._gone.append("gc")
+        elif self._unexplained.pop(gone, None) is not None:
+            self._gone.append("other")
+
+    def created(self) -> int:
+        """Return how many connections were made."""
+        return sum(count for _, count in self._created)
+
+    def closed(self) -> dict[str, int]:
+        """Return how many connections were closed, by cause."""
+        while self._gone:
+            self._closed.add((self._gone.popleft(),))
+        return dict.fromkeys(CAUSES, 0) | {cause: count for (cause,), count in self._closed}
+
+
+def _keeps_no_more(pool: Pool | None) -> bool:
+    match pool:
+        case QueuePool():
+            return 0 < pool.size() <= pool.checkedin()
+        case NullPool():
+            return True
+        case _:
+            return False
+
+
+def families(parts: Iterable[Lifecycle] = ()) -> Iterator[Metric]:
+    """Yield the families of `parts`, which share a registry; without parts, only their names."""
+    labels = ["db_system_name", "db_client_connection_pool_name"]
+    create = HistogramMetricFamily(
+        "db_client_connection_create_time_seconds",
+        "Time to make a connection and set it up, or until that failed.",
+        labels=[*labels, "outcome"],
+    )
+    use = HistogramMetricFamily(
+        "db_client_connection_use_time_seconds", "Time from a checkout to its checkin.", labels=labels
+    )
+    created = CounterMetricFamily("db_client_connections_created", "Connections that were made.", labels=labels)
+    closed = CounterMetricFamily(
+        "db_client_connections_closed",
+        "Connections that left the pool for good, by cause.",
+        labels=[*labels, "cause"],
+    )
+    for part in parts:
+        expose_by(create, part.labels, part.create)
+        if part.lends_one_by_one:
+            part.use.expose(use, part.labels)
+        created.add_metric(part.labels, part.created())
+        for cause, count in part.closed().items():
+            closed.add_metric((*part.labels, cause), count)
+    yield from (create, use, created, closed)

@@ -1,0 +1,119 @@
+"""How long transactions last, and what ending them costs."""
+
+from collections.abc import Callable, Iterable, Iterator
+from time import perf_counter
+from typing import Any
+
+from prometheus_client.core import HistogramMetricFamily, Metric
+from sqlalchemy.engine import Connection
+from sqlalchemy.engine.interfaces import DBAPIConnection
+
+from server.telemetry.account import COMMIT, ROLLBACK, current_rpc
+from server.telemetry.error import Errors, loses
+from server.telemetry.failure import outcome
+from server.telemetry.guard import Guard
+from server.telemetry.histogram import LONG_SECONDS, SECONDS, Histogram, expose_by
+
+OUTCOMES = ("ok", "error", "cancelled", "timeout")
+_PHASES = {"commit": COMMIT, "rollback": ROLLBACK}
+
+
+class Transactions:
+    """Times the transactions of one engine, from SQLAlchemy's begin until COMMIT or ROLLBACK has returned.
+
+    A connection in autocommit has none: what SQLAlchemy begins and ends there sends nothing. One that ends with
+    its connection, or whose COMMIT fails, counts as rolled back; only the server knows better, and only if the
+    connection was lost while it said COMMIT.
+
+    Args:
+        labels: `db_system_name` and `db_client_connection_pool_name`.
+        errors: Where errors of COMMIT and ROLLBACK are counted.
+        guard: Keeps failures of the counting from the transaction.
+    """
+
+    def __init__(self, labels: tuple[str, str], errors: Errors, guard: Guard) -> None:
+        self.labels = labels
+        self.seconds = {name: Histogram(LONG_SECONDS) for name in ("commit", "rollback")}
+        self.ends = {name: {word: Histogram(SECONDS) for word in OUTCOMES} for name in ("commit", "rollback")}
+        self._errors = errors
+        # By id of the driver's connection: every use of a connection passes here, and its end takes it out.
+        self._begun: dict[int, float] = {}
+        self._enter = guard.wrap("transaction", self._entered)
+        self._leave = guard.wrap("transaction", self._left)
+
+    def begin(self, connection: Connection) -> None:
+        """Begin: remember when, unless there is no transaction in autocommit."""
+        driver: Any = connection.connection.dbapi_connection
+        try:
+            autocommit = connection.dialect.detect_autocommit_setting(driver)
+        except NotImplementedError:
+            autocommit = connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+        if autocommit:
+            self._begun.pop(id(driver), None)
+        else:
+            self._begun[id(driver)] = perf_counter()
+
+    def lose(self, driver: DBAPIConnection, *_: object) -> None:
+        """invalidate, close, close_detached: a transaction that is still open ends with its connection."""
+        begun = self._begun.pop(id(driver), None)
+        if begun is not None:
+            self.seconds["rollback"].observe(perf_counter() - begun)
+
+    def commit(self, original: Callable[[Any], None], connection: Any) -> None:
+        """Dialect.do_commit, timed."""
+        self._timed("commit", original, connection)
+
+    def rollback(self, original: Callable[[Any], None], connection: Any) -> None:
+        """Dialect.do_rollback, timed."""
+        self._timed("rollback", original, connection)
+
+    def _timed(self, name: str, original: Callable[[Any], None], connection: Any) -> None:
+        driver = connection.dbapi_connection
+        # Without a transaction nothing is sent: autocommit, or the pool making sure that there is none.
+        start = perf_counter() if id(driver) in self._begun else None
+        self._enter(name, start)
+        try:
+            original(connection)
+        except BaseException as error:
+            self._leave(name, start, driver, error)
+            raise
+        self._leave(name, start, driver, None)
+
+    def _entered(self, name: str, start: float | None) -> None:
+        account = current_rpc.get()
+        if account is not None and start is not None:
+            account.begin(_PHASES[name], start)
+
+    def _left(self, name: str, start: float | None, driver: Any, error: BaseException | None) -> None:
+        if error is not None:
+            self._errors.count(name, error, disconnect=loses(self._errors.dialect, error, driver))
+        if start is None:
+            return
+        now = perf_counter()
+        account = current_rpc.get()
+        if account is not None:
+            account.end(_PHASES[name], now)
+        self.ends[name][outcome(error)].observe(now - start)
+        begun = self._begun.pop(id(driver), None)
+        if begun is not None:
+            self.seconds[name if error is None else "rollback"].observe(now - begun)
+
+
+def families(parts: Iterable[Transactions] = ()) -> Iterator[Metric]:
+    """Yield the families of `parts`, which share a registry; without parts, only their names."""
+    labels = ["db_system_name", "db_client_connection_pool_name", "outcome"]
+    lasted = HistogramMetricFamily(
+        "db_client_transaction_seconds",
+        "Time from begin until a transaction was committed or rolled back.",
+        labels=labels,
+    )
+    ends = {
+        name: HistogramMetricFamily(f"db_client_{name}_seconds", f"Time that {name.upper()} took.", labels=labels)
+        for name in _PHASES
+    }
+    for part in parts:
+        expose_by(lasted, part.labels, part.seconds)
+        for name, family in ends.items():
+            expose_by(family, part.labels, part.ends[name])
+    yield lasted
+    yield from ends.values()
