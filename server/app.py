@@ -20,7 +20,7 @@ from server.database.migrate import require_head, upgrade
 from server.edge import BindError, Health, Work, listen, wrap
 from server.edge.handler import RpcHandler
 from server.settings import Settings
-from server.telemetry import MetricsServer, RpcMetrics, instrument, new_registry, serve
+from server.telemetry import LoopLag, MetricsServer, RpcMetrics, instrument, new_registry, serve
 
 # Page tokens are sealed with this where no key is set: the same on every replica and after every restart.
 OPEN_KEY = b"tablestakes page tokens, sealed against damage only"
@@ -51,6 +51,7 @@ class App:
     metrics_server: MetricsServer
     health: Health
     work: Work
+    lag: LoopLag
 
     async def drain(self) -> None:
         """Stop: say NOT_SERVING, refuse new calls, let the ones in progress end, and close everything."""
@@ -71,6 +72,7 @@ class App:
                 await self.database.close()
         except TimeoutError:
             log.warning("database not closed", seconds=CLOSE_SECONDS)
+        self.lag.stop()
         self.metrics_server.close()
         log.info("stopped")
 
@@ -113,6 +115,9 @@ async def start(settings: Settings, resources: Iterable[Resource] = RESOURCES) -
             raise BindError(f"cannot listen on {settings.metrics_listen}: {reason}") from None
         opened.callback(metrics_server.close)
         server, grpc_port = listen(settings.listen, handlers, health, reflect=settings.reflection)
+        lag = LoopLag(registry)
+        lag.start()
+        opened.callback(lag.stop)
         await server.start()
         await health.serving()
         opened.pop_all()
@@ -126,6 +131,7 @@ async def start(settings: Settings, resources: Iterable[Resource] = RESOURCES) -
         metrics_server=metrics_server,
         health=health,
         work=work,
+        lag=lag,
     )
 
 

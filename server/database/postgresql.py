@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from server.settings import Settings
+from server.telemetry import AsyncTimedQueuePool
 
 # A connection that says one of these has no future, though its socket is open: the server became read-only
 # under it (25006, a failover), or is shutting down (57P01), crashed (57P02) or not up yet (57P03).
@@ -33,6 +34,7 @@ def create_engine(settings: Settings, *, patient: bool = False) -> AsyncEngine:
         isolation_level="AUTOCOMMIT",
         # Values of statements are the callers' own: they belong in no error text and no log.
         hide_parameters=True,
+        poolclass=AsyncTimedQueuePool,
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=settings.pool_timeout,

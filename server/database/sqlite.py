@@ -6,9 +6,10 @@ import structlog
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from server.settings import Settings
+from server.telemetry import AsyncTimedQueuePool
 
 PRAGMAS = {
     # Milliseconds to wait for a writer of another process; first, so that it holds for the next ones.
@@ -33,7 +34,7 @@ def create_engine(settings: Settings) -> AsyncEngine:
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,
         # A file and memory alike: the memory of a database lives as long as its one connection.
-        poolclass=AsyncAdaptedQueuePool,
+        poolclass=AsyncTimedQueuePool,
         pool_size=1,
         max_overflow=0,
         pool_timeout=settings.pool_timeout,

@@ -1,7 +1,6 @@
 """Counting, timing and naming each RPC, around everything else that is done for it."""
 
 import asyncio
-from time import perf_counter
 
 import grpc
 import structlog
@@ -17,9 +16,8 @@ def observe(handler: Handler, metrics: MethodMetrics) -> Handler:
     """Return the handler with every RPC counted and timed by its outcome, also one whose caller left."""
 
     async def observed(request: bytes, context: Context) -> bytes:
-        start = perf_counter()
         metrics.started()
-        enter(metrics)
+        account = enter(metrics)
         code = "Unknown"
         try:
             response = await handler(request, context)
@@ -33,8 +31,7 @@ def observe(handler: Handler, metrics: MethodMetrics) -> Handler:
             code = "DeadlineExceeded" if remaining is not None and remaining <= 0 else "Canceled"
             raise
         finally:
-            seconds = perf_counter() - start
-            metrics.handled(code, seconds)
+            seconds = metrics.finish(account, code)
             log.debug("rpc", rpc=metrics.full_method, code=code, seconds=round(seconds, 6))
         return response
 
