@@ -1,12 +1,13 @@
 """Errors of the database, by what was being done when they came."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, Metric
 from sqlalchemy.engine import Dialect, ExceptionContext
 
 from server.telemetry.failure import error_type
+from server.telemetry.guard import Guard
 from server.telemetry.statement import Statements
 from server.telemetry.tally import OTHER, Tally
 
@@ -24,13 +25,15 @@ class Errors:
         labels: `db_system_name` and `db_client_connection_pool_name`.
         dialect: Knows what loses a connection.
         statements: Knows whether a statement was under way.
+        guard: Keeps failures of the counting from a ping.
     """
 
-    def __init__(self, labels: tuple[str, str], dialect: Dialect, statements: Statements) -> None:
+    def __init__(self, labels: tuple[str, str], dialect: Dialect, statements: Statements, guard: Guard) -> None:
         self.labels = labels
-        self.dialect = dialect
+        self._dialect = dialect
         self._statements = statements
         self._tally = Tally()
+        self._miss = guard.wrap("ping", lambda error: self.count("ping", error, disconnect=True))
 
     def hear(self, context: ExceptionContext) -> None:
         """handle_error: end the statement that failed, if one did, and count the error."""
@@ -51,6 +54,22 @@ class Errors:
         error.tablestakes_counted = True  # type: ignore[attr-defined]
         lost = "true" if disconnect else "false"
         self._tally.add((phase, error_type(error), lost), (phase, OTHER, lost))
+
+    def ping(self, original: Callable[[Any], bool], connection: Any) -> bool:
+        """Dialect.do_ping, with the failures seen that SQLAlchemy tells nobody: those that are not the driver's."""
+        try:
+            return original(connection)
+        except BaseException as error:
+            if not isinstance(error, self._dialect.loaded_dbapi.Error):
+                self._miss(error)
+            raise
+
+    def loses(self, error: BaseException, connection: Any) -> bool:
+        """Return whether a connection is lost by an error, as SQLAlchemy decides it."""
+        if not isinstance(error, Exception):
+            return True
+        dialect = self._dialect
+        return isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(error, connection, None)
 
     def expose(self, family: CounterMetricFamily) -> None:
         """Add the counts to the family that is being scraped."""
@@ -73,13 +92,6 @@ def _phase(context: ExceptionContext, *, timed: bool) -> str:
         return "compile"
     # BEGIN, or a look at the connection between statements: COMMIT and ROLLBACK have been counted.
     return "connect" if context.connection is None else "execute"
-
-
-def loses(dialect: Dialect, error: BaseException, connection: Any) -> bool:
-    """Return whether a connection is lost by an error, as SQLAlchemy decides it."""
-    if not isinstance(error, Exception):
-        return True
-    return isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(error, connection, None)
 
 
 def families(parts: Iterable[Errors] = ()) -> Iterator[Metric]:

@@ -56,7 +56,7 @@ class Instrumentation:
         self.statements = Statements(
             system=system, pool_name=pool_name, slow_seconds=slow_seconds, trace_id=trace_id
         )
-        self.errors = Errors(self.labels, engine.dialect, self.statements)
+        self.errors = Errors(self.labels, engine.dialect, self.statements, self.guard)
         self.connections = Connections(engine, system=system, pool_name=pool_name)
         self.lifecycle = Lifecycle(engine, self.labels, self.errors, self.guard)
         self.transactions = Transactions(self.labels, self.errors, self.guard)
@@ -101,6 +101,7 @@ class Instrumentation:
     def _methods(self) -> Iterator[tuple[str, Callable[..., object]]]:
         # What no event tells of, at the one method that SQLAlchemy does it by.
         yield "connect", self.lifecycle.connect
+        yield "do_ping", self.errors.ping
         yield "do_commit", self.transactions.commit
         yield "do_rollback", self.transactions.rollback
 

@@ -9,7 +9,16 @@ from weakref import ref
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool, Pool, PoolResetState, QueuePool, StaticPool
+from sqlalchemy.pool import (
+    AssertionPool,
+    ConnectionPoolEntry,
+    NullPool,
+    Pool,
+    PoolResetState,
+    QueuePool,
+    SingletonThreadPool,
+    StaticPool,
+)
 
 from server.telemetry.account import CONNECT, current_rpc
 from server.telemetry.error import Errors
@@ -28,7 +37,7 @@ class Lifecycle:
 
     `close` does not say why. An invalidation says so before it; a connection that the pool has no place for is
     closed while the pool is full; and the others are told by what comes after: a connect in the same place is a
-    recycling, the end of dispose() a disposal. Where nothing comes, as in a pool of an unknown kind, it is `other`.
+    recycling, and the end of the place a disposal.
 
     Args:
         engine: Asked, while it lives, for its current pool.
@@ -43,6 +52,9 @@ class Lifecycle:
         self.use = Histogram(LONG_SECONDS)
         # The one connection of a StaticPool is lent to many at a time, and its checkins do not say whose it was.
         self.lends_one_by_one = not isinstance(engine.pool, StaticPool)
+        # A place that is empty and then gone has been disposed of, in a pool of which that much is known.
+        known = isinstance(engine.pool, (QueuePool, SingletonThreadPool, StaticPool, AssertionPool))
+        self._without_a_word = "dispose" if known else "other"
         self._engine = ref(engine)
         self._errors = errors
         self._created = Tally()
@@ -140,7 +152,7 @@ class Lifecycle:
         self._closed.add((record.info.pop(_CAUSE, "detach"),))
 
     def dispose(self, _engine: Engine) -> None:
-        """engine_disposed: what was closed just before was closed by this."""
+        """engine_disposed: what was closed by it and is still referred to."""
         while self._unexplained:
             self._unexplained.popitem()
             self._closed.add(("dispose",))
@@ -150,7 +162,7 @@ class Lifecycle:
             self._open.discard(gone)
             self._gone.append("gc")
         elif self._unexplained.pop(gone, None) is not None:
-            self._gone.append("other")
+            self._gone.append(self._without_a_word)
 
     def created(self) -> int:
         """Return how many connections were made."""

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from server.telemetry.account import COMMIT, ROLLBACK, current_rpc
-from server.telemetry.error import Errors, loses
+from server.telemetry.error import Errors
 from server.telemetry.failure import outcome
 from server.telemetry.guard import Guard
 from server.telemetry.histogram import LONG_SECONDS, SECONDS, Histogram, expose_by
@@ -85,18 +85,17 @@ class Transactions:
             account.begin(_PHASES[name], start)
 
     def _left(self, name: str, start: float | None, driver: Any, error: BaseException | None) -> None:
+        if start is not None:
+            now = perf_counter()
+            account = current_rpc.get()
+            if account is not None:
+                account.end(_PHASES[name], now)
+            self.ends[name][outcome(error)].observe(now - start)
+            begun = self._begun.pop(id(driver), None)
+            if begun is not None:
+                self.seconds[name if error is None else "rollback"].observe(now - begun)
         if error is not None:
-            self._errors.count(name, error, disconnect=loses(self._errors.dialect, error, driver))
-        if start is None:
-            return
-        now = perf_counter()
-        account = current_rpc.get()
-        if account is not None:
-            account.end(_PHASES[name], now)
-        self.ends[name][outcome(error)].observe(now - start)
-        begun = self._begun.pop(id(driver), None)
-        if begun is not None:
-            self.seconds[name if error is None else "rollback"].observe(now - begun)
+            self._errors.count(name, error, disconnect=self._errors.loses(error, driver))
 
 
 def families(parts: Iterable[Transactions] = ()) -> Iterator[Metric]:
