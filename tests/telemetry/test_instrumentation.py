@@ -68,6 +68,8 @@ def test_another_registry_or_name_is_a_mistake(engine: Engine, registry: Collect
         instrument(engine, registry=registry, pool_name="other")
     with pytest.raises(ValueError, match="instrumented already"):
         instrument(engine, registry=registry, slow_seconds=1.0)
+    with pytest.raises(ValueError, match="instrumented already"):
+        instrument(engine, registry=registry, trace_id=lambda: None)
 
 
 def test_two_engines_share_a_registry(engine: Engine, registry: CollectorRegistry) -> None:
@@ -154,7 +156,7 @@ def test_a_listener_that_fails_breaks_no_query(
     """A failure of the instrumentation is counted each time, logged once, and never seen by a query."""
     instrumentation = instrument(engine, registry=registry)
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("broken")
 
     monkeypatch.setattr(instrumentation.statements, "observe", broken)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -10,7 +11,8 @@ from prometheus_client.core import Metric
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from server.telemetry import RpcMetrics, enter, instrument
+from server.telemetry import RpcAccount, RpcMetrics, enter, instrument
+from server.telemetry.account import CONNECT
 from server.telemetry.operation import Operation
 from server.telemetry.statement import Statements, families
 
@@ -103,6 +105,43 @@ async def test_the_line_names_the_rpc(registry: CollectorRegistry, caplog: pytes
     await asyncio.create_task(serve())
     engine.dispose()
     assert [vars(record)["rpc_method"] for record in caplog.records] == ["/shop.v1.Shop/Buy"]
+
+
+async def test_the_line_tells_what_the_rpc_waited_for(
+    tmp_path: Path, registry: CollectorRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A slow statement of an RPC says how long the RPC has waited for the pool and for connects so far."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'slow.db'}")
+    instrument(engine, registry=registry, slow_seconds=0.0)
+    method = RpcMetrics(registry).method("shop.v1.Shop", "Buy")
+
+    async def serve() -> RpcAccount:
+        account = enter(method)
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+        return account
+
+    account = await asyncio.create_task(serve())
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    engine.dispose()
+    of_the_rpc, of_none = (vars(record) for record in caplog.records)
+    assert of_the_rpc["connect_seconds"] == account.seconds[CONNECT] > 0
+    assert of_the_rpc["pool_wait_seconds"] == 0
+    assert "connect_seconds" not in of_none
+
+
+@pytest.mark.parametrize(("trace", "expected"), [("4bf92f35", "4bf92f35"), ("", None), (None, None)])
+def test_the_line_has_the_trace(
+    registry: CollectorRegistry, caplog: pytest.LogCaptureFixture, trace: str | None, expected: str | None
+) -> None:
+    """A callable says which trace a slow statement belongs to, and the field is left out where there is none."""
+    engine = create_engine("sqlite://")
+    instrument(engine, registry=registry, slow_seconds=0.0, trace_id=lambda: trace)
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    engine.dispose()
+    assert vars(caplog.records[0]).get("trace_id") == expected
 
 
 def test_a_quick_statement_is_not_slow(registry: CollectorRegistry, caplog: pytest.LogCaptureFixture) -> None:
