@@ -8,7 +8,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, Metric
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from server.telemetry import error, lifecycle, pool, statement, transaction, waiting
 from server.telemetry.detour import Detour
@@ -82,9 +84,8 @@ class Instrumentation:
         yield "do_connect", self.lifecycle.connecting
         yield "connect", self.connections.meet
         yield "connect", self.lifecycle.connected
-        yield "checkout", self.connections.meet
+        yield "checkout", self._take
         if self.lifecycle.lends_one_by_one:
-            yield "checkout", self.lifecycle.take
             yield "checkin", self.lifecycle.give
         yield "invalidate", self.lifecycle.invalidate
         yield "invalidate", self.transactions.lose
@@ -97,6 +98,11 @@ class Instrumentation:
         yield "detach", self.lifecycle.detach
         yield "engine_disposed", self.connections.retire
         yield "engine_disposed", self.lifecycle.dispose
+
+    def _take(self, driver: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        # One listener for two: what listens to every checkout is paid for by every checkout.
+        self.connections.meet(driver, record)
+        self.lifecycle.take(record)
 
     def _methods(self) -> Iterator[tuple[str, Callable[..., object]]]:
         # What no event tells of, at the one method that SQLAlchemy does it by.

@@ -103,7 +103,7 @@ class Lifecycle:
             if account is not None:
                 account.end(CONNECT, now)
 
-    def take(self, _driver: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+    def take(self, record: ConnectionPoolEntry) -> None:
         """Checkout: the clock of a use starts."""
         record.info[_TAKEN] = perf_counter()
 

@@ -69,19 +69,22 @@ class Transactions:
 
     def _timed(self, name: str, original: Callable[[Any], None], connection: Any) -> None:
         driver = connection.dbapi_connection
+        start = None
         # Without a transaction nothing is sent: autocommit, or the pool making sure that there is none.
-        start = perf_counter() if id(driver) in self._begun else None
-        self._enter(name, start)
+        if id(driver) in self._begun:
+            start = perf_counter()
+            self._enter(name, start)
         try:
             original(connection)
         except BaseException as error:
             self._leave(name, start, driver, error)
             raise
-        self._leave(name, start, driver, None)
+        if start is not None:
+            self._leave(name, start, driver, None)
 
-    def _entered(self, name: str, start: float | None) -> None:
+    def _entered(self, name: str, start: float) -> None:
         account = current_rpc.get()
-        if account is not None and start is not None:
+        if account is not None:
             account.begin(_PHASES[name], start)
 
     def _left(self, name: str, start: float | None, driver: Any, error: BaseException | None) -> None:
