@@ -67,7 +67,14 @@ async def test_phases_add_up(engine: AsyncEngine, method: MethodMetrics, by: By,
 
     await asyncio.create_task(serve())
     phases = {phase: seconds for (phase,), seconds in by(SECONDS, "phase").items()}
-    assert set(phases) == {"pool_wait", "connect", "query", "commit", "rollback", "other"}
+    # What runs at once is told once, as what began first: a short phase may vanish behind a long one.
+    assert (
+        {"connect", "query", "other"}
+        <= set(phases)
+        <= {
+            *("pool_wait", "connect", "query", "commit", "rollback", "other"),
+        }
+    )
     assert phases["other"] >= 0.04
     assert sum(phases.values()) == pytest.approx(total(HANDLING), rel=1e-9)
     assert total(f"{QUERIES}_sum") == 2 + 5 * 3 + 1 + 1
