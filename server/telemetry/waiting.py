@@ -104,6 +104,8 @@ class TimedQueuePool(QueuePool):
     Pass it as `poolclass` to `create_engine`. Without an instrumentation it is a QueuePool.
     """
 
+    # It speaks through SQLAlchemy's loggers, as the pool that it stands in for: not as a module of this program.
+    _sqla_logger_namespace = "sqlalchemy.pool.impl.QueuePool"
     _queue_class: type[queue.QueueCommon[ConnectionPoolEntry]] = _TimedQueue
     _waits: Waits | None = None
 
@@ -148,6 +150,7 @@ class AsyncTimedQueuePool(TimedQueuePool, AsyncAdaptedQueuePool):
     Pass it as `poolclass` to `create_async_engine`.
     """
 
+    _sqla_logger_namespace = "sqlalchemy.pool.impl.AsyncAdaptedQueuePool"
     _queue_class = _AsyncTimedQueue
 
 
