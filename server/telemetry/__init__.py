@@ -16,12 +16,12 @@ Events only count, in plain objects; prometheus-client sees the numbers when a s
 fails in here is counted in `instrumentation_errors_total` and never reaches a query.
 """
 
-from server.telemetry.account import RpcAccount, current_rpc
-from server.telemetry.exposition import MetricsServer, new_registry, serve
-from server.telemetry.instrument import Instrumentation, instrument
-from server.telemetry.lag import LoopLag
-from server.telemetry.rpc import CODES, MethodMetrics, RpcMetrics, enter
-from server.telemetry.waiting import AsyncTimedQueuePool, TimedQueuePool
+from .account import RpcAccount, current_rpc
+from .engine.instrument import Instrumentation, instrument
+from .engine.waiting import AsyncTimedQueuePool, TimedQueuePool
+from .lag import LoopLag
+from .rpc.method import CODES, MethodMetrics, RpcMetrics, enter
+from .show.exposition import MetricsServer, new_registry, serve
 
 __all__ = [
     "CODES",

@@ -2,27 +2,35 @@
 
 from contextvars import ContextVar
 from time import perf_counter
-from typing import Any
 
-from server.telemetry.operation import Operation
+from .query import Query
 
 PHASES = ("pool_wait", "connect", "query", "commit", "rollback", "other")
 """Where the time of an RPC goes; all but the last are of the database."""
 POOL_WAIT, CONNECT, QUERY, COMMIT, ROLLBACK = range(5)
 
-# Constructs that one RPC tells apart. What comes after them is counted, but not looked at for repetition.
+# Statements that one RPC tells apart. What comes after them is counted, but not looked at one by one.
 _DISTINCT = 1_000
 
 
-class Repetition:
-    """How often one compiled statement has run, and what it is called."""
+class Runs:
+    """The executions of one statement by one RPC.
 
-    __slots__ = ("operation", "statement", "times")
+    Attributes:
+        times: How many there were.
+        repeats: How many of them mean something if there are many: not those that failed, nor the batches that
+            SQLAlchemy sends one statement in.
+        seconds: The time they took together.
+        longest: The time that the longest took, in seconds.
+    """
 
-    def __init__(self, operation: Operation, statement: str) -> None:
-        self.operation = operation
-        self.statement = statement
+    __slots__ = ("longest", "repeats", "seconds", "times")
+
+    def __init__(self) -> None:
         self.times = 0
+        self.repeats = 0
+        self.seconds = 0.0
+        self.longest = 0.0
 
 
 class RpcAccount:
@@ -42,7 +50,7 @@ class RpcAccount:
         "_opened",
         "closed",
         "full_method",
-        "repetitions",
+        "runs",
         "seconds",
         "statements",
         "total",
@@ -52,7 +60,7 @@ class RpcAccount:
         self.full_method = full_method
         self.statements = 0
         self.seconds = [0.0] * (len(PHASES) - 1)
-        self.repetitions: dict[Any, Repetition] = {}
+        self.runs: dict[Query, Runs] = {}
         self.closed = False
         self.total = 0.0
         self._active: list[int] = []
@@ -82,25 +90,26 @@ class RpcAccount:
         active.remove(phase)
         self._last = now
 
-    def ran(self, key: Any, operation: Operation, statement: str) -> None:
-        """Count a statement.
+    def ran(self, query: Query, seconds: float, repeats: bool) -> None:
+        """Count the execution of a statement.
 
         Args:
-            key: What makes it the same statement as another, or None if repeating it means nothing.
-            operation: What it is called.
-            statement: Its text.
+            query: The statement.
+            seconds: How long it took.
+            repeats: Whether executing it again and again would mean something.
         """
         if self.closed:
             return
         self.statements += 1
-        if key is None:
-            return
-        repetition = self.repetitions.get(key)
-        if repetition is None:
-            if len(self.repetitions) >= _DISTINCT:
+        runs = self.runs.get(query)
+        if runs is None:
+            if len(self.runs) >= _DISTINCT:
                 return
-            repetition = self.repetitions[key] = Repetition(operation, statement)
-        repetition.times += 1
+            runs = self.runs[query] = Runs()
+        runs.times += 1
+        runs.repeats += repeats
+        runs.seconds += seconds
+        runs.longest = max(runs.longest, seconds)
 
     def close(self) -> float:
         """End the account, and return how long it was open. Twice is once."""

@@ -7,7 +7,7 @@ from time import perf_counter
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import HistogramMetricFamily, Metric
 
-from server.telemetry.histogram import SECONDS, Histogram
+from .meter.histogram import SECONDS, Histogram
 
 
 class LoopLag:

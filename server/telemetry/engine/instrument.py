@@ -12,15 +12,23 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from server.telemetry import error, lifecycle, pool, statement, transaction, waiting
-from server.telemetry.detour import Detour
-from server.telemetry.error import Errors
-from server.telemetry.guard import Guard
-from server.telemetry.lifecycle import Lifecycle
-from server.telemetry.pool import Connections
-from server.telemetry.statement import Statements
-from server.telemetry.transaction import Transactions
-from server.telemetry.waiting import Waits
+from ..meter.guard import Guard
+from . import error, lifecycle, pool, statement, transaction, waiting
+from .detour import Detour
+from .error import Errors
+from .lifecycle import Lifecycle
+from .pool import Connections
+from .slow import SlowQueries
+from .statement import Statements
+from .transaction import Transactions
+from .waiting import Waits
+
+_OPTIONS = {
+    # Without it SQLAlchemy wraps the listener, to return for it what it was given.
+    "before_cursor_execute": {"retval": True},
+    # A listener of do_connect may connect by itself, and then those after it are not asked.
+    "do_connect": {"insert": True},
+}
 
 TraceId = Callable[[], str | None]
 
@@ -30,8 +38,8 @@ class Instrumentation:
 
     Attributes:
         labels: Its `db_system_name` and `db_client_connection_pool_name`.
-        slow_seconds: Statements that take longer than this are slow.
         guard: Counts the failures of the listeners.
+        slow: Tells of the statements that take long.
         statements: Times the statements.
         errors: Counts the errors.
         connections: Knows the connections of the pool.
@@ -52,12 +60,9 @@ class Instrumentation:
     ) -> None:
         system = engine.dialect.name
         self.labels = (system, pool_name)
-        self.slow_seconds = slow_seconds
         self.guard = Guard()
-        self.trace_id = trace_id
-        self.statements = Statements(
-            system=system, pool_name=pool_name, slow_seconds=slow_seconds, trace_id=trace_id
-        )
+        self.slow = SlowQueries(slow_seconds, trace_id)
+        self.statements = Statements(self.labels, self.slow, self.guard)
         self.errors = Errors(self.labels, engine.dialect, self.statements, self.guard)
         self.connections = Connections(engine, system=system, pool_name=pool_name)
         self.lifecycle = Lifecycle(engine, self.labels, self.errors, self.guard)
@@ -67,18 +72,19 @@ class Instrumentation:
         self._engine = ref(engine)
         self._registry = ref(registry)
         # event.remove() finds a listener by its identity.
-        self._listeners = tuple((name, self.guard.wrap(name, handler)) for name, handler in self._events(engine))
+        self._listeners = (
+            ("before_cursor_execute", self.statements.start),
+            ("after_cursor_execute", self.statements.finish),
+            *((name, self.guard.wrap(name, handler)) for name, handler in self._events(engine)),
+        )
         for name, listener in self._listeners:
-            # A listener of do_connect may connect by itself, and then those after it are not asked.
-            event.listen(engine, name, listener, insert=name == "do_connect")
+            event.listen(engine, name, listener, **_OPTIONS.get(name, {}))
         self._detours = tuple(Detour(engine.dialect, name, around) for name, around in self._methods())
         self.tells_waits = waiting.report(engine.pool, self.waits)
 
     def _events(self, engine: Engine) -> Iterator[tuple[str, Callable[..., object]]]:
         # Everything that is listened to. SQLAlchemy finds the engine's pool and dialect by the event's name;
         # engines made by execution_options() share the listeners, and so does the pool after dispose().
-        yield "before_cursor_execute", self.statements.start
-        yield "after_cursor_execute", self.statements.finish
         yield "handle_error", self.errors.hear
         yield "begin", self.transactions.begin
         yield "do_connect", self.lifecycle.connecting
@@ -207,7 +213,7 @@ def instrument(
             for known in exposed.instrumentations:
                 if known.engine is root:
                     asked = (registry, labels, slow_seconds, trace_id)
-                    if asked == (place, known.labels, known.slow_seconds, known.trace_id):
+                    if asked == (place, known.labels, known.slow.threshold, known.slow.trace_id):
                         return known
                     raise ValueError(
                         f"the engine is instrumented already, as pool {known.labels[1]!r}, and its registry, "

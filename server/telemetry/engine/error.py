@@ -6,10 +6,10 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, Metric
 from sqlalchemy.engine import Dialect, ExceptionContext
 
-from server.telemetry.failure import error_type
-from server.telemetry.guard import Guard
-from server.telemetry.statement import Statements
-from server.telemetry.tally import OTHER, Tally
+from ..meter.guard import Guard
+from ..meter.tally import OTHER, Tally
+from .failure import error_type
+from .statement import Statements
 
 PHASES = ("connect", "ping", "checkout", "compile", "execute", "fetch", "commit", "rollback")
 

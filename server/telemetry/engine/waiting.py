@@ -8,10 +8,10 @@ from sqlalchemy import exc
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, Pool, QueuePool
 from sqlalchemy.util import queue
 
-from server.telemetry.account import POOL_WAIT, current_rpc
-from server.telemetry.error import Errors, is_counted
-from server.telemetry.guard import Guard
-from server.telemetry.histogram import SECONDS, Histogram, expose_by
+from ..account import POOL_WAIT, current_rpc
+from ..meter.guard import Guard
+from ..meter.histogram import SECONDS, Histogram, expose_by
+from .error import Errors, is_counted
 
 OUTCOMES = ("ok", "timeout", "cancelled")
 

@@ -20,12 +20,12 @@ from sqlalchemy.pool import (
     StaticPool,
 )
 
-from server.telemetry.account import CONNECT, current_rpc
-from server.telemetry.error import Errors
-from server.telemetry.failure import outcome
-from server.telemetry.guard import Guard
-from server.telemetry.histogram import LONG_SECONDS, SECONDS, Histogram, expose_by
-from server.telemetry.tally import Tally
+from ..account import CONNECT, current_rpc
+from ..meter.guard import Guard
+from ..meter.histogram import LONG_SECONDS, SECONDS, Histogram, expose_by
+from ..meter.tally import Tally
+from .error import Errors
+from .failure import outcome
 
 OUTCOMES = ("ok", "error", "cancelled", "timeout")
 CAUSES = ("recycle", "overflow", "invalidate", "soft_invalidate", "dispose", "detach", "gc", "other")

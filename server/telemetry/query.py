@@ -1,11 +1,9 @@
-"""What a statement is called: its verb and its table, derived once for each compiled construct."""
+"""What a statement is called, by its verb and its table, and what it says."""
 
 import re
 from typing import Any, NamedTuple
 
 from sqlalchemy import CompoundSelect, Function, Join, Select, TableClause, TextClause, TextualSelect
-from sqlalchemy.engine import ExecutionContext
-from sqlalchemy.engine.interfaces import ExecuteStyle
 from sqlalchemy.schema import ExecutableDDLElement
 
 RAW = "raw"
@@ -26,50 +24,35 @@ class Operation(NamedTuple):
     collection: str
 
 
-def operation(context: ExecutionContext | None, statement: str) -> Operation:
-    """Name the statement that is about to run.
+class Query:
+    """A statement apart from its values: what it is called, and what it says.
+
+    Two executions of one compiled construct, or of one text that was given straight to the driver, are of one
+    Query.
+
+    Attributes:
+        operation: What it is called.
+        text: Its SQL, with placeholders; as it was first sent, where a list of values makes it vary.
+    """
+
+    __slots__ = ("operation", "text")
+
+    def __init__(self, operation: Operation, text: str) -> None:
+        self.operation = operation
+        self.text = text
+
+
+def operation(compiled: Any, statement: str) -> Operation:
+    """Name a statement.
 
     Args:
-        context: Its execution context, if it has one.
+        compiled: Its compiled construct, None for a text that is given straight to the driver.
         statement: The SQL text that goes to the driver.
-
-    Returns:
-        The verb, with `BATCH ` before it if the driver is given many sets of parameters at once. An
-        insertmanyvalues batch is one INSERT with many rows, and is named as that.
     """
-    # While a column default is executed, the context is still that of the INSERT it is made for; only then
-    # does it carry the current parameters.
-    if context is None or getattr(context, "current_parameters", None) is not None:
+    if compiled is None:
         return Operation(_verb(statement), RAW)
-    if context.compiled is None:
-        return Operation(f"BATCH {_verb(statement)}" if is_batch(context) else _verb(statement), RAW)
-    # Compiled constructs live in SQLAlchemy's cache: what is kept on one is derived once, and goes with it.
-    compiled: Any = context.compiled
-    pair: tuple[Operation, Operation] | None = getattr(compiled, "tablestakes_operations", None)
-    if pair is None:
-        # Compiling resolves what lambdas and the ORM put around a statement; text and DDL have no such state.
-        construct = getattr(compiled.compile_state, "statement", compiled.statement)
-        single = _named(construct, statement)
-        pair = (single, Operation(f"BATCH {single.name}", single.collection))
-        compiled.tablestakes_operations = pair
-    return pair[is_batch(context)]
-
-
-def repeatable(context: ExecutionContext | None, statement: str) -> Any:
-    """Return what a statement has in common with its repetitions.
-
-    Returns:
-        Its compiled construct, or its text where it has none. None for the batches of insertmanyvalues: they are
-        how one statement is sent.
-    """
-    if context is None or context.compiled is None or getattr(context, "current_parameters", None) is not None:
-        return statement
-    return None if context.execute_style is ExecuteStyle.INSERTMANYVALUES else context.compiled
-
-
-def is_batch(context: ExecutionContext) -> bool:
-    """Return whether the driver is given many sets of parameters at once."""
-    return context.execute_style is ExecuteStyle.EXECUTEMANY
+    # Compiling resolves what lambdas and the ORM put around a statement; text and DDL have no such state.
+    return _named(getattr(compiled.compile_state, "statement", compiled.statement), statement)
 
 
 def _named(construct: Any, statement: str) -> Operation:

@@ -26,11 +26,12 @@ class Guard:
             try:
                 handler(*arguments)
             except Exception:  # noqa: BLE001 - every failure of a listener ends here, that is the point
-                self._failed(event)
+                self.failed(event)
 
         return listener
 
-    def _failed(self, event: str) -> None:
+    def failed(self, event: str) -> None:
+        """Count the exception that is being handled, as one of the listener of an event."""
         with self._lock:
             self.errors += 1
             first = event not in self._logged

@@ -7,15 +7,18 @@ from threading import Lock
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
-from server.telemetry.account import PHASES, Repetition, RpcAccount
-from server.telemetry.histogram import Histogram
-from server.telemetry.tally import OTHER, Tally
+from ..account import PHASES, RpcAccount, Runs
+from ..meter.histogram import Histogram
+from ..meter.tally import OTHER, Tally
+from ..query import Query
 
 _log = logging.getLogger("tablestakes.telemetry.repeated")
 QUERIES = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 500.0)
 _TEXT = 2_000
 # Lines of the log, for as long as the process lives.
 _LINES = 1_000
+# Statements of one method that are looked at one by one; what comes after them is counted elsewhere.
+_STATEMENTS = 200
 
 
 class Repeats:
@@ -31,9 +34,9 @@ class Repeats:
         self.threshold = threshold
         self._told: set[tuple[str, str]] = set()
 
-    def tell(self, full_method: str, repetition: Repetition) -> None:
+    def tell(self, full_method: str, query: Query, times: int) -> None:
         """Log `repeated statement`, the first time that this method repeats this statement."""
-        key = (full_method, repetition.statement)
+        key = (full_method, query.text)
         if key in self._told or len(self._told) >= _LINES:
             return
         self._told.add(key)
@@ -43,13 +46,36 @@ class Repeats:
                 "repeated statement",
                 extra={
                     "rpc_method": full_method,
-                    "db_operation_name": repetition.operation.name,
-                    "db_collection_name": repetition.operation.collection,
-                    "db_query_text": repetition.statement[:_TEXT],
-                    "times": repetition.times,
+                    "db_operation_name": query.operation.name,
+                    "db_collection_name": query.operation.collection,
+                    "db_query_text": query.text[:_TEXT],
+                    "times": times,
                     "threshold": self.threshold,
                 },
             )
+
+
+class Spent:
+    """What all RPCs of a method have spent on one statement.
+
+    Attributes:
+        query: The statement.
+        times: How often it was executed.
+        seconds: The time it took, all together.
+        longest: The time that the longest took, in seconds.
+        suspects: RPCs that repeated it so often that they are suspect.
+        repeated: How often one RPC repeated it, at the most.
+    """
+
+    __slots__ = ("longest", "query", "repeated", "seconds", "suspects", "times")
+
+    def __init__(self, query: Query) -> None:
+        self.query = query
+        self.times = 0
+        self.seconds = 0.0
+        self.longest = 0.0
+        self.suspects = 0
+        self.repeated = 0
 
 
 class Spending:
@@ -61,7 +87,7 @@ class Spending:
         repeats: Decides which repetitions are suspect.
     """
 
-    __slots__ = ("_lock", "_queries", "_repeated", "_repeats", "_seconds", "labels")
+    __slots__ = ("_lock", "_queries", "_repeated", "_repeats", "_seconds", "_statements", "labels")
 
     def __init__(self, service: str, method: str, repeats: Repeats) -> None:
         self.labels = (service, method)
@@ -69,19 +95,41 @@ class Spending:
         self._queries = Histogram(QUERIES)
         self._repeated = Tally(50)
         self._seconds = [0.0] * len(PHASES)
+        self._statements: dict[Query, Spent] = {}
         self._lock = Lock()
 
     def add(self, account: RpcAccount) -> None:
         """Count what an RPC has spent; its account is closed."""
         self._queries.observe(account.statements)
-        other = max(0.0, account.total - sum(account.seconds))
+        spent, total = self._seconds, 0.0
         with self._lock:
-            for phase, seconds in enumerate((*account.seconds, other)):
-                self._seconds[phase] += seconds
-        for repetition in account.repetitions.values():
-            if repetition.times >= self._repeats.threshold:
-                self._repeated.add((repetition.operation.collection,), (OTHER,))
-                self._repeats.tell(account.full_method, repetition)
+            for phase, seconds in enumerate(account.seconds):
+                spent[phase] += seconds
+                total += seconds
+            spent[-1] += max(0.0, account.total - total)
+            for query, runs in account.runs.items():
+                self._charge(query, runs)
+        for query, runs in account.runs.items():
+            if runs.repeats >= self._repeats.threshold:
+                self._repeated.add((query.operation.collection,), (OTHER,))
+                self._repeats.tell(account.full_method, query, runs.repeats)
+
+    def _charge(self, query: Query, runs: Runs) -> None:
+        spent = self._statements.get(query)
+        if spent is None:
+            if len(self._statements) >= _STATEMENTS:
+                return
+            spent = self._statements[query] = Spent(query)
+        spent.times += runs.times
+        spent.seconds += runs.seconds
+        spent.longest = max(spent.longest, runs.longest)
+        spent.repeated = max(spent.repeated, runs.repeats)
+        spent.suspects += runs.repeats >= self._repeats.threshold
+
+    def statements(self) -> list[Spent]:
+        """Return what was spent on each statement, of the first few hundred that RPCs of this method executed."""
+        with self._lock:
+            return list(self._statements.values())
 
     def expose(
         self, queries: HistogramMetricFamily, spent: CounterMetricFamily, repeated: CounterMetricFamily

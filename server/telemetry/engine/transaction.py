@@ -8,11 +8,11 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
-from server.telemetry.account import COMMIT, ROLLBACK, current_rpc
-from server.telemetry.error import Errors
-from server.telemetry.failure import outcome
-from server.telemetry.guard import Guard
-from server.telemetry.histogram import LONG_SECONDS, SECONDS, Histogram, expose_by
+from ..account import COMMIT, ROLLBACK, current_rpc
+from ..meter.guard import Guard
+from ..meter.histogram import LONG_SECONDS, SECONDS, Histogram, expose_by
+from .error import Errors
+from .failure import outcome
 
 OUTCOMES = ("ok", "error", "cancelled", "timeout")
 _PHASES = {"commit": COMMIT, "rollback": ROLLBACK}

@@ -9,10 +9,10 @@ from threading import Lock
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from server.telemetry import spending
-from server.telemetry.account import RpcAccount, current_rpc
-from server.telemetry.histogram import Histogram
-from server.telemetry.spending import Repeats, Spending
+from ..account import RpcAccount, current_rpc
+from ..meter.histogram import Histogram
+from . import spending
+from .spending import Repeats, Spending
 
 BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,

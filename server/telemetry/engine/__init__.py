@@ -1,0 +1,1 @@
+"""Listening to an engine of SQLAlchemy: its statements, transactions, errors and connections."""

@@ -1,0 +1,1 @@
+"""Counting: histograms, counters by labels, and a guard around whatever counts."""

@@ -1,0 +1,1 @@
+"""Counting the RPCs of a server, and what each of them spends on the database."""
