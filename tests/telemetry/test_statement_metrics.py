@@ -20,10 +20,12 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    literal,
     select,
     text,
     update,
 )
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -173,6 +175,26 @@ def test_an_error_without_a_code_has_the_name_of_its_class(engine: Engine, count
     with engine.connect() as connection, pytest.raises(ConnectionResetError):
         connection.execute(select(items))
     assert counts() == {("SELECT", "items", "ConnectionResetError"): 1}
+
+
+def test_a_later_listener_may_do_the_work(engine: Engine, counts: Counts) -> None:
+    """A listener of do_execute that is registered later is asked as ever, and what it does in place is timed."""
+    asked = []
+
+    @event.listens_for(engine, "do_execute")
+    def other(cursor: DBAPICursor, _statement: str, _parameters: object, _context: object) -> bool:
+        asked.append("other")
+        cursor.execute("SELECT 7")
+        return True
+
+    @event.listens_for(engine, "do_execute")
+    def last(*_: object) -> None:
+        asked.append("last")
+
+    with engine.connect() as connection:
+        assert connection.scalar(select(literal(1))) == 7
+    assert asked == ["other"]
+    assert counts() == {("SELECT", "", ""): 1}
 
 
 def test_executemany_is_one_batch(engine: Engine, counts: Counts) -> None:

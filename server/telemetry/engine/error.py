@@ -9,7 +9,6 @@ from sqlalchemy.engine import Dialect, ExceptionContext
 from ..meter.guard import Guard
 from ..meter.tally import OTHER, Tally
 from .failure import error_type
-from .statement import Statements
 
 PHASES = ("connect", "ping", "checkout", "compile", "execute", "fetch", "commit", "rollback")
 
@@ -24,24 +23,21 @@ class Errors:
     Args:
         labels: `db_system_name` and `db_client_connection_pool_name`.
         dialect: Knows what loses a connection.
-        statements: Knows whether a statement was under way.
         guard: Keeps failures of the counting from a ping.
     """
 
-    def __init__(self, labels: tuple[str, str], dialect: Dialect, statements: Statements, guard: Guard) -> None:
+    def __init__(self, labels: tuple[str, str], dialect: Dialect, guard: Guard) -> None:
         self.labels = labels
         self._dialect = dialect
-        self._statements = statements
         self._tally = Tally()
         self._miss = guard.wrap("ping", lambda error: self.count("ping", error, disconnect=True))
 
     def hear(self, context: ExceptionContext) -> None:
-        """handle_error: end the statement that failed, if one did, and count the error."""
-        timed = self._statements.fail(context)
+        """handle_error: count the error."""
         error = context.original_exception
         # An error of a column's default comes a second time, wrapped, as one of the statement it was made for.
         if not is_counted(error) and not is_counted(getattr(error, "orig", None)):
-            self.count(_phase(context, timed=timed), error, disconnect=context.is_disconnect)
+            self.count(_phase(context, error), error, disconnect=context.is_disconnect)
 
     def count(self, phase: str, error: BaseException, *, disconnect: bool = False) -> None:
         """Count an error where it is first met, and mark it.
@@ -55,14 +51,18 @@ class Errors:
         lost = "true" if disconnect else "false"
         self._tally.add((phase, error_type(error), lost), (phase, OTHER, lost))
 
-    def ping(self, original: Callable[[Any], bool], connection: Any) -> bool:
-        """Dialect.do_ping, with the failures seen that SQLAlchemy tells nobody: those that are not the driver's."""
-        try:
-            return original(connection)
-        except BaseException as error:
-            if not isinstance(error, self._dialect.loaded_dbapi.Error):
-                self._miss(error)
-            raise
+    def ping(self, original: Callable[[Any], bool]) -> Callable[[Any], bool]:
+        """Lead Dialect.do_ping: SQLAlchemy tells nobody of a failure that is not the driver's own."""
+
+        def do_ping(connection: Any) -> bool:
+            try:
+                return original(connection)
+            except BaseException as error:
+                if not isinstance(error, self._dialect.loaded_dbapi.Error):
+                    self._miss(error)
+                raise
+
+        return do_ping
 
     def loses(self, error: BaseException, connection: Any) -> bool:
         """Return whether a connection is lost by an error, as SQLAlchemy decides it."""
@@ -81,10 +81,10 @@ def is_counted(error: BaseException | None) -> bool:
     return getattr(error, "tablestakes_counted", False)
 
 
-def _phase(context: ExceptionContext, *, timed: bool) -> str:
+def _phase(context: ExceptionContext, error: BaseException) -> str:
     if context.is_pre_ping:
         return "ping"
-    if timed:
+    if getattr(error, "tablestakes_sent", False):
         return "execute"
     if context.execution_context is not None:
         return "fetch"

@@ -14,7 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..meter.guard import Guard
 from . import error, lifecycle, pool, statement, transaction, waiting
-from .detour import Detour
+from .detour import Detour, Method
 from .error import Errors
 from .lifecycle import Lifecycle
 from .pool import Connections
@@ -23,13 +23,7 @@ from .statement import Statements
 from .transaction import Transactions
 from .waiting import Waits
 
-_OPTIONS = {
-    # Without it SQLAlchemy wraps the listener, to return for it what it was given.
-    "before_cursor_execute": {"retval": True},
-    # A listener of do_connect may connect by itself, and then those after it are not asked.
-    "do_connect": {"insert": True},
-}
-
+EXECUTE = ("do_execute", "do_executemany", "do_execute_no_params")
 TraceId = Callable[[], str | None]
 
 
@@ -63,22 +57,26 @@ class Instrumentation:
         self.guard = Guard()
         self.slow = SlowQueries(slow_seconds, trace_id)
         self.statements = Statements(self.labels, self.slow, self.guard)
-        self.errors = Errors(self.labels, engine.dialect, self.statements, self.guard)
+        self.errors = Errors(self.labels, engine.dialect, self.guard)
         self.connections = Connections(engine, system=system, pool_name=pool_name)
         self.lifecycle = Lifecycle(engine, self.labels, self.errors, self.guard)
-        self.transactions = Transactions(self.labels, self.errors, self.guard)
+        self.transactions = Transactions(self.labels, engine.dialect, self.errors, self.guard)
         self.waits = Waits(self.labels, self.errors, self.guard)
         # Weak, both: the engine holds the listeners, and a registry must not keep an engine alive.
         self._engine = ref(engine)
         self._registry = ref(registry)
         # event.remove() finds a listener by its identity.
         self._listeners = (
-            ("before_cursor_execute", self.statements.start),
-            ("after_cursor_execute", self.statements.finish),
+            *((name, self.statements.sender(engine.dialect, name)) for name in EXECUTE),
             *((name, self.guard.wrap(name, handler)) for name, handler in self._events(engine)),
         )
+        listens = engine._has_events
         for name, listener in self._listeners:
-            event.listen(engine, name, listener, **_OPTIONS.get(name, {}))
+            # A listener of do_connect may connect by itself, and then those after it are not asked.
+            event.listen(engine, name, listener, insert=name == "do_connect")
+        # Of the events of a Connection only engine_disposed is listened to, which needs no such flag; with it every
+        # statement and every checkout would pay for the others.
+        engine._has_events = listens
         self._detours = tuple(Detour(engine.dialect, name, around) for name, around in self._methods())
         self.tells_waits = waiting.report(engine.pool, self.waits)
 
@@ -86,7 +84,6 @@ class Instrumentation:
         # Everything that is listened to. SQLAlchemy finds the engine's pool and dialect by the event's name;
         # engines made by execution_options() share the listeners, and so does the pool after dispose().
         yield "handle_error", self.errors.hear
-        yield "begin", self.transactions.begin
         yield "do_connect", self.lifecycle.connecting
         yield "connect", self.connections.meet
         yield "connect", self.lifecycle.connected
@@ -110,10 +107,11 @@ class Instrumentation:
         self.connections.meet(driver, record)
         self.lifecycle.take(record)
 
-    def _methods(self) -> Iterator[tuple[str, Callable[..., object]]]:
+    def _methods(self) -> Iterator[tuple[str, Callable[[Method], Method]]]:
         # What no event tells of, at the one method that SQLAlchemy does it by.
         yield "connect", self.lifecycle.connect
         yield "do_ping", self.errors.ping
+        yield "do_begin", self.transactions.begin
         yield "do_commit", self.transactions.commit
         yield "do_rollback", self.transactions.rollback
 

@@ -73,14 +73,18 @@ class Lifecycle:
         if account is not None:
             account.begin(CONNECT, now)
 
-    def connect(self, original: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        """Dialect.connect, with its failure seen: `handle_error` does not hear of an OSError."""
-        start = perf_counter()
-        try:
-            return original(*arguments, **named)
-        except BaseException as error:
-            self._fail(error, start)
-            raise
+    def connect(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Lead Dialect.connect, with its failure seen: `handle_error` does not hear of an OSError."""
+
+        def connect(*arguments: Any, **named: Any) -> Any:
+            start = perf_counter()
+            try:
+                return original(*arguments, **named)
+            except BaseException as error:
+                self._fail(error, start)
+                raise
+
+        return connect
 
     def _failed(self, error: BaseException, start: float) -> None:
         now = perf_counter()

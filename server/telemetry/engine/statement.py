@@ -1,15 +1,16 @@
 """How long statements take: the listeners that time them, and the families that show it."""
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
+from itertools import dropwhile
 from threading import Lock
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
-from sqlalchemy.engine import Connection, ExceptionContext, ExecutionContext
+from sqlalchemy.engine import Dialect, ExecutionContext
 from sqlalchemy.engine.interfaces import DBAPICursor, ExecuteStyle
 
-from ..account import QUERY, current_rpc
+from ..account import QUERY, RpcAccount, current_rpc
 from ..meter.guard import Guard
 from ..meter.histogram import SECONDS, Histogram
 from ..meter.tally import OTHER
@@ -19,6 +20,7 @@ from .slow import SlowQueries
 
 ROWS = (0.0, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
 BATCHES = (1.0, 10.0, 100.0, 1e3, 1e4)
+_ONE, _BATCH = ExecuteStyle.EXECUTE, ExecuteStyle.EXECUTEMANY
 MAX_SERIES = 500
 """Label sets of one engine. What comes after them is counted under `_OTHER`: only its name is lost."""
 
@@ -35,6 +37,12 @@ class Series:
         self.slow = 0
         self._lock = Lock()
 
+    def add(self, seconds: float, rows: int) -> None:
+        """Count one statement, and its rows unless they are below 0."""
+        self.seconds.observe(seconds)
+        if rows >= 0:
+            self.rows.observe(rows)
+
     def slowed(self) -> None:
         """Count one that was slow."""
         with self._lock:
@@ -47,17 +55,34 @@ class Known:
     Attributes:
         owner: Who knows it; an engine that shares a cache of compiled constructs with another has its own.
         query: The statement.
-        batch: The same for the driver's executemany, None if it is that.
+        batches: Whether the driver is given many sets of parameters at once.
+        repeats: Whether to send it again and again would mean something.
+        batch: The same statement for the driver's executemany.
+        part: The same statement as a batch of insertmanyvalues, which is how SQLAlchemy sends one INSERT.
         succeeded: Where its successes are counted, None until the first.
     """
 
-    __slots__ = ("batch", "owner", "query", "succeeded")
+    __slots__ = ("batch", "batches", "owner", "part", "query", "repeats", "succeeded")
 
-    def __init__(self, owner: "Statements", query: Query, batch: "Known | None") -> None:
+    def __init__(self, owner: "Statements", name: Operation, statement: str) -> None:
         self.owner = owner
-        self.query = query
-        self.batch = batch
+        self.query = Query(name, statement)
+        self.batches = False
+        self.repeats = True
+        self.batch = self._variant(Operation(f"BATCH {name.name}", name.collection), batches=True)
+        self.part = self._variant(name, repeats=False)
         self.succeeded: Series | None = None
+
+    def _variant(self, name: Operation, *, batches: bool = False, repeats: bool = True) -> "Known":
+        made = object.__new__(Known)
+        made.owner, made.succeeded = self.owner, None
+        made.query = Query(name, self.query.text)
+        made.batches, made.repeats = batches, repeats
+        made.batch = made.part = made
+        return made
+
+
+Started = tuple[Known, RpcAccount | None, float]
 
 
 class Statements:
@@ -79,121 +104,120 @@ class Statements:
         self._guard = guard
         self._series: dict[tuple[str, str, str], Series] = {}
         self._texts: dict[str, Known] = {}
+        self._fail = guard.wrap("do_execute", self._failed)
         self._lock = Lock()
 
-    # The timer is kept on the execution context, and closing it takes it away. So a statement that failed leaves
-    # nothing behind (a list on the connection would leak one entry for each failure), an error that comes without
-    # a timer (compiling, fetching, BEGIN, COMMIT, connecting, a ping) is not a second statement, and the batches
-    # of insertmanyvalues, which share a context, are timed one by one. SQLAlchemy may run a statement without a
-    # context; the connection then stands in for it.
-    #
-    # Every statement passes `start` and `finish`, so they are guarded in here: a wrapper is a call more for each.
+    # A statement is timed by the listener that sends it, from do_execute and its two kin. So its clock is closed
+    # however it ends; an error that comes without one (compiling, fetching, BEGIN, COMMIT, connecting, a ping) is
+    # no second statement, and the batches of insertmanyvalues are timed one by one. What is sent is what the
+    # listeners of before_cursor_execute have made of it, also of a column's default. That event and its twin
+    # would need a clock kept between them, and listening to any event of a Connection makes SQLAlchemy prepare
+    # for all of them: 4 µs for each statement and 5 for each checkout, with listeners that do nothing.
 
-    def start(
-        self,
-        connection: Connection,
-        _cursor: DBAPICursor,
-        statement: str,
-        parameters: Any,
-        context: ExecutionContext | None,
-        _executemany: object,
-    ) -> tuple[str, Any]:
-        """before_cursor_execute, with retval, which spares SQLAlchemy a wrapper: start the clock."""
+    def sender(self, dialect: Dialect, event: str) -> Callable[..., Literal[True]]:
+        """Return a listener that sends a statement and times it.
+
+        It does what SQLAlchemy would do without it, and so answers that the work is done: it asks the listeners
+        after it, and the dialect if none of them did the work.
+
+        Args:
+            dialect: Of the engine.
+            event: `do_execute`, `do_executemany` or `do_execute_no_params`, which is also the dialect's method.
+        """
+        start, finish, fail = self._start, self._finish, self._fail
+        dispatch: Any = dialect.dispatch
+
+        def execute(cursor: DBAPICursor, statement: str, *rest: Any) -> Literal[True]:
+            # The rest is the parameters, if there are any, and the context.
+            started = start(rest[-1], statement)
+            try:
+                listeners = getattr(dispatch, event).listeners
+                if listeners[-1] is execute or not _handled(listeners, execute, (cursor, statement, *rest)):
+                    getattr(dialect, event)(cursor, statement, *rest)
+            except BaseException as error:
+                if started is not None:
+                    fail(started, statement, error)
+                raise
+            if started is not None:
+                finish(started, cursor, statement, rest[0])
+            return True
+
+        return execute
+
+    # The two that every statement passes are guarded in here: a wrapper would be a call more for each.
+
+    def _start(self, context: ExecutionContext | None, statement: str) -> Started | None:
         try:
-            holder: Any = connection if context is None else context
-            holder.tablestakes_known = self._know(context, statement)
-            account = current_rpc.get()
-            holder.tablestakes_start = now = perf_counter()
+            known = self._know(context, statement)
+            account, now = current_rpc.get(), perf_counter()
             if account is not None:
                 account.begin(QUERY, now)
         except Exception:  # noqa: BLE001 - as Guard.wrap
-            self._guard.failed("before_cursor_execute")
-        return statement, parameters
+            self._guard.failed("do_execute")
+            return None
+        return known, account, now
 
-    def finish(
-        self,
-        connection: Connection,
-        cursor: DBAPICursor,
-        statement: str,
-        parameters: Sized,
-        context: ExecutionContext | None,
-        _executemany: object,
-    ) -> None:
-        """after_cursor_execute: the statement succeeded."""
+    def _finish(self, started: Started, cursor: DBAPICursor, statement: str, parameters: Any) -> None:
         try:
             now = perf_counter()
-            holder: Any = connection if context is None else context
-            known: Known | None = getattr(holder, "tablestakes_known", None)
-            if known is None:
-                return
-            holder.tablestakes_known = None
-            seconds = now - holder.tablestakes_start
-            style = None if context is None else context.execute_style
-            account = current_rpc.get()
+            known, account, start = started
+            seconds = now - start
             if account is not None:
                 account.end(QUERY, now)
-                # Batches of insertmanyvalues are how one statement is sent.
-                account.ran(known.query, seconds, style is not ExecuteStyle.INSERTMANYVALUES)
-            series = known.succeeded
-            if series is None:
-                series = known.succeeded = self._admit(known.query.operation, "")
-            series.seconds.observe(seconds)
+                account.ran(known.query, seconds, known.repeats)
+            series = known.succeeded or self._succeed(known)
             rows = cursor.rowcount
-            if rows >= 0:
-                series.rows.observe(rows)
-            if known.batch is None:
+            series.add(seconds, rows)
+            if known.batches:
                 series.batch.observe(len(parameters))
             if seconds > self.slow.threshold:
                 # Last, so that a log handler that raises takes no count with it.
                 series.slowed()
                 self.slow.report(known.query, statement, seconds=seconds, rows=rows)
         except Exception:  # noqa: BLE001 - as Guard.wrap
-            self._guard.failed("after_cursor_execute")
+            self._guard.failed("do_execute")
 
-    def fail(self, error: ExceptionContext) -> bool:
-        """The statement failed, was cancelled or timed out, if its clock runs; return whether it did."""
+    def _failed(self, started: Started, statement: str, error: BaseException) -> None:
         now = perf_counter()
-        holder: Any = error.connection if error.execution_context is None else error.execution_context
-        known: Known | None = getattr(holder, "tablestakes_known", None)
-        if known is None:
-            return False
-        holder.tablestakes_known = None
-        seconds, outcome = now - holder.tablestakes_start, error_type(error.original_exception)
-        account = current_rpc.get()
+        # handle_error hears of it next, and wants to know what it is of.
+        error.tablestakes_sent = True  # type: ignore[attr-defined]
+        known, account, start = started
+        seconds, outcome = now - start, error_type(error)
         if account is not None:
             account.end(QUERY, now)
             account.ran(known.query, seconds, repeats=False)
         series = self._admit(known.query.operation, outcome)
-        series.seconds.observe(seconds)
+        series.add(seconds, -1)
         if seconds > self.slow.threshold:
             series.slowed()
-            self.slow.report(known.query, error.statement or "", seconds=seconds, error_type=outcome)
-        return True
+            self.slow.report(known.query, statement, seconds=seconds, error_type=outcome)
 
     def _know(self, context: ExecutionContext | None, statement: str) -> Known:
         # While a column default is executed, the context is still that of the INSERT it is made for; only then
         # does it carry the current parameters.
         if context is None or getattr(context, "current_parameters", None) is not None:
             return self._texts.get(statement) or self._learn(None, statement)
-        known: Known
         compiled: Any = context.compiled
-        if compiled is None:
-            known = self._texts.get(statement) or self._learn(None, statement)
-        else:
-            # Compiled constructs live in SQLAlchemy's cache: what is kept on one is found once, and goes with it.
-            kept: Known | None = getattr(compiled, "tablestakes_known", None)
-            known = kept if kept is not None and kept.owner is self else self._learn(compiled, statement)
-        return known.batch or known if context.execute_style is ExecuteStyle.EXECUTEMANY else known
+        # Compiled constructs live in SQLAlchemy's cache: what is kept on one is found once, and goes with it.
+        known: Known | None = (
+            self._texts.get(statement) if compiled is None else getattr(compiled, "tablestakes_known", None)
+        )
+        if known is None or known.owner is not self:
+            known = self._learn(compiled, statement)
+        style = context.execute_style
+        return known if style is _ONE else known.batch if style is _BATCH else known.part
 
     def _learn(self, compiled: Any, statement: str) -> Known:
-        single = operation(compiled, statement)
-        batch = Query(Operation(f"BATCH {single.name}", single.collection), statement)
-        known = Known(self, Query(single, statement), Known(self, batch, None))
+        known = Known(self, operation(compiled, statement), statement)
         if compiled is not None:
             compiled.tablestakes_known = known
         elif len(self._texts) < MAX_SERIES:
             self._texts[statement] = known
         return known
+
+    def _succeed(self, known: Known) -> Series:
+        known.succeeded = self._admit(known.query.operation, "")
+        return known.succeeded
 
     def _admit(self, name: Operation, outcome: str) -> Series:
         with self._lock:
@@ -207,6 +231,12 @@ class Statements:
         """Return the series as they are now, by operation, collection and error_type."""
         with self._lock:
             return list(self._series.items())
+
+
+def _handled(listeners: Iterable[Callable[..., object]], ours: object, given: tuple[Any, ...]) -> bool:
+    """Return whether a listener after ours has executed the statement in the dialect's place."""
+    later = list(dropwhile(lambda listener: listener is not ours, listeners))[1:]
+    return any(listener(*given) for listener in later)
 
 
 def families(parts: Iterable[Statements] = ()) -> Iterator[Metric]:

@@ -5,7 +5,7 @@ from time import perf_counter
 from typing import Any
 
 from prometheus_client.core import HistogramMetricFamily, Metric
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from ..account import COMMIT, ROLLBACK, current_rpc
@@ -14,6 +14,7 @@ from ..meter.histogram import LONG_SECONDS, SECONDS, Histogram, expose_by
 from .error import Errors
 from .failure import outcome
 
+Ended = Callable[[Any], None]
 OUTCOMES = ("ok", "error", "cancelled", "timeout")
 _PHASES = {"commit": COMMIT, "rollback": ROLLBACK}
 
@@ -27,31 +28,45 @@ class Transactions:
 
     Args:
         labels: `db_system_name` and `db_client_connection_pool_name`.
+        dialect: Knows whether a connection is in autocommit, if it is one that can tell; most are.
         errors: Where errors of COMMIT and ROLLBACK are counted.
         guard: Keeps failures of the counting from the transaction.
     """
 
-    def __init__(self, labels: tuple[str, str], errors: Errors, guard: Guard) -> None:
+    def __init__(self, labels: tuple[str, str], dialect: Dialect, errors: Errors, guard: Guard) -> None:
         self.labels = labels
         self.seconds = {name: Histogram(LONG_SECONDS) for name in ("commit", "rollback")}
         self.ends = {name: {word: Histogram(SECONDS) for word in OUTCOMES} for name in ("commit", "rollback")}
         self._errors = errors
+        self._guard = guard
+        self._dialect = dialect
         # By id of the driver's connection: every use of a connection passes here, and its end takes it out.
         self._begun: dict[int, float] = {}
         self._enter = guard.wrap("transaction", self._entered)
         self._leave = guard.wrap("transaction", self._left)
 
-    def begin(self, connection: Connection) -> None:
-        """Begin: remember when, unless there is no transaction in autocommit."""
-        driver: Any = connection.connection.dbapi_connection
+    def begin(self, original: Ended) -> Ended:
+        """Lead Dialect.do_begin: remember when, unless there is no transaction in autocommit."""
+        begun, autocommit, guard = self._begun, self._autocommit, self._guard
+
+        def do_begin(connection: Any) -> None:
+            try:
+                driver = connection.dbapi_connection
+                if autocommit(driver):
+                    begun.pop(id(driver), None)
+                else:
+                    begun[id(driver)] = perf_counter()
+            except Exception:  # noqa: BLE001 - as Guard.wrap, without a call more for each checkout
+                guard.failed("do_begin")
+            original(connection)
+
+        return do_begin
+
+    def _autocommit(self, driver: Any) -> bool:
         try:
-            autocommit = connection.dialect.detect_autocommit_setting(driver)
+            return self._dialect.detect_autocommit_setting(driver)
         except NotImplementedError:
-            autocommit = connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
-        if autocommit:
-            self._begun.pop(id(driver), None)
-        else:
-            self._begun[id(driver)] = perf_counter()
+            return False
 
     def lose(self, driver: DBAPIConnection, *_: object) -> None:
         """invalidate, close, close_detached: a transaction that is still open ends with its connection."""
@@ -59,28 +74,33 @@ class Transactions:
         if begun is not None:
             self.seconds["rollback"].observe(perf_counter() - begun)
 
-    def commit(self, original: Callable[[Any], None], connection: Any) -> None:
-        """Dialect.do_commit, timed."""
-        self._timed("commit", original, connection)
+    def commit(self, original: Ended) -> Ended:
+        """Lead Dialect.do_commit, timed."""
+        return self._timed("commit", original)
 
-    def rollback(self, original: Callable[[Any], None], connection: Any) -> None:
-        """Dialect.do_rollback, timed."""
-        self._timed("rollback", original, connection)
+    def rollback(self, original: Ended) -> Ended:
+        """Lead Dialect.do_rollback, timed."""
+        return self._timed("rollback", original)
 
-    def _timed(self, name: str, original: Callable[[Any], None], connection: Any) -> None:
-        driver = connection.dbapi_connection
-        start = None
-        # Without a transaction nothing is sent: autocommit, or the pool making sure that there is none.
-        if id(driver) in self._begun:
-            start = perf_counter()
-            self._enter(name, start)
-        try:
-            original(connection)
-        except BaseException as error:
-            self._leave(name, start, driver, error)
-            raise
-        if start is not None:
-            self._leave(name, start, driver, None)
+    def _timed(self, name: str, original: Ended) -> Ended:
+        begun = self._begun
+
+        def end(connection: Any) -> None:
+            driver = connection.dbapi_connection
+            start = None
+            # Without a transaction nothing is sent: autocommit, or the pool making sure that there is none.
+            if id(driver) in begun:
+                start = perf_counter()
+                self._enter(name, start)
+            try:
+                original(connection)
+            except BaseException as error:
+                self._leave(name, start, driver, error)
+                raise
+            if start is not None:
+                self._leave(name, start, driver, None)
+
+        return end
 
     def _entered(self, name: str, start: float) -> None:
         account = current_rpc.get()

@@ -1,0 +1,1 @@
+"""What things cost, each measured against something else in the same run: `python -m benchmarks.<name>`."""

@@ -1,0 +1,121 @@
+"""A server in a process of its own, and the CPU that it spends."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from marketplace.v1 import user_pb2
+
+IN_FLIGHT = 64
+_TICK_US = 1e6 / os.sysconf("SC_CLK_TCK")
+_SERVE = ("serve", "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0", "--log-format=json", "--pool-timeout=10")
+
+# What is measured against: everything between a socket and a handler, and nothing behind it.
+_ECHO = """
+import asyncio, grpc, uvloop
+async def echo(request, context):
+    return request
+async def main():
+    server = grpc.aio.server()
+    handler = grpc.unary_unary_rpc_method_handler(echo)
+    server.add_registered_method_handlers("bench.Echo", {"Echo": handler})
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Echo", {"Echo": handler}),))
+    print("127.0.0.1:%d" % server.add_insecure_port("127.0.0.1:0"), flush=True)
+    await server.start()
+    await server.wait_for_termination()
+uvloop.run(main())
+"""
+
+# The service with nothing that observes it: no listener, and no wrapper around its methods.
+_UNSEEN = """
+import sys, server.app, server.edge.wrap
+server.app.instrument = lambda *arguments, **options: None
+server.edge.wrap.observe = lambda handler, metrics: handler
+from server.__main__ import main
+sys.argv[0] = "tablestakes"
+main()
+"""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A running server.
+
+    Attributes:
+        pid: Its process.
+        address: Where it serves gRPC.
+    """
+
+    pid: int
+    address: str
+
+    async def cpu_us(self, call: Callable[[], Awaitable[object]], calls: int) -> float:
+        """Return the user and system time that one call costs the server, in microseconds.
+
+        Args:
+            call: Makes one call.
+            calls: How many to make, `IN_FLIGHT` at a time.
+        """
+        each = max(1, calls // IN_FLIGHT)
+        before = self._spent_us()
+        await asyncio.gather(*(_repeat(call, each) for _ in range(IN_FLIGHT)))
+        return (self._spent_us() - before) / (each * IN_FLIGHT)
+
+    def _spent_us(self) -> float:
+        user, system = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) * _TICK_US
+
+
+async def _repeat(call: Callable[[], Awaitable[object]], times: int) -> None:
+    for _ in range(times):
+        await call()
+
+
+@asynccontextmanager
+async def echo() -> AsyncIterator[Process]:
+    """Run a bare grpc.aio server that answers `/bench.Echo/Echo` with its request."""
+    async with _running("-c", _ECHO, stdout=asyncio.subprocess.PIPE) as started:
+        assert started.stdout is not None
+        yield Process(started.pid, (await started.stdout.readline()).decode().strip())
+
+
+@asynccontextmanager
+async def service(url: str, *, seen: bool = True) -> AsyncIterator[Process]:
+    """Run the service on a migrated database.
+
+    Args:
+        url: Its DATABASE_URL.
+        seen: Whether anything is counted; without it there are neither listeners nor the wrapper that observes.
+    """
+    program = ("-m", "server", *_SERVE) if seen else ("-c", _UNSEEN, *_SERVE)
+    async with _running(
+        *program, stderr=asyncio.subprocess.PIPE, env=os.environ | {"DATABASE_URL": url}
+    ) as started:
+        assert started.stderr is not None
+        line = (await started.stderr.readline()).decode()
+        address = line.partition('"grpc": "')[2].partition('"')[0]
+        if not address:
+            raise RuntimeError(f"the service did not start: {line}{(await started.stderr.read()).decode()}")
+        yield Process(started.pid, address)
+
+
+@asynccontextmanager
+async def _running(*arguments: str, **options: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+    started = await asyncio.create_subprocess_exec(sys.executable, *arguments, **options)
+    try:
+        yield started
+    finally:
+        started.terminate()
+        await started.wait()
+
+
+async def create_user(users: Any, name: str) -> user_pb2.User:
+    """Create a user to get, through a stub of the UserService, and return it."""
+    user = user_pb2.User(email=f"{name}@example.com", username=name, full_name="A Benchmark")
+    made: user_pb2.User = await users.CreateUser(user_pb2.CreateUserRequest(user=user))
+    return made
