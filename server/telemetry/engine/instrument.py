@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from threading import Lock
+from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 from prometheus_client import CollectorRegistry
@@ -24,6 +25,7 @@ from .transaction import Transactions
 from .waiting import Waits
 
 EXECUTE = ("do_execute", "do_executemany", "do_execute_no_params")
+_MET = "tablestakes_met"
 TraceId = Callable[[], str | None]
 
 
@@ -66,8 +68,11 @@ class Instrumentation:
         self._engine = ref(engine)
         self._registry = ref(registry)
         # event.remove() finds a listener by its identity.
-        self._listeners = (
+        self._listeners: tuple[tuple[str, Callable[..., Any]], ...] = (
             *((name, self.statements.sender(engine.dialect, name)) for name in EXECUTE),
+            ("checkout", self._take),
+            *([("checkin", self.lifecycle.give)] if self.lifecycle.lends_one_by_one else []),
+            # Those above are for every statement, and guard themselves.
             *((name, self.guard.wrap(name, handler)) for name, handler in self._events(engine)),
         )
         listens = engine._has_events
@@ -87,9 +92,6 @@ class Instrumentation:
         yield "do_connect", self.lifecycle.connecting
         yield "connect", self.connections.meet
         yield "connect", self.lifecycle.connected
-        yield "checkout", self._take
-        if self.lifecycle.lends_one_by_one:
-            yield "checkin", self.lifecycle.give
         yield "invalidate", self.lifecycle.invalidate
         yield "invalidate", self.transactions.lose
         yield "soft_invalidate", self.lifecycle.doubt
@@ -104,8 +106,13 @@ class Instrumentation:
 
     def _take(self, driver: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
         # One listener for two: what listens to every checkout is paid for by every checkout.
-        self.connections.meet(driver, record)
-        self.lifecycle.take(record)
+        try:
+            self.lifecycle.take(record)
+            if record.info.get(_MET) is not self.connections:
+                record.info[_MET] = self.connections
+                self.connections.meet(driver, record)
+        except Exception:  # noqa: BLE001 - as Guard.wrap
+            self.guard.failed("checkout")
 
     def _methods(self) -> Iterator[tuple[str, Callable[[Method], Method]]]:
         # What no event tells of, at the one method that SQLAlchemy does it by.

@@ -63,6 +63,7 @@ class Lifecycle:
         self._unexplained: dict[ref[ConnectionPoolEntry], str] = {}
         # What the garbage collector took. It may call in the middle of anything, so no lock is taken there.
         self._gone: deque[str] = deque()
+        self._guard = guard
         self._fail = guard.wrap("connect failure", self._failed)
 
     def connecting(self, _dialect: object, record: ConnectionPoolEntry, _arguments: object, _named: object) -> None:
@@ -113,9 +114,12 @@ class Lifecycle:
 
     def give(self, _driver: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         """Checkin: it stops; a checkin that follows no checkout has none."""
-        taken = record.info.pop(_TAKEN, None)
-        if taken is not None:
-            self.use.observe(perf_counter() - taken)
+        try:
+            taken = record.info.pop(_TAKEN, None)
+            if taken is not None:
+                self.use.observe(perf_counter() - taken)
+        except Exception:  # noqa: BLE001 - as Guard.wrap, without a call more for each checkin
+            self._guard.failed("checkin")
 
     def invalidate(self, _driver: DBAPIConnection, record: ConnectionPoolEntry, _error: object) -> None:
         """Invalidate: the close that follows is of this."""

@@ -15,8 +15,9 @@ from prometheus_client import (
     Info,
     PlatformCollector,
     ProcessCollector,
-    make_wsgi_app,
 )
+
+from .scrape import scrape
 
 _log = logging.getLogger("tablestakes.telemetry")
 _INDEX = b"""<!doctype html>
@@ -113,11 +114,9 @@ class _Handler(WSGIRequestHandler):
 
 
 def _application(registry: CollectorRegistry) -> Callable[[dict[str, Any], _StartResponse], Iterable[bytes]]:
-    metrics = make_wsgi_app(registry)
-
     def application(environ: dict[str, Any], start_response: _StartResponse) -> Iterable[bytes]:
         try:
-            status, headers, body = _answer(metrics, environ)
+            status, headers, body = _answer(registry, environ)
         except Exception:  # noqa: BLE001 - any collector may be broken; wsgiref would print to stderr
             _log.exception("a scrape failed")
             status, headers, body = _plain(HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -127,17 +126,14 @@ def _application(registry: CollectorRegistry) -> Callable[[dict[str, Any], _Star
     return application
 
 
-def _answer(metrics: Callable[..., Iterable[bytes]], environ: dict[str, Any]) -> _Answer:
+def _answer(registry: CollectorRegistry, environ: dict[str, Any]) -> _Answer:
     if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
         return _plain(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET, HEAD"))
     match environ["PATH_INFO"]:
         case "/":
             return "200 OK", [("Content-Type", "text/html; charset=utf-8")], _INDEX
         case "/metrics":
-            head: list[Any] = []
-            # prometheus-client knows no HEAD, which is a GET without the body.
-            body = metrics({**environ, "REQUEST_METHOD": "GET"}, lambda *given: head.extend(given))
-            return head[0], head[1], b"".join(body)
+            return "200 OK", *scrape(registry, environ)
         case _:
             return _plain(HTTPStatus.NOT_FOUND)
 
