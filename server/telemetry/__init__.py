@@ -17,6 +17,7 @@ fails in here is counted in `instrumentation_errors_total` and never reaches a q
 """
 
 from .account import RpcAccount, current_rpc
+from .engine.explain import Explainer
 from .engine.instrument import Instrumentation, instrument
 from .engine.waiting import AsyncTimedQueuePool, TimedQueuePool
 from .lag import LoopLag
@@ -26,6 +27,7 @@ from .show.exposition import MetricsServer, new_registry, serve
 __all__ = [
     "CODES",
     "AsyncTimedQueuePool",
+    "Explainer",
     "Instrumentation",
     "LoopLag",
     "MethodMetrics",

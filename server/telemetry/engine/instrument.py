@@ -17,6 +17,7 @@ from ..meter.guard import Guard
 from . import error, lifecycle, pool, statement, transaction, waiting
 from .detour import Detour, Method
 from .error import Errors
+from .explain import Explainer
 from .lifecycle import Lifecycle
 from .pool import Connections
 from .slow import SlowQueries
@@ -53,11 +54,12 @@ class Instrumentation:
         pool_name: str,
         slow_seconds: float,
         trace_id: TraceId | None,
+        explainer: Explainer | None,
     ) -> None:
         system = engine.dialect.name
         self.labels = (system, pool_name)
         self.guard = Guard()
-        self.slow = SlowQueries(slow_seconds, trace_id)
+        self.slow = SlowQueries(slow_seconds, self.guard, trace_id, explainer)
         self.statements = Statements(self.labels, self.slow, self.guard)
         self.errors = Errors(self.labels, engine.dialect, self.guard)
         self.connections = Connections(engine, system=system, pool_name=pool_name)
@@ -192,6 +194,7 @@ def instrument(
     pool_name: str = "default",
     slow_seconds: float = 0.5,
     trace_id: TraceId | None = None,
+    explainer: Explainer | None = None,
 ) -> Instrumentation:
     """Listen to an engine, and expose what it does.
 
@@ -203,6 +206,7 @@ def instrument(
         pool_name: `db_client_connection_pool_name`, unique among the engines of one database system there.
         slow_seconds: A statement that takes longer than this is counted as slow and logged.
         trace_id: Asked for the `trace_id` of a slow statement's line; None or "" leaves it out.
+        explainer: Asked for the plans of slow statements; without one there are none.
 
     Returns:
         The instrumentation of the engine; the same one when the same is asked for again.
@@ -217,12 +221,13 @@ def instrument(
         for place, exposed in _exposed.items():
             for known in exposed.instrumentations:
                 if known.engine is root:
-                    asked = (registry, labels, slow_seconds, trace_id)
-                    if asked == (place, known.labels, known.slow.threshold, known.slow.trace_id):
+                    asked = (registry, labels, slow_seconds, trace_id, explainer)
+                    slow = known.slow
+                    if asked == (place, known.labels, slow.threshold, slow.trace_id, slow.explainer):
                         return known
                     raise ValueError(
                         f"the engine is instrumented already, as pool {known.labels[1]!r}, and its registry, "
-                        "name, threshold or trace_id is another one; remove() that instrumentation first"
+                        "name, threshold, trace_id or explainer is another one; remove() that instrumentation first"
                     )
         here = _exposed.get(registry)
         if here is None:
@@ -237,7 +242,12 @@ def instrument(
                     )
                 here.instrumentations.remove(other)  # its engine is gone, and the name is free
         made = Instrumentation(
-            root, registry=registry, pool_name=pool_name, slow_seconds=slow_seconds, trace_id=trace_id
+            root,
+            registry=registry,
+            pool_name=pool_name,
+            slow_seconds=slow_seconds,
+            trace_id=trace_id,
+            explainer=explainer,
         )
         here.instrumentations.append(made)
         return made

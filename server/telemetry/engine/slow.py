@@ -1,13 +1,15 @@
 """Statements that take long: one structured line for each, and the last of them to look at."""
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
+from time import time
 from typing import Any
 
 from ..account import CONNECT, POOL_WAIT, current_rpc
+from ..meter.guard import Guard
 from ..query import Query
+from .explain import Explainer
 
 _log = logging.getLogger("tablestakes.telemetry.slow")
 _TEXT = 2_000
@@ -19,18 +21,35 @@ class SlowQueries:
 
     Args:
         threshold: Statements that take longer than this are slow, in seconds.
+        guard: Counts plans that could not be had.
         trace_id: Tells the trace that the running task belongs to; None or "" if to none.
+        explainer: Asked for the plans of slow statements, if there is one.
     """
 
-    def __init__(self, threshold: float, trace_id: Callable[[], str | None] | None = None) -> None:
+    def __init__(
+        self,
+        threshold: float,
+        guard: Guard,
+        trace_id: Callable[[], str | None] | None = None,
+        explainer: Explainer | None = None,
+    ) -> None:
         self.threshold = threshold
         self.trace_id = trace_id
-        self._recent: deque[dict[str, Any]] = deque(maxlen=_KEPT)
+        self.explainer = explainer
+        self._guard = guard
+        self._recent: deque[tuple[float, str, dict[str, Any]]] = deque(maxlen=_KEPT)
 
     @property
     def recent(self) -> list[dict[str, Any]]:
-        """The last of them, the newest first: what was logged of each, and `time`, in seconds since 1970."""
-        return list(reversed(self._recent.copy()))
+        """The last of them, the newest first.
+
+        Of each what was logged, `time`, in seconds since 1970, and its `plan`, None as long as none is known.
+        """
+        plan: Callable[[str], str | None] = (lambda _: None) if self.explainer is None else self.explainer.plan
+        return [
+            {"time": time, **fields, "plan": plan(statement)}
+            for time, statement, fields in reversed(self._recent.copy())
+        ]
 
     def report(self, query: Query, statement: str, *, seconds: float, rows: int = -1, error_type: str = "") -> None:
         """Log `slow query`, with everything but the bound values as fields of the record.
@@ -40,6 +59,7 @@ class SlowQueries:
         Args:
             query: The statement.
             statement: Its text as it was sent.
+            parameters: What it was sent with, if with anything; they are only counted.
             seconds: How long it took.
             rows: How many rows it returned or changed, below 0 if the driver does not say: sqlite3 never counts
                 those of a SELECT.
@@ -61,5 +81,13 @@ class SlowQueries:
             fields |= {"pool_wait_seconds": rpc.seconds[POOL_WAIT], "connect_seconds": rpc.seconds[CONNECT]}
         if self.trace_id is not None and (trace := self.trace_id()):
             fields["trace_id"] = trace
-        self._recent.append({"time": time.time(), **fields})
+        self._recent.append((time(), statement, fields))
+        if self.explainer is not None:
+            self.explainer.explain(query, statement, _placeholders(parameters), self._guard)
         _log.warning("slow query", extra=fields)
+
+
+def _placeholders(parameters: Any) -> int:
+    # Of the driver's executemany it is a list of them.
+    first = parameters[0] if isinstance(parameters, list) and parameters else parameters
+    return len(first) if first else 0

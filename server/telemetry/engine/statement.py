@@ -136,10 +136,10 @@ class Statements:
                     getattr(dialect, event)(cursor, statement, *rest)
             except BaseException as error:
                 if started is not None:
-                    fail(started, statement, error)
+                    fail(started, statement, rest[:-1], error)
                 raise
             if started is not None:
-                finish(started, cursor, statement, rest[0])
+                finish(started, cursor, statement, rest[:-1])
             return True
 
         return execute
@@ -157,7 +157,7 @@ class Statements:
             return None
         return known, account, now
 
-    def _finish(self, started: Started, cursor: DBAPICursor, statement: str, parameters: Any) -> None:
+    def _finish(self, started: Started, cursor: DBAPICursor, statement: str, given: tuple[Any, ...]) -> None:
         try:
             now = perf_counter()
             known, account, start = started
@@ -169,15 +169,15 @@ class Statements:
             rows = cursor.rowcount
             series.add(seconds, rows)
             if known.batches:
-                series.batch.observe(len(parameters))
+                series.batch.observe(len(given[0]))
             if seconds > self.slow.threshold:
                 # Last, so that a log handler that raises takes no count with it.
                 series.slowed()
-                self.slow.report(known.query, statement, seconds=seconds, rows=rows)
+                self.slow.report(known.query, statement, *given, seconds=seconds, rows=rows)
         except Exception:  # noqa: BLE001 - as Guard.wrap
             self._guard.failed("do_execute")
 
-    def _failed(self, started: Started, statement: str, error: BaseException) -> None:
+    def _failed(self, started: Started, statement: str, given: tuple[Any, ...], error: BaseException) -> None:
         now = perf_counter()
         # handle_error hears of it next, and wants to know what it is of.
         error.tablestakes_sent = True  # type: ignore[attr-defined]
@@ -190,7 +190,7 @@ class Statements:
         series.add(seconds, -1)
         if seconds > self.slow.threshold:
             series.slowed()
-            self.slow.report(known.query, statement, seconds=seconds, error_type=outcome)
+            self.slow.report(known.query, statement, *given, seconds=seconds, error_type=outcome)
 
     def _know(self, context: ExecutionContext | None, statement: str) -> Known:
         # While a column default is executed, the context is still that of the INSERT it is made for; only then

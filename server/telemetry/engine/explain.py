@@ -1,0 +1,127 @@
+"""The plan of a slow statement, asked for where nobody waits for it."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from threading import Lock, Thread
+from time import monotonic
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.engine import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ..meter.guard import Guard
+from ..query import Query
+
+_log = logging.getLogger("tablestakes.telemetry.slow")
+_EXPLAINED = ("SELECT", "INSERT", "UPDATE", "DELETE")
+_NAME = "tablestakes_explained"
+_KEPT = 200
+
+
+class Explainer:
+    """Asks the database how it executes statements that were slow, one at a time and not often.
+
+    It asks with EXPLAIN and never with ANALYZE, so nothing is executed; for the plan that serves any values, so it
+    needs none and shows none; on an engine of its own and from a thread of its own, so that neither a request nor an
+    event loop waits. A statement is asked about once, and again after a while.
+
+    It speaks to PostgreSQL from version 12 on, where placeholders are `$1`, as with asyncpg, and to SQLite.
+
+    Args:
+        engine: An engine that nothing else uses, with a NullPool, since each question is asked in another thread and
+            event loop. Give it short timeouts, also for locks: planning waits for them.
+        every: Seconds between two questions, at least.
+        again: Seconds after which a statement that is still slow is asked about again.
+
+    Raises:
+        ValueError: The database is none that it speaks to.
+    """
+
+    def __init__(self, engine: Engine | AsyncEngine, *, every: float = 10.0, again: float = 3600.0) -> None:
+        asks: dict[tuple[str, str], Callable[[Connection, str, int], Sequence[Any]]] = {
+            ("postgresql", "numeric_dollar"): _ask_postgresql,
+            ("sqlite", "qmark"): _ask_sqlite,
+        }
+        speaks = (engine.dialect.name, engine.dialect.paramstyle)
+        if speaks not in asks:
+            raise ValueError(f"{speaks[0]} with placeholders in the style {speaks[1]} cannot be asked for plans")
+        self._ask = asks[speaks]
+        self._engine = engine
+        self._every = every
+        self._again = again
+        self._next = 0.0
+        # By text: when it was asked about, and the plan if there was an answer.
+        self._known: dict[str, tuple[float, str | None]] = {}
+        self._lock = Lock()
+        self._thread: Thread | None = None
+
+    def plan(self, statement: str) -> str | None:
+        """Return the plan of a statement, if it is known."""
+        return self._known.get(statement, (0.0, None))[1]
+
+    def explain(self, query: Query, statement: str, parameters: int, guard: Guard) -> None:
+        """Ask for the plan of a statement, unless it is known or something else was just asked; do not wait for it.
+
+        Args:
+            query: The statement.
+            statement: Its text as it was sent.
+            parameters: How many placeholders it has.
+            guard: Counts a question that fails.
+        """
+        if query.operation.name.removeprefix("BATCH ") not in _EXPLAINED:
+            return
+        now = monotonic()
+        with self._lock:
+            asked = self._known.get(statement)
+            busy = self._thread is not None and self._thread.is_alive()
+            if busy or now < self._next or (asked is not None and now < asked[0] + self._again):
+                return
+            if asked is None and len(self._known) >= _KEPT:
+                del self._known[next(iter(self._known))]
+            self._next = now + self._every
+            self._known[statement] = (now, None if asked is None else asked[1])
+            asking: Callable[..., None] = guard.wrap("explain", self._explain)
+            self._thread = Thread(target=asking, args=(query, statement, parameters), name="explain", daemon=True)
+            self._thread.start()
+
+    def close(self, seconds: float = 2.0) -> None:
+        """Wait for the answer to a question that was asked, if there is one, for so many seconds."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def _explain(self, query: Query, statement: str, parameters: int) -> None:
+        if isinstance(self._engine, AsyncEngine):
+            rows = asyncio.run(self._answer(self._engine, statement, parameters))
+        else:
+            with self._engine.connect() as connection:
+                rows = self._ask(connection, statement, parameters)
+        plan = "\n".join(str(row[-1]) for row in rows)
+        self._known[statement] = (self._known[statement][0], plan)
+        _log.warning(
+            "slow query plan",
+            extra={
+                "db_operation_name": query.operation.name,
+                "db_collection_name": query.operation.collection,
+                "db_query_text": statement,
+                "plan": plan,
+            },
+        )
+
+    async def _answer(self, engine: AsyncEngine, statement: str, parameters: int) -> Sequence[Any]:
+        async with engine.connect() as connection:
+            return await connection.run_sync(self._ask, statement, parameters)
+
+
+def _ask_postgresql(connection: Connection, statement: str, parameters: int) -> Sequence[Any]:
+    # EXPLAIN (GENERIC_PLAN) came with version 16; a prepared statement has had such a plan since 12. It ends with
+    # the connection.
+    connection.exec_driver_sql("SET plan_cache_mode = force_generic_plan")
+    connection.exec_driver_sql(f"PREPARE {_NAME} AS {statement}")
+    values = f"({', '.join(['NULL'] * parameters)})" if parameters else ""
+    return connection.exec_driver_sql(f"EXPLAIN EXECUTE {_NAME}{values}").all()
+
+
+def _ask_sqlite(connection: Connection, statement: str, parameters: int) -> Sequence[Any]:
+    return connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (None,) * parameters).all()
