@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from threading import Lock
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, ref
 
 from prometheus_client import CollectorRegistry
@@ -9,7 +10,6 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from server.telemetry import error, lifecycle, pool, statement, transaction, waiting
@@ -21,6 +21,10 @@ from server.telemetry.pool import Connections
 from server.telemetry.statement import Statements
 from server.telemetry.transaction import Transactions
 from server.telemetry.waiting import Waits
+
+if TYPE_CHECKING:
+    # It cannot be imported without greenlet, which a program with synchronous engines need not have.
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 TraceId = Callable[[], str | None]
 
@@ -175,7 +179,7 @@ _lock = Lock()
 
 
 def instrument(
-    engine: Engine | AsyncEngine,
+    engine: "Engine | AsyncEngine",
     *,
     registry: CollectorRegistry,
     pool_name: str = "default",
@@ -232,8 +236,8 @@ def instrument(
         return made
 
 
-def _root(engine: Engine | AsyncEngine) -> Engine:
-    found = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+def _root(engine: "Engine | AsyncEngine") -> Engine:
+    found = engine if isinstance(engine, Engine) else engine.sync_engine
     # What execution_options() returns hears its parent's listeners, but not the other way round.
     while isinstance(parent := getattr(found, "_proxied", None), Engine):
         found = parent
