@@ -111,6 +111,7 @@ class Instrumentation:
     def _methods(self) -> Iterator[tuple[str, Callable[..., object]]]:
         # What no event tells of, at the one method that SQLAlchemy does it by.
         yield "connect", self.lifecycle.connect
+        yield "do_terminate", self.lifecycle.terminate
         yield "do_ping", self.errors.ping
         yield "do_commit", self.transactions.commit
         yield "do_rollback", self.transactions.rollback
