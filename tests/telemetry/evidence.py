@@ -28,6 +28,7 @@ class Evidence:
         failures: How many of them failed, by kind and SQLSTATE, where it is known.
         ends: How often BEGIN, COMMIT and ROLLBACK were said.
         rows: How many rows came of the statements, by kind, where it is known.
+        texts: All of it as it was said, in its order, where that is known.
         seconds: How long they took by the database's own clock, by kind or by what `ends` has, where it is known.
     """
 
@@ -35,10 +36,12 @@ class Evidence:
     failures: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     ends: Counter[str] = field(default_factory=Counter)
     rows: Counter[Kind] = field(default_factory=Counter)
+    texts: list[str] = field(default_factory=list)
     seconds: dict[Kind, float] = field(default_factory=dict)
 
     def add(self, statement: str, *, times: int = 1) -> None:
         """Count a statement by its text, or what begins and ends a transaction."""
+        self.texts.append(statement)
         if end := _END.match(statement):
             self.ends[end[1]] += times
         else:
