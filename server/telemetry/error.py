@@ -8,7 +8,7 @@ from sqlalchemy.engine import Dialect, ExceptionContext
 
 from server.telemetry.failure import error_type
 from server.telemetry.guard import Guard
-from server.telemetry.statement import Statements
+from server.telemetry.statement import Statements, began
 from server.telemetry.tally import OTHER, Tally
 
 PHASES = ("connect", "ping", "checkout", "compile", "execute", "fetch", "commit", "rollback")
@@ -86,7 +86,7 @@ def _phase(context: ExceptionContext, *, timed: bool) -> str:
         return "ping"
     if timed:
         return "execute"
-    if context.execution_context is not None:
+    if began(context.execution_context):
         return "fetch"
     if context.statement is not None:
         return "compile"

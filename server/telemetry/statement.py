@@ -183,6 +183,11 @@ class Statements:
             return list(self._series.items())
 
 
+def began(context: ExecutionContext | None) -> bool:
+    """Return whether a statement was about to be sent with this context, or had been: it had a timer."""
+    return hasattr(context, "tablestakes_timer")
+
+
 def _close(holder: Any) -> Timer | None:
     timer: Timer | None = getattr(holder, "tablestakes_timer", None)
     if timer is not None:
