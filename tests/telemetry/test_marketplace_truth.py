@@ -20,7 +20,7 @@ from tests.telemetry.evidence import Evidence, Kind
 from tests.telemetry.load import Ledger, market, visits
 from tests.telemetry.reading import Growth, scrape
 
-CUSTOMERS = 20
+CUSTOMERS = 10
 STATEMENTS, SECONDS = "db_client_operation_duration_seconds_count", "db_client_operation_duration_seconds_sum"
 STARTED, HANDLED, HANDLING = (
     f"grpc_server_{name}" for name in ("started_total", "handled_total", "handling_seconds")
@@ -195,7 +195,7 @@ async def test_durations_are_of_the_servers_order(loaded: Loaded, server_of_post
     told = evidence.log(log, str(loaded.app.settings.url.database), offset)
     inside, outside = sum(told.seconds.values()), grown.total(SECONDS)
     assert told.statements.total() == grown.total(STATEMENTS) == 3
-    assert 0.9 <= inside <= outside < inside * 1.5
+    assert 0.9 <= inside <= outside < inside * 2
     assert grown.total("db_client_slow_operations_total") == 1
 
 

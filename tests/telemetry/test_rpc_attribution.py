@@ -74,11 +74,11 @@ async def test_a_caller_who_does_not_wait(gadgets: tuple[App, Any], how: str, co
     """Its RPC ends with the time it had; the statement goes on to its end, is timed whole and charged to nobody."""
     app, stub = gadgets
     first = await scrape(app)
-    request = gadget_pb2.PokeGadgetRequest(how="slow", seconds=0.5)
-    call = stub.PokeGadget(request, timeout=0.2 if how == "is late" else 10)
+    request = gadget_pb2.PokeGadgetRequest(how="slow", seconds=0.8)
+    call = stub.PokeGadget(request, timeout=0.3 if how == "is late" else 10)
     if how == "leaves":
         await eventually(lambda: app.work.in_progress)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)  # for the statement to be sent
         call.cancel()
     with pytest.raises((asyncio.CancelledError, grpc.aio.AioRpcError)):
         await call
@@ -87,11 +87,11 @@ async def test_a_caller_who_does_not_wait(gadgets: tuple[App, Any], how: str, co
     assert grown.by("grpc_server_handled_total", "grpc_code", **POKE) == {(code,): 1}
     assert grown.last.total("grpc_server_in_flight") == 0
     assert grown.by(STATEMENTS, "db_operation_name", "error_type") == {("SELECT", ""): 1}
-    assert grown.total("db_client_operation_duration_seconds_sum") >= 0.5
+    assert grown.total("db_client_operation_duration_seconds_sum") >= 0.8
     assert grown.total("rpc_db_queries_count", **POKE) == 1
     assert grown.total("rpc_db_queries_sum", **POKE) == 0
     time = grown.total("grpc_server_handling_seconds_sum", **POKE)
-    assert 0.05 < time < 0.45
+    assert 0.1 < time < 0.7
     assert grown.total("rpc_db_seconds_total", **POKE) == pytest.approx(time, rel=1e-9)
     assert 0 < grown.total("rpc_db_seconds_total", phase="query", **POKE) < time
 
