@@ -28,6 +28,8 @@ SETTINGS = {
     "shared_preload_libraries": "pg_stat_statements",
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
+    # So that a test can tell the lines of its own database, and the SQLSTATE of each error.
+    "log_line_prefix": "%m/%p/%d/%e/",
 }
 
 

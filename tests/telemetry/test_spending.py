@@ -24,10 +24,6 @@ HANDLING = "grpc_server_handling_seconds_sum"
 async def engine(empty_url: str, registry: CollectorRegistry) -> AsyncIterator[AsyncEngine]:
     """An engine on each database with two connections."""
     made = create_async_engine(empty_url, poolclass=AsyncTimedQueuePool, pool_size=2, max_overflow=0)
-    # What SQLAlchemy asks a server that it does not know is asked now, and not by the first RPC.
-    async with made.connect():
-        pass
-    await made.dispose()
     instrument(made, registry=registry)
     yield made
     await made.dispose()

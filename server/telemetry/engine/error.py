@@ -9,6 +9,7 @@ from sqlalchemy.engine import Dialect, ExceptionContext
 from ..meter.guard import Guard
 from ..meter.tally import OTHER, Tally
 from .failure import error_type
+from .statement import began
 
 PHASES = ("connect", "ping", "checkout", "compile", "execute", "fetch", "commit", "rollback")
 
@@ -86,7 +87,7 @@ def _phase(context: ExceptionContext, error: BaseException) -> str:
         return "ping"
     if getattr(error, "tablestakes_sent", False):
         return "execute"
-    if context.execution_context is not None:
+    if began(context.execution_context):
         return "fetch"
     if context.statement is not None:
         return "compile"

@@ -5,14 +5,16 @@ import logging
 from collections.abc import Callable, Sequence
 from threading import Lock, Thread
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import Engine
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ..meter.guard import Guard
 from ..query import Query
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 _log = logging.getLogger("tablestakes.telemetry.slow")
 _EXPLAINED = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -24,14 +26,14 @@ class Explainer:
     """Asks the database how it executes statements that were slow, one at a time and not often.
 
     It asks with EXPLAIN and never with ANALYZE, so nothing is executed; for the plan that serves any values, so it
-    needs none and shows none; on an engine of its own and from a thread of its own, so that neither a request nor an
-    event loop waits. A statement is asked about once, and again after a while.
+    needs none and shows none; on an engine of its own and from a thread of its own, so that neither a request nor
+    an event loop waits. A statement is asked about once, and again after a while.
 
     It speaks to PostgreSQL from version 12 on, where placeholders are `$1`, as with asyncpg, and to SQLite.
 
     Args:
-        engine: An engine that nothing else uses, with a NullPool, since each question is asked in another thread and
-            event loop. Give it short timeouts, also for locks: planning waits for them.
+        engine: An engine that nothing else uses, with a NullPool, since each question is asked in another thread
+            and event loop. Give it short timeouts, also for locks: planning waits for them.
         every: Seconds between two questions, at least.
         again: Seconds after which a statement that is still slow is asked about again.
 
@@ -39,7 +41,7 @@ class Explainer:
         ValueError: The database is none that it speaks to.
     """
 
-    def __init__(self, engine: Engine | AsyncEngine, *, every: float = 10.0, again: float = 3600.0) -> None:
+    def __init__(self, engine: "Engine | AsyncEngine", *, every: float = 10.0, again: float = 3600.0) -> None:
         asks: dict[tuple[str, str], Callable[[Connection, str, int], Sequence[Any]]] = {
             ("postgresql", "numeric_dollar"): _ask_postgresql,
             ("sqlite", "qmark"): _ask_sqlite,
@@ -92,11 +94,11 @@ class Explainer:
             self._thread.join(seconds)
 
     def _explain(self, query: Query, statement: str, parameters: int) -> None:
-        if isinstance(self._engine, AsyncEngine):
-            rows = asyncio.run(self._answer(self._engine, statement, parameters))
-        else:
+        if isinstance(self._engine, Engine):
             with self._engine.connect() as connection:
                 rows = self._ask(connection, statement, parameters)
+        else:
+            rows = asyncio.run(self._answer(self._engine, statement, parameters))
         plan = "\n".join(str(row[-1]) for row in rows)
         self._known[statement] = (self._known[statement][0], plan)
         _log.warning(
@@ -109,7 +111,7 @@ class Explainer:
             },
         )
 
-    async def _answer(self, engine: AsyncEngine, statement: str, parameters: int) -> Sequence[Any]:
+    async def _answer(self, engine: "AsyncEngine", statement: str, parameters: int) -> Sequence[Any]:
         async with engine.connect() as connection:
             return await connection.run_sync(self._ask, statement, parameters)
 

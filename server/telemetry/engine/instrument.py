@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 from prometheus_client import CollectorRegistry
@@ -10,7 +10,6 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..meter.guard import Guard
@@ -24,6 +23,10 @@ from .slow import SlowQueries
 from .statement import Statements
 from .transaction import Transactions
 from .waiting import Waits
+
+if TYPE_CHECKING:
+    # It cannot be imported without greenlet, which a program with synchronous engines need not have.
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 EXECUTE = ("do_execute", "do_executemany", "do_execute_no_params")
 _MET = "tablestakes_met"
@@ -119,6 +122,7 @@ class Instrumentation:
     def _methods(self) -> Iterator[tuple[str, Callable[[Method], Method]]]:
         # What no event tells of, at the one method that SQLAlchemy does it by.
         yield "connect", self.lifecycle.connect
+        yield "do_terminate", self.lifecycle.terminate
         yield "do_ping", self.errors.ping
         yield "do_begin", self.transactions.begin
         yield "do_commit", self.transactions.commit
@@ -188,7 +192,7 @@ _lock = Lock()
 
 
 def instrument(
-    engine: Engine | AsyncEngine,
+    engine: "Engine | AsyncEngine",
     *,
     registry: CollectorRegistry,
     pool_name: str = "default",
@@ -253,8 +257,8 @@ def instrument(
         return made
 
 
-def _root(engine: Engine | AsyncEngine) -> Engine:
-    found = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+def _root(engine: "Engine | AsyncEngine") -> Engine:
+    found = engine if isinstance(engine, Engine) else engine.sync_engine
     # What execution_options() returns hears its parent's listeners, but not the other way round.
     while isinstance(parent := getattr(found, "_proxied", None), Engine):
         found = parent

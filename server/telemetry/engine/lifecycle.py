@@ -1,5 +1,6 @@
 """The life of a connection: made, used, and closed for a reason."""
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter
@@ -59,6 +60,8 @@ class Lifecycle:
         self._errors = errors
         self._created = Tally()
         self._closed = Tally()
+        # By id of the driver's connection, from when it is made until it is set up or given up.
+        self._raw: dict[int, float] = {}
         self._open: set[ref[ConnectionPoolEntry]] = set()
         self._unexplained: dict[ref[ConnectionPoolEntry], str] = {}
         # What the garbage collector took. It may call in the middle of anything, so no lock is taken there.
@@ -80,12 +83,25 @@ class Lifecycle:
         def connect(*arguments: Any, **named: Any) -> Any:
             start = perf_counter()
             try:
-                return original(*arguments, **named)
+                made = original(*arguments, **named)
             except BaseException as error:
                 self._fail(error, start)
                 raise
+            self._raw[id(made)] = start
+            return made
 
         return connect
+
+    def terminate(self, original: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Lead Dialect.do_terminate: what ends before it is set up is a connect that failed."""
+
+        def do_terminate(driver: DBAPIConnection) -> None:
+            start, error = self._raw.pop(id(driver), None), sys.exception()
+            if start is not None and error is not None:
+                self._fail(error, start)
+            original(driver)
+
+        return do_terminate
 
     def _failed(self, error: BaseException, start: float) -> None:
         now = perf_counter()
@@ -95,8 +111,9 @@ class Lifecycle:
         if account is not None:
             account.end(CONNECT, now)
 
-    def connected(self, _driver: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    def connected(self, driver: DBAPIConnection, record: ConnectionPoolEntry) -> None:
         """Connect, after everybody else's listeners: a connection is ready to be used."""
+        self._raw.pop(id(driver), None)
         self._explain(record)
         self._created.add(())
         self._open.add(ref(record, self._collected))

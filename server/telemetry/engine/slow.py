@@ -51,7 +51,16 @@ class SlowQueries:
             for time, statement, fields in reversed(self._recent.copy())
         ]
 
-    def report(self, query: Query, statement: str, *, seconds: float, rows: int = -1, error_type: str = "") -> None:
+    def report(
+        self,
+        query: Query,
+        statement: str,
+        parameters: Any = None,
+        *,
+        seconds: float,
+        rows: int = -1,
+        error_type: str = "",
+    ) -> None:
         """Log `slow query`, with everything but the bound values as fields of the record.
 
         Whatever a log handler raises comes out of here: call it from a guarded listener, after counting.

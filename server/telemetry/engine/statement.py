@@ -146,8 +146,13 @@ class Statements:
 
     # The two that every statement passes are guarded in here: a wrapper would be a call more for each.
 
-    def _start(self, context: ExecutionContext | None, statement: str) -> Started | None:
+    def _start(self, context: Any, statement: str) -> Started | None:
         try:
+            if context is not None:
+                # Of what a dialect asks a server that it does not know SQLAlchemy tells no listener of a Connection.
+                if "_has_events" in vars(context.root_connection):
+                    return None
+                context.tablestakes_began = True
             known = self._know(context, statement)
             account, now = current_rpc.get(), perf_counter()
             if account is not None:
@@ -231,6 +236,11 @@ class Statements:
         """Return the series as they are now, by operation, collection and error_type."""
         with self._lock:
             return list(self._series.items())
+
+
+def began(context: ExecutionContext | None) -> bool:
+    """Return whether a statement of this context was about to be sent, or had been."""
+    return hasattr(context, "tablestakes_began")
 
 
 def _handled(listeners: Iterable[Callable[..., object]], ours: object, given: tuple[Any, ...]) -> bool:

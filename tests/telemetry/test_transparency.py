@@ -1,0 +1,136 @@
+"""An engine that is observed does what it did before, and one that is no longer observed is as it was."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from inspect import isfunction
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from server.telemetry import AsyncTimedQueuePool, instrument
+from tests.postgres import Postgres
+from tests.telemetry import evidence
+
+metadata = MetaData()
+things = Table("things", metadata, Column("id", Integer, primary_key=True), Column("n", Integer, unique=True))
+
+
+@pytest.fixture
+async def engine(empty_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine on each database with one connection, which nobody listens to yet."""
+    made = create_async_engine(empty_url, poolclass=AsyncTimedQueuePool, pool_size=1, max_overflow=0)
+    async with made.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+        if made.dialect.name == "postgresql":
+            await connection.execute(text(f"ALTER DATABASE {made.url.database} SET log_min_duration_statement = 0"))
+    await made.dispose()  # for a setting of the database is one of sessions that begin after it
+    yield made
+    await made.dispose()
+
+
+Said = list[str]
+
+
+@asynccontextmanager
+async def heard(engine: AsyncEngine, server: Postgres) -> AsyncIterator[Said]:
+    """Hear what an engine's database is told meanwhile, word for word."""
+    said: Said = []
+    if engine.dialect.name == "sqlite":
+        async with engine.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.set_trace_callback(said.append)
+        yield said
+        await driver.set_trace_callback(None)
+        return
+    log = server.folder / "log"
+    offset = log.stat().st_size
+    yield said
+    said += evidence.log(log, str(engine.url.database), offset).texts
+
+
+def listeners(engine: Engine) -> dict[str, int]:
+    """Return how many listeners each event of an engine, of its pool and of its dialect has."""
+    targets: tuple[Any, ...] = (engine, engine.pool, engine.dialect)
+    return {
+        f"{type(target).__name__}.{name}": len(getattr(target.dispatch, name))
+        for target in targets
+        for name in target.dispatch._event_names
+    }
+
+
+def ways(engine: Engine) -> dict[str, Any]:
+    """Return the methods that an engine's dialect has of its own, and whom its pool reports to."""
+    dialect, pool = engine.dialect, engine.pool
+    methods = {name: each for name, each in vars(dialect).items() if isfunction(getattr(type(dialect), name, None))}
+    others = {name: value for name, value in vars(pool).items() if "waits" in name}
+    return methods | others
+
+
+async def outcomes(engine: AsyncEngine) -> list[str]:
+    """Do a bit of everything, and return what came of it."""
+
+    def work(connection: Connection) -> list[str]:
+        steps: tuple[Callable[[], object], ...] = (
+            lambda: connection.execute(insert(things).returning(things.c.n), [{"n": 1}, {"n": 2}]).all(),
+            lambda: connection.execute(insert(things), [{"n": 3}, {"n": 4}]).rowcount,
+            lambda: connection.execute(update(things).where(things.c.n == 1).values(n=5)).rowcount,
+            lambda: connection.execute(select(things.c.n).order_by(things.c.n)).scalars().all(),
+            lambda: connection.execute(text("SELECT :value + 0"), {"value": 1}).all(),
+        )
+        told = [str(step()) for step in steps]
+        with pytest.raises(DBAPIError) as caught, connection.begin_nested():
+            connection.execute(insert(things).values(n=5))
+        told.append(str(caught.value))
+        return told
+
+    told = []
+    async with engine.connect() as connection:
+        told += await connection.run_sync(work)
+        await connection.rollback()
+        with pytest.raises(DBAPIError) as caught:
+            await connection.execute(text("SELECT nothing FROM things"))
+        told.append(f"{type(caught.value).__name__} {caught.value}")
+    async with engine.begin() as connection:
+        told.append(str((await connection.execute(select(things.c.n))).all()))
+    return told
+
+
+async def test_neither_the_database_nor_the_program_can_tell(
+    engine: AsyncEngine, server_of_postgres: Postgres, registry: CollectorRegistry
+) -> None:
+    """Plain, observed and plain again, the database is told the same words and the program the same outcomes."""
+    await outcomes(engine)  # what is asked of a database once
+    seen = []
+    for step in ("plain", "observed", "plain again"):
+        if step == "observed":
+            instrumentation = instrument(engine, registry=registry)
+        async with heard(engine, server_of_postgres) as said:
+            told = await outcomes(engine)
+        seen.append((told, said))
+        if step == "observed":
+            assert registry.get_sample_value("instrumentation_errors_total") == 0
+            instrumentation.remove()
+    assert seen[0][1]
+    assert seen[0] == seen[1] == seen[2]
+
+
+async def test_removal_leaves_nothing_behind(engine: AsyncEngine, registry: CollectorRegistry) -> None:
+    """After remove() no event has a listener of it, nothing is led past it, and no metric is left."""
+    root = engine.sync_engine
+    before = listeners(root), ways(root)
+    instrumentation = instrument(engine, registry=registry)
+    assert instrument(engine, registry=registry) is instrumentation
+    observed = listeners(root), ways(root)
+    await outcomes(engine)
+    await engine.dispose()
+    assert listeners(root) == observed[0]
+    instrumentation.remove()
+    assert listeners(root) == before[0] != observed[0]
+    assert ways(root) == before[1] != observed[1]
+    assert list(registry.collect()) == []
+    await outcomes(engine)
+    assert list(registry.collect()) == []
