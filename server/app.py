@@ -15,12 +15,12 @@ from prometheus_client import CollectorRegistry
 
 from server.api import RESOURCES
 from server.crud import PageTokens, Resource, bind
-from server.database import Database, open_database
+from server.database import Database, open_database, open_explaining
 from server.database.migrate import require_head, upgrade
 from server.edge import BindError, Health, Work, listen, wrap
 from server.edge.handler import RpcHandler
 from server.settings import Settings
-from server.telemetry import LoopLag, MetricsServer, RpcMetrics, instrument, new_registry, serve
+from server.telemetry import Explainer, LoopLag, MetricsServer, RpcMetrics, instrument, new_registry, serve
 
 # Page tokens are sealed with this where no key is set: the same on every replica and after every restart.
 OPEN_KEY = b"tablestakes page tokens, sealed against damage only"
@@ -96,7 +96,12 @@ async def start(settings: Settings, resources: Iterable[Resource] = RESOURCES) -
         database = open_database(settings)
         opened.push_async_callback(database.close)
         registry = new_registry(_build())
-        instrument(database.engine, registry=registry, slow_seconds=settings.slow_query)
+        instrument(
+            database.engine,
+            registry=registry,
+            slow_seconds=settings.slow_query,
+            explainer=_explainer(settings),
+        )
         embedded = database.engine.dialect.name == "sqlite"
         await (upgrade if embedded else require_head)(database.engine)
 
@@ -133,6 +138,11 @@ async def start(settings: Settings, resources: Iterable[Resource] = RESOURCES) -
         work=work,
         lag=lag,
     )
+
+
+def _explainer(settings: Settings) -> Explainer | None:
+    engine = open_explaining(settings) if settings.explain_slow_query else None
+    return None if engine is None else Explainer(engine)
 
 
 def _build() -> dict[str, str]:

@@ -119,6 +119,9 @@ class Settings(BaseSettings):
     connect_timeout: Seconds = Field(3.0, description="Seconds that connecting to PostgreSQL may take.")
     statement_timeout: Seconds = Field(5.0, description="Seconds after which PostgreSQL ends a statement.")
     slow_query: Seconds = Field(0.5, description="Seconds past which a statement is counted and logged as slow.")
+    explain_slow_query: bool = Field(
+        False, description="Ask the database for the plans of slow statements, on a connection of their own."
+    )
     default_deadline: Seconds = Field(
         10.0, description="Seconds that a call may take whose caller set no deadline."
     )

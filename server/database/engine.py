@@ -102,3 +102,13 @@ def open_database(settings: Settings, *, patient: bool = False) -> Database:
     if settings.url.get_backend_name() == "sqlite":
         return Database(sqlite.create_engine(settings))
     return Database(postgresql.create_engine(settings, patient=patient))
+
+
+def open_explaining(settings: Settings) -> AsyncEngine | None:
+    """Return an engine to ask the database of the settings for plans with, None if there is no way to.
+
+    Each question has a connection of its own, made by the thread that asks.
+    """
+    if settings.url.get_backend_name() == "sqlite":
+        return sqlite.create_explaining_engine(settings)
+    return postgresql.create_explaining_engine(settings)

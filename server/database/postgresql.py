@@ -8,7 +8,7 @@ from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
 
 from server.settings import Settings
 from server.telemetry import AsyncTimedQueuePool
@@ -60,6 +60,24 @@ def create_engine(settings: Settings, *, patient: bool = False) -> AsyncEngine:
     event.listen(engine.sync_engine, "checkout", _require_open)
     event.listen(engine.sync_engine, "handle_error", _notice_forsaken)
     return engine
+
+
+def create_explaining_engine(settings: Settings) -> AsyncEngine:
+    """Return an engine to ask for plans with: a connection for each question, and no long wait for a lock."""
+    return create_async_engine(
+        settings.url,
+        isolation_level="AUTOCOMMIT",
+        poolclass=NullPool,
+        connect_args={
+            "timeout": settings.connect_timeout,
+            "command_timeout": settings.statement_timeout,
+            "server_settings": {
+                "application_name": "tablestakes explain",
+                "lock_timeout": "500",
+                "statement_timeout": "2000",
+            },
+        },
+    )
 
 
 async def _connect(*arguments: Any, **options: Any) -> asyncpg.Connection:

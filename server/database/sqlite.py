@@ -1,12 +1,13 @@
 """SQLite, the embedded default: one connection, and with it one writer."""
 
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from server.settings import Settings
 from server.telemetry import AsyncTimedQueuePool
@@ -47,6 +48,16 @@ def create_engine(settings: Settings) -> AsyncEngine:
         version=".".join(map(str, engine.dialect.dbapi.sqlite_version_info)),  # type: ignore[union-attr]
     )
     return engine
+
+
+def create_explaining_engine(settings: Settings) -> AsyncEngine | None:
+    """Return an engine to ask for plans with, which only reads; None for a database in memory."""
+    path = settings.url.database
+    if not path or path == ":memory:" or path.startswith("file:"):
+        return None
+    # Not a second connection that may write, or checkpoint as it closes.
+    read_only = settings.url.set(database=f"file:{quote(path)}", query={"mode": "ro", "uri": "true"})
+    return create_async_engine(read_only, poolclass=NullPool)
 
 
 def _set_up(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:

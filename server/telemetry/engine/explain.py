@@ -100,7 +100,9 @@ class Explainer:
         else:
             rows = asyncio.run(self._answer(self._engine, statement, parameters))
         plan = "\n".join(str(row[-1]) for row in rows)
-        self._known[statement] = (self._known[statement][0], plan)
+        self._known[statement] = (monotonic(), plan)
+        if not plan:  # SQLite has none for an INSERT
+            return
         _log.warning(
             "slow query plan",
             extra={

@@ -149,7 +149,7 @@ class Statements:
     def _start(self, context: Any, statement: str) -> Started | None:
         try:
             if context is not None:
-                # Of what a dialect asks a server that it does not know SQLAlchemy tells no listener of a Connection.
+                # What a dialect asks a server that is new to it is its own: there it shuts listeners out.
                 if "_has_events" in vars(context.root_connection):
                     return None
                 context.tablestakes_began = True
