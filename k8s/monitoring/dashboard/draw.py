@@ -1,4 +1,7 @@
-"""Making of rows and panels what Grafana reads, with Grafana's own builders."""
+"""Making of rows and panels what Grafana reads, with Grafana's own builders.
+
+It is the classic model and not v2, which the library prefers: this one every Grafana reads from a file.
+"""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -104,7 +107,7 @@ def _curve(panel: Panel) -> timeseries.Panel:
         .min(0)
         .line_width(1)
         .fill_opacity(20 if panel.stacked else 0)
-        .stacking(common.StackingConfig().mode(mode))
+        .stacking(common.StackingConfig().group("A").mode(mode))
         .show_points(options.VisibilityMode.NEVER)
         .legend(
             common.VizLegendOptions()
