@@ -14,6 +14,6 @@ from tests.serving import create_database, serving, settings_for
 async def busy(server_of_postgres: Postgres) -> AsyncIterator[App]:
     """A server on PostgreSQL that was filled, and that has had every kind of trouble."""
     url = await create_database(server_of_postgres)
-    async with serving(settings_for(url, pool_size=4, pool_timeout=0.3, slow_query=0.05)) as app:
+    async with serving(settings_for(url, pool_size=4, pool_timeout=0.5, slow_query=0.05)) as app:
         await trouble(app, seed=1)
         yield app

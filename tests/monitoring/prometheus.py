@@ -70,9 +70,9 @@ class Prometheus:
         """Wait until a query has an answer that is not empty.
 
         Raises:
-            TimeoutError: It had none for ten seconds.
+            TimeoutError: It had none for half a minute.
         """
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not await self.ask(query):  # noqa: ASYNC110 - a server elsewhere sets no event
                 await asyncio.sleep(0.1)
 

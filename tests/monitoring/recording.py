@@ -1,7 +1,9 @@
 """Real scrapes on a stretched clock: what a service exposed within seconds, as minutes of a test of promtool."""
 
 import json
+import re
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,11 @@ import yaml
 from server.app import App
 from tests.monitoring.prometheus import MONITORING, RULES, promtool
 from tests.monitoring.query import OWN, parse, selectors
-from tests.monitoring.scrape import Labels, scrape
+from tests.monitoring.scrape import scrape
 from tests.monitoring.written import alerts, of_records
 
-JOB = (("job", "tablestakes"), ("instance", "recorded"))
+TARGET = 'job="tablestakes",instance="recorded"'
+_SERIES = re.compile(r"(?P<name>\w+)(?:{(?P<labels>.*)})? (?P<value>\S+)")
 # What the rules ask for; the rest of a scrape would only make promtool slow.
 ASKED = {
     selector.name or ""
@@ -36,7 +39,7 @@ class Recording:
     def __init__(self, app: App, watched: set[str]) -> None:
         self._app = app
         self._watched = watched
-        self._minutes: list[dict[tuple[str, Labels], float]] = []
+        self._minutes: list[dict[str, str]] = []
         self._expected: dict[int, set[str]] = {}
 
     async def scrape(self, *firing: str) -> None:
@@ -45,7 +48,8 @@ class Recording:
         Args:
             firing: Names of alerts.
         """
-        minute = {**(await scrape(self._app, ASKED)).samples, ("up", ()): 1.0}
+        minute = dict(_samples(await scrape(self._app)))
+        minute[f"up{{{TARGET}}}"] = "1"
         self._expected[len(self._minutes)] = set(firing)
         self._minutes.append(minute)
 
@@ -76,14 +80,11 @@ class Recording:
         assert finished.returncode == 0, f"{path}: {finished.stdout}{finished.stderr}"
 
     def _series(self) -> list[dict[str, str]]:
-        values: dict[tuple[str, Labels], list[str]] = defaultdict(lambda: ["_"] * len(self._minutes))
+        values: dict[str, list[str]] = defaultdict(lambda: ["_"] * len(self._minutes))
         for number, minute in enumerate(self._minutes):
-            for key, value in minute.items():
-                values[key][number] = repr(value)
-        return [
-            {"series": _written(name, (*labels, *JOB)), "values": " ".join(over_time)}
-            for (name, labels), over_time in values.items()
-        ]
+            for series, value in minute.items():
+                values[series][number] = value
+        return [{"series": series, "values": " ".join(over_time)} for series, over_time in values.items()]
 
     def _case(self, minute: int) -> dict[str, Any]:
         watched = "|".join(sorted(self._watched))
@@ -96,8 +97,15 @@ class Recording:
         }
 
 
-def _written(name: str, labels: Labels) -> str:
-    return name + "{" + ", ".join(f'{label}="{value}"' for label, value in labels) + "}"
+def _samples(exposition: str) -> Iterator[tuple[str, str]]:
+    """Yield the series that the rules ask for, with the labels that Prometheus adds, and their values.
+
+    A line is taken as it is: promtool writes series as the exposition does, and there are thousands in a scrape.
+    """
+    for line in exposition.splitlines():
+        found = _SERIES.fullmatch(line)
+        if found is not None and found["name"] in ASKED:
+            yield f"{found['name']}{{{','.join(filter(None, (found['labels'], TARGET)))}}}", found["value"]
 
 
 def alerts_of(file: str) -> set[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from server.app import App
 from tests.monitoring.query import OWN, UnknownError, labels, matchers, parse
-from tests.monitoring.scrape import scrape
+from tests.monitoring.scrape import labels_of, scrape
 from tests.monitoring.written import Written, of_alerts, of_documents, of_panels, of_records, of_variables
 
 WRITTEN = (*of_panels(), *of_variables(), *of_alerts(), *of_documents())
@@ -14,7 +14,7 @@ WRITTEN = (*of_panels(), *of_variables(), *of_alerts(), *of_documents())
 
 async def known(app: App) -> dict[str, frozenset[str]]:
     """Return the labels of each metric that there is: scraped, of Prometheus itself, and recorded."""
-    found = {name: frozenset(values) for name, values in (await scrape(app)).labels().items()} | OWN
+    found = {name: frozenset(values) for name, values in labels_of(await scrape(app)).items()} | OWN
     for name, expr in of_records().items():
         found[name] = labels(parse(expr), found)
     return found
@@ -37,7 +37,7 @@ async def test_every_metric_and_label_of_a_query_exists(busy: App) -> None:
 
 async def test_every_value_that_a_query_matches_exists(busy: App) -> None:
     """What a label is compared with is one of its values: `used`, `pool_wait`, the edge `0.25` of a bucket."""
-    there = (await scrape(busy)).labels()
+    there = labels_of(await scrape(busy))
     wrong, compared = [], 0
     for query in (*WRITTEN, *(Written(name, expr) for name, expr in of_records().items())):
         for matcher in matchers(parse(query.expr)):

@@ -79,7 +79,7 @@ async def _loses_a_connection(app: App, channel: grpc.aio.Channel) -> None:
     async def terminate() -> None:
         ended.extend(await app.database.run(lambda connection: connection.execute(end).all()))
 
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(4):
         while not ended:
             await terminate()
     with pytest.raises(grpc.aio.AioRpcError, match="UNAVAILABLE"):
