@@ -37,6 +37,8 @@ def draw(rows: Iterable[Row]) -> str:
         .uid("tablestakes")
         .description("RPCs, statements, the connection pool and the process of Tablestakes.")
         .tags(["tablestakes", "grpc", "database"])
+        # It is made of files, and what is edited in Grafana would be lost with the next of them.
+        .readonly()
         .timezone("browser")
         .time("now-1h", "now")
         .refresh("30s")
@@ -66,8 +68,8 @@ def _variable(name: str, query: str) -> build.QueryVariable:
         .sort(model.VariableSort.ALPHABETICAL_ASC)
         .multi(True)
         .include_all(True)
-        # Not the list of all there is: a label that nothing has, as namespace outside of Kubernetes, matches too.
-        .all_value(".*")
+        # Not the list of all there is, which may be long. Outside of Kubernetes nothing has a namespace.
+        .all_value(".*" if name == "namespace" else ".+")
         .current(model.VariableOption(selected=True, text="All", value="$__all"))
     )
 
