@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 GENERATED := generated/marketplace generated/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve demo test test-money check proto migration lock clean
+.PHONY: help install serve demo test test-money check proto monitoring migration lock clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1mmake %-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,7 @@ $(VENV)/serve.installed: requirements/serve.lock pyproject.toml | $(BIN)/python
 $(VENV)/develop.installed: requirements/develop.lock requirements/protoc.lock $(VENV)/serve.installed
 	$(PIP) install --require-hashes -r requirements/develop.lock
 	$(PIP) install --require-hashes --no-deps --upgrade --target $(VENV)/protoc -r requirements/protoc.lock
+	@tests/monitoring/unpack-prometheus $(VENV)/prometheus
 	@touch $@
 
 install: $(VENV)/develop.installed  ## Make .venv and install everything, also what only developers need
@@ -42,15 +43,19 @@ test: $(VENV)/develop.installed  ## Run every test, on SQLite and on a PostgreSQ
 test-money: $(VENV)/develop.installed  ## A minute of 32 callers over 10 wallets and 10 products, with the counts (SECONDS=60)
 	@MONEY_SECONDS=$(or $(SECONDS),60) $(BIN)/python -m pytest tests/marketplace/test_money.py -k postgresql -rP
 
-check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, documentation, and that generated code is fresh
+check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and that what is generated is fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python protos/generate.py --check
+	$(BIN)/python k8s/monitoring/generate.py --check
 
 proto: $(VENV)/develop.installed  ## Format the protos, then regenerate generated/ from them
 	@$(BIN)/python protos/generate.py
+
+monitoring: $(VENV)/develop.installed  ## Write the Grafana dashboard and the PrometheusRule from their sources
+	@$(BIN)/python k8s/monitoring/generate.py
 
 migration: $(VENV)/develop.installed  ## Write a migration from the difference between models and migrations (MESSAGE="add tags")
 	@test -n "$(MESSAGE)" || { echo 'make: say what it does: make migration MESSAGE="add tags"' >&2; exit 2; }

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, String, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, String, UniqueConstraint, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from protos.generate import generate
@@ -64,6 +64,9 @@ async def poke(_plan: Plan, database: Database, request: Any) -> Any:
         case "slow":
             sleep, parameters = text("SELECT pg_sleep(:seconds)"), {"seconds": request.seconds}
             await database.run(lambda connection: connection.execute(sleep, parameters).first())
+        case "repeat":
+            for _ in range(10):
+                await database.run(lambda connection: connection.execute(select(Gadget.id).limit(1)).all())
         case "wrong type":
             return "not a message"
     return gadget_pb2.Gadget(name="gadgets/0")

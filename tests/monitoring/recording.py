@@ -1,0 +1,121 @@
+"""Real scrapes on a stretched clock: what a service exposed within seconds, as minutes of a test of promtool."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from server.app import App
+from tests.monitoring.prometheus import MONITORING, RULES, promtool
+from tests.monitoring.query import OWN, parse, selectors
+from tests.monitoring.scrape import scrape
+from tests.monitoring.written import alerts, of_records
+
+TARGET = 'job="tablestakes",instance="recorded"'
+_SERIES = re.compile(r"(?P<name>\w+)(?:{(?P<labels>.*)})? (?P<value>\S+)")
+# What the rules ask for; the rest of a scrape would only make promtool slow.
+ASKED = {
+    selector.name or ""
+    for expr in (*(rule["expr"] for rule in alerts()), *of_records().values())
+    for selector in selectors(parse(expr))
+} - OWN.keys()
+
+
+class Recording:
+    """Scrapes of one service, each a minute after the one before, and the alerts that must fire at each.
+
+    The samples are the service's own, and the rules are the project's own with the times that they have; only the
+    clock between two scrapes is made up.
+
+    Args:
+        app: The service.
+        watched: The alerts that are looked at.
+    """
+
+    def __init__(self, app: App, watched: set[str]) -> None:
+        self._app = app
+        self._watched = watched
+        self._minutes: list[dict[str, str]] = []
+        self._expected: dict[int, set[str]] = {}
+
+    async def scrape(self, *firing: str) -> None:
+        """Scrape now, a minute after the last time, and expect that of the watched alerts these fire, and no other.
+
+        Args:
+            firing: Names of alerts.
+        """
+        self._expected[len(self._minutes)] = set(firing)
+        await self.pass_over()
+
+    async def pass_over(self) -> None:
+        """Scrape now, a minute after the last time, and expect nothing.
+
+        For the minute at the left end of a window: Prometheus 2 counts it in, and Prometheus 3 does not.
+        """
+        minute = dict(_samples(await scrape(self._app)))
+        minute[f"up{{{TARGET}}}"] = "1"
+        self._minutes.append(minute)
+
+    def verify(self, folder: Path) -> None:
+        """Let promtool evaluate the rules minute by minute.
+
+        Args:
+            folder: Where the unit test is written.
+
+        Raises:
+            AssertionError: Another alert fired, or one did not; promtool's words are in the message.
+        """
+        test = {
+            "rule_files": [str(path) for path in RULES],
+            "evaluation_interval": "1m",
+            "tests": [
+                {
+                    "interval": "1m",
+                    "input_series": self._series(),
+                    "promql_expr_test": [self._case(minute) for minute in self._expected],
+                }
+            ],
+        }
+        # JSON is YAML too, and is written a hundred times faster.
+        path = folder / "recording.json"
+        path.write_text(json.dumps(test))
+        finished = promtool("test", "rules", path)
+        assert finished.returncode == 0, f"{path}: {finished.stdout}{finished.stderr}"
+
+    def _series(self) -> list[dict[str, str]]:
+        values: dict[str, list[str]] = defaultdict(lambda: ["_"] * len(self._minutes))
+        for number, minute in enumerate(self._minutes):
+            for series, value in minute.items():
+                values[series][number] = value
+        return [{"series": series, "values": " ".join(over_time)} for series, over_time in values.items()]
+
+    def _case(self, minute: int) -> dict[str, Any]:
+        watched = "|".join(sorted(self._watched))
+        return {
+            "expr": f'group by (alertname) (ALERTS{{alertstate="firing", alertname=~"{watched}"}})',
+            "eval_time": f"{minute}m",
+            "exp_samples": [
+                {"labels": f'{{alertname="{name}"}}', "value": 1} for name in sorted(self._expected[minute])
+            ],
+        }
+
+
+def _samples(exposition: str) -> Iterator[tuple[str, str]]:
+    """Yield the series that the rules ask for, with the labels that Prometheus adds, and their values.
+
+    A line is taken as it is: promtool writes series as the exposition does, and there are thousands in a scrape.
+    """
+    for line in exposition.splitlines():
+        found = _SERIES.fullmatch(line)
+        if found is not None and found["name"] in ASKED:
+            yield f"{found['name']}{{{','.join(filter(None, (found['labels'], TARGET)))}}}", found["value"]
+
+
+def alerts_of(file: str) -> set[str]:
+    """Return the names of the alerts in one file of rules."""
+    groups = yaml.safe_load((MONITORING / "rules" / file).read_text())["groups"]
+    return {rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule}
