@@ -61,6 +61,34 @@ def test_a_connection_that_is_used_again_is_made_once(make: Make, total: Total, 
     assert closed() == {}
 
 
+def test_a_lifetime_ends_with_its_connection(make: Make, total: Total) -> None:
+    """It is counted when the connection leaves the pool for good, and not before."""
+    engine = make()
+    lifetime = "db_client_connection_lifetime_seconds"
+    with engine.connect():
+        time.sleep(0.02)
+    assert total(f"{lifetime}_count") == 0
+    engine.dispose()
+    with engine.connect() as connection:
+        connection.detach()
+    assert total(f"{lifetime}_count") == 2
+    assert 0.02 <= total(f"{lifetime}_sum") < 1
+
+
+def test_a_reset_is_the_pools_own(make: Make, total: Total) -> None:
+    """A connection that is returned in the middle of something is reset; one whose transaction has ended is not."""
+    engine = make()
+    reset = "db_client_connection_reset_seconds"
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    assert total(f"{reset}_count") == 0
+    raw = engine.raw_connection()
+    raw.cursor().execute("CREATE TABLE t (a)")
+    raw.close()
+    assert total(f"{reset}_count") == 1
+    assert 0 < total(f"{reset}_sum") < 1
+
+
 def test_creation_includes_setting_up(make: Make, total: Total) -> None:
     """What listeners do to a new connection is part of making it."""
     engine = make()

@@ -96,6 +96,24 @@ def test_maximum(make: Callable[..., Engine], gauges: Gauges, options: dict[str,
     assert gauges()[2] == maximum
 
 
+@pytest.mark.parametrize(
+    ("options", "most"),
+    [
+        ({"pool_size": 3, "max_overflow": 4}, 3),
+        ({"pool_size": 0}, math.inf),
+        ({"poolclass": NullPool}, 0),
+        ({"poolclass": StaticPool}, 1),
+    ],
+)
+def test_idle_connections_that_are_kept(
+    make: Callable[..., Engine], total: Callable[..., float], options: dict[str, Any], most: float
+) -> None:
+    """A pool says how many idle connections it keeps at the most, and at least none."""
+    make(**options)
+    assert total("db_client_connection_idle_max") == most
+    assert total("db_client_connection_idle_min") == 0
+
+
 def test_a_null_pool_has_nothing_idle(make: Callable[..., Engine], gauges: Gauges) -> None:
     """Connections of a NullPool are used or closed."""
     engine = make(poolclass=NullPool)

@@ -64,6 +64,42 @@ async def test_every_checkout_is_one_wait(aengine: AsyncEngine, by: By, total: T
     assert total(PENDING) == 0
 
 
+async def test_who_found_the_pool_empty(aengine: AsyncEngine, total: Total) -> None:
+    """Of the checkouts that were served those count that made a connection or waited, and no other."""
+    prefix = "db_client_connection_"
+
+    def counts() -> list[float]:
+        return [total(f"{prefix}{name}acquires_total") for name in ("", "empty_", "canceled_")]
+
+    async with aengine.connect():
+        assert counts() == [1, 1, 0]
+    async with aengine.connect():
+        assert counts() == [2, 1, 0]
+        waiting = asyncio.create_task(_connect(aengine))
+        given_up = asyncio.create_task(_connect(aengine))
+        await eventually(lambda: total(PENDING) == 2)
+        given_up.cancel()
+        await asyncio.wait([given_up])
+    await waiting
+    assert counts() == [3, 2, 1]
+
+
+async def test_those_who_wait_are_not_overtaken(aengine: AsyncEngine, total: Total) -> None:
+    """A connection that is returned goes to who has waited longest, also if somebody comes just then."""
+    order = []
+
+    async def use(name: str) -> None:
+        async with aengine.connect():
+            order.append(name)
+
+    async with aengine.connect():
+        first = asyncio.create_task(use("first"))
+        await eventually(lambda: total(PENDING) == 1)
+    late = asyncio.create_task(use("late"))
+    await asyncio.gather(first, late)
+    assert order == ["first", "late"]
+
+
 async def test_a_timeout(aengine: AsyncEngine, by: By, total: Total) -> None:
     """A checkout that got no connection in time waited for all of it, and nobody is left waiting."""
     async with aengine.connect():

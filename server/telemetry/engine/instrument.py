@@ -78,7 +78,7 @@ class Instrumentation:
             ("checkout", self._take),
             *([("checkin", self.lifecycle.give)] if self.lifecycle.lends_one_by_one else []),
             # Those above are for every statement, and guard themselves.
-            *((name, self.guard.wrap(name, handler)) for name, handler in self._events(engine)),
+            *((name, self.guard.wrap(name, handler)) for name, handler in self._events()),
         )
         listens = engine._has_events
         for name, listener in self._listeners:
@@ -90,7 +90,7 @@ class Instrumentation:
         self._detours = tuple(Detour(engine.dialect, name, around) for name, around in self._methods())
         self.tells_waits = waiting.report(engine.pool, self.waits)
 
-    def _events(self, engine: Engine) -> Iterator[tuple[str, Callable[..., object]]]:
+    def _events(self) -> Iterator[tuple[str, Callable[..., object]]]:
         # Everything that is listened to. SQLAlchemy finds the engine's pool and dialect by the event's name;
         # engines made by execution_options() share the listeners, and so does the pool after dispose().
         yield "handle_error", self.errors.hear
@@ -100,8 +100,7 @@ class Instrumentation:
         yield "invalidate", self.lifecycle.invalidate
         yield "invalidate", self.transactions.lose
         yield "soft_invalidate", self.lifecycle.doubt
-        if engine.dialect.is_async:
-            yield "reset", self.lifecycle.collect
+        yield "reset", self.lifecycle.clean
         yield "close", self.lifecycle.close
         yield "close", self.transactions.lose
         yield "close_detached", self.transactions.lose

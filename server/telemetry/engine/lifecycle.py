@@ -30,7 +30,10 @@ from .failure import outcome
 
 OUTCOMES = ("ok", "error", "cancelled", "timeout")
 CAUSES = ("recycle", "overflow", "invalidate", "soft_invalidate", "dispose", "detach", "gc", "other")
-_STARTED, _TAKEN, _CAUSE = "tablestakes_started", "tablestakes_taken", "tablestakes_cause"
+_STARTED, _TAKEN, _RESET = "tablestakes_started", "tablestakes_taken", "tablestakes_reset"
+_CAUSE = "tablestakes_cause"
+LIFETIMES = (1.0, 10.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 10_800.0, 21_600.0, 43_200.0, 86_400.0)
+"""Seconds; a day is the last."""
 
 
 class Lifecycle:
@@ -51,21 +54,25 @@ class Lifecycle:
         self.labels = labels
         self.create = {name: Histogram(SECONDS) for name in OUTCOMES}
         self.use = Histogram(LONG_SECONDS)
+        self.lifetime = Histogram(LIFETIMES)
+        self.reset = Histogram(SECONDS)
         # The one connection of a StaticPool is lent to many at a time, and its checkins do not say whose it was.
         self.lends_one_by_one = not isinstance(engine.pool, StaticPool)
         # A place that is empty and then gone has been disposed of, in a pool of which that much is known.
         known = isinstance(engine.pool, (QueuePool, SingletonThreadPool, StaticPool, AssertionPool))
         self._without_a_word = "dispose" if known else "other"
         self._engine = ref(engine)
+        self._asynchronous = engine.dialect.is_async
         self._errors = errors
         self._created = Tally()
         self._closed = Tally()
         # By id of the driver's connection, from when it is made until it is set up or given up.
         self._raw: dict[int, float] = {}
-        self._open: set[ref[ConnectionPoolEntry]] = set()
+        # When each was ready.
+        self._open: dict[ref[ConnectionPoolEntry], float] = {}
         self._unexplained: dict[ref[ConnectionPoolEntry], str] = {}
         # What the garbage collector took. It may call in the middle of anything, so no lock is taken there.
-        self._gone: deque[str] = deque()
+        self._gone: deque[tuple[str, float | None]] = deque()
         self._guard = guard
         self._fail = guard.wrap("connect failure", self._failed)
 
@@ -116,10 +123,9 @@ class Lifecycle:
         self._raw.pop(id(driver), None)
         self._explain(record)
         self._created.add(())
-        self._open.add(ref(record, self._collected))
+        self._open[ref(record, self._collected)] = now = perf_counter()
         started = record.info.pop(_STARTED, None)
         if started is not None:
-            now = perf_counter()
             self.create["ok"].observe(now - started)
             account = current_rpc.get()
             if account is not None:
@@ -130,11 +136,13 @@ class Lifecycle:
         record.info[_TAKEN] = perf_counter()
 
     def give(self, _driver: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
-        """Checkin: it stops; a checkin that follows no checkout has none."""
+        """Checkin: it stops, and that of a reset; a checkin that follows no checkout has none."""
         try:
-            taken = record.info.pop(_TAKEN, None)
-            if taken is not None:
-                self.use.observe(perf_counter() - taken)
+            info, now = record.info, perf_counter()
+            for key, histogram in ((_TAKEN, self.use), (_RESET, self.reset)):
+                start = info.pop(key, None)
+                if start is not None:
+                    histogram.observe(now - start)
         except Exception:  # noqa: BLE001 - as Guard.wrap, without a call more for each checkin
             self._guard.failed("checkin")
 
@@ -146,14 +154,21 @@ class Lifecycle:
         """soft_invalidate: the next checkout will put another connection in its place."""
         record.info[_CAUSE] = "soft_invalidate"
 
-    def collect(self, _driver: DBAPIConnection, record: ConnectionPoolEntry | None, state: PoolResetState) -> None:
-        """Reset: if it may not do anything, the garbage collector found an asynchronous connection."""
-        if record is not None and not state.asyncio_safe:
+    def clean(self, _driver: DBAPIConnection, record: ConnectionPoolEntry | None, state: PoolResetState) -> None:
+        """Reset: the clock of the pool's own ROLLBACK starts, unless a transaction has ended with one already.
+
+        If it may not do anything, the garbage collector found an asynchronous connection.
+        """
+        if record is None:
+            return
+        if not state.asyncio_safe and self._asynchronous:
             record.info[_CAUSE] = "gc"
+        elif not state.transaction_was_reset:
+            record.info[_RESET] = perf_counter()
 
     def close(self, _driver: DBAPIConnection, record: ConnectionPoolEntry) -> None:
         """Close: count it now if its cause is known."""
-        self._open.discard(ref(record))
+        self._end(ref(record))
         engine, cause = self._engine(), record.info.pop(_CAUSE, None)
         pool = None if engine is None else engine.pool
         if cause == "invalidate":
@@ -170,9 +185,14 @@ class Lifecycle:
         if cause is not None:
             self._closed.add((cause,))
 
+    def _end(self, place: ref[ConnectionPoolEntry]) -> None:
+        ready = self._open.pop(place, None)
+        if ready is not None:
+            self.lifetime.observe(perf_counter() - ready)
+
     def detach(self, _driver: DBAPIConnection, record: ConnectionPoolEntry) -> None:
         """Detach: the connection is not the pool's any more."""
-        self._open.discard(ref(record))
+        self._end(ref(record))
         record.info.pop(_TAKEN, None)
         self._closed.add((record.info.pop(_CAUSE, "detach"),))
 
@@ -183,11 +203,11 @@ class Lifecycle:
             self._closed.add(("dispose",))
 
     def _collected(self, gone: ref[ConnectionPoolEntry]) -> None:
-        if gone in self._open:
-            self._open.discard(gone)
-            self._gone.append("gc")
+        ready = self._open.pop(gone, None)
+        if ready is not None:
+            self._gone.append(("gc", perf_counter() - ready))
         elif self._unexplained.pop(gone, None) is not None:
-            self._gone.append(self._without_a_word)
+            self._gone.append((self._without_a_word, None))
 
     def created(self) -> int:
         """Return how many connections were made."""
@@ -196,7 +216,10 @@ class Lifecycle:
     def closed(self) -> dict[str, int]:
         """Return how many connections were closed, by cause."""
         while self._gone:
-            self._closed.add((self._gone.popleft(),))
+            cause, seconds = self._gone.popleft()
+            self._closed.add((cause,))
+            if seconds is not None:
+                self.lifetime.observe(seconds)
         return dict.fromkeys(CAUSES, 0) | {cause: count for (cause,), count in self._closed}
 
 
@@ -221,6 +244,16 @@ def families(parts: Iterable[Lifecycle] = ()) -> Iterator[Metric]:
     use = HistogramMetricFamily(
         "db_client_connection_use_time_seconds", "Time from a checkout to its checkin.", labels=labels
     )
+    lifetime = HistogramMetricFamily(
+        "db_client_connection_lifetime_seconds",
+        "Time from a connection's being ready until it left the pool for good.",
+        labels=labels,
+    )
+    reset = HistogramMetricFamily(
+        "db_client_connection_reset_seconds",
+        "Time that a pool took to clean a connection that was returned in a transaction, or in none.",
+        labels=labels,
+    )
     created = CounterMetricFamily("db_client_connections_created", "Connections that were made.", labels=labels)
     closed = CounterMetricFamily(
         "db_client_connections_closed",
@@ -231,7 +264,9 @@ def families(parts: Iterable[Lifecycle] = ()) -> Iterator[Metric]:
         expose_by(create, part.labels, part.create)
         if part.lends_one_by_one:
             part.use.expose(use, part.labels)
+            part.reset.expose(reset, part.labels)
         created.add_metric(part.labels, part.created())
         for cause, count in part.closed().items():
             closed.add_metric((*part.labels, cause), count)
-    yield from (create, use, created, closed)
+        part.lifetime.expose(lifetime, part.labels)
+    yield from (create, use, lifetime, reset, created, closed)

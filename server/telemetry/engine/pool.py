@@ -64,6 +64,11 @@ class Connections:
         retired = sum(record.in_use and record.dbapi_connection is not None for record in _living(self._retired))
         return len(current) - used, used + retired
 
+    def kept(self) -> float | None:
+        """Return how many idle connections the pool keeps: +Inf without a limit, None if it does not say."""
+        engine = self._engine()
+        return None if engine is None else _kept(engine.pool)
+
     def maximum(self) -> float | None:
         """Return how many connections the pool allows: +Inf without a limit, None if it does not say."""
         engine = self._engine()
@@ -92,6 +97,16 @@ def _maximum(pool: Pool) -> float | None:
             return None
 
 
+def _kept(pool: Pool) -> float | None:
+    match pool:
+        case QueuePool():
+            return pool.size() or math.inf
+        case NullPool():
+            return 0
+        case _:
+            return _maximum(pool)
+
+
 def families(parts: Iterable[Connections] = ()) -> Iterator[Metric]:
     """Yield the families of `parts`, which share a registry; without parts, only their names."""
     common = ["db_system_name", "db_client_connection_pool_name"]
@@ -107,12 +122,19 @@ def families(parts: Iterable[Connections] = ()) -> Iterator[Metric]:
         "Connections the pool may have open at once, overflow included; +Inf if it sets no limit.",
         labels=common,
     )
+    idle_maximum = GaugeMetricFamily(
+        "db_client_connection_idle_max",
+        "Idle connections the pool keeps; +Inf if it sets no limit.",
+        labels=common,
+    )
+    idle_minimum = GaugeMetricFamily(
+        "db_client_connection_idle_min", "Idle connections the pool keeps at least: none.", labels=common
+    )
     for part in parts:
         idle, used = part.counts()
         count.add_metric((*part.labels, "idle"), idle)
         count.add_metric((*part.labels, "used"), used)
-        limit = part.maximum()
-        if limit is not None:
-            maximum.add_metric(part.labels, limit)
-    yield count
-    yield maximum
+        for family, limit in ((maximum, part.maximum()), (idle_maximum, part.kept()), (idle_minimum, 0)):
+            if limit is not None:
+                family.add_metric(part.labels, limit)
+    yield from (count, maximum, idle_maximum, idle_minimum)

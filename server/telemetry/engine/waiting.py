@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from threading import Lock
 from time import perf_counter
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -33,6 +34,8 @@ class Waits:
         self.labels = labels
         self.seconds = {name: Histogram(SECONDS) for name in OUTCOMES}
         self.timeouts = 0
+        self.empty = 0
+        self._lock = Lock()
         self.pending: set[object] = set()
         self._errors = errors
         # For a checkout that need not wait, as nearly all need not.
@@ -54,8 +57,19 @@ class Waits:
         if account is not None:
             account.end(POOL_WAIT, now)
         self.seconds[outcome].observe(now - start)
+        if outcome == "ok":
+            self._found_none()
         if outcome == "cancelled" and error is not None:
             self._errors.count("checkout", error)
+
+    def made(self) -> None:
+        """Count a checkout that found the pool empty, and may have a new connection."""
+        self.passed()
+        self._found_none()
+
+    def _found_none(self) -> None:
+        with self._lock:
+            self.empty += 1
 
     def _timed_out(self, error: BaseException) -> None:
         # A pool may ask itself again; the error is one.
@@ -71,10 +85,17 @@ class _TimedGet(queue.QueueCommon[ConnectionPoolEntry]):
         waits = self.waits
         if waits is None:
             return super().get(block, timeout)
-        if not block:
-            item = super().get(False)
-            waits.passed()
-            return item
+        # A pool that may make no more connections says that it would wait, also where one is idle; and an
+        # asynchronous wait is dear even if it is over at once. Nobody who waits already is overtaken.
+        if not block or not waits.pending:
+            try:
+                item = super().get(False)
+            except queue.Empty:
+                if not block:
+                    raise
+            else:
+                waits.passed()
+                return item
         ticket, start, outcome, error = object(), perf_counter(), "ok", None
         waits.began(ticket, start)
         try:
@@ -123,7 +144,7 @@ class TimedQueuePool(QueuePool):
 
     def _create_connection(self) -> ConnectionPoolEntry:
         if self._waits is not None:
-            self._waits.passed()
+            self._waits.made()
         return super()._create_connection()
 
     def recreate(self) -> QueuePool:
@@ -177,8 +198,22 @@ def families(parts: Iterable[Waits] = ()) -> Iterator[Metric]:
         "Checkouts that got no connection within the pool's timeout.",
         labels=labels,
     )
+    acquires, empty, cancelled = (
+        CounterMetricFamily(f"db_client_connection_{name}acquires", text, labels=labels)
+        for name, text in (
+            ("", "Checkouts that were given a connection, or leave to make one."),
+            ("empty_", "Checkouts of these that found no idle connection: they waited for one, or made one."),
+            ("canceled_", "Checkouts that were cancelled while they waited."),
+        )
+    )
     for part in parts:
+        for family, count in (
+            (acquires, sum(part.seconds["ok"].snapshot()[0])),
+            (empty, part.empty),
+            (cancelled, sum(part.seconds["cancelled"].snapshot()[0])),
+        ):
+            family.add_metric(part.labels, count)
         pending.add_metric(part.labels, len(part.pending))
         expose_by(seconds, part.labels, part.seconds)
         timeouts.add_metric(part.labels, part.timeouts)
-    yield from (pending, seconds, timeouts)
+    yield from (pending, seconds, timeouts, acquires, empty, cancelled)
