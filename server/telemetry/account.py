@@ -5,9 +5,9 @@ from time import perf_counter
 
 from .query import Query
 
-PHASES = ("pool_wait", "connect", "query", "commit", "rollback", "other")
+PHASES = ("pool_wait", "connect", "query", "fetch", "commit", "rollback", "other")
 """Where the time of an RPC goes; all but the last are of the database."""
-POOL_WAIT, CONNECT, QUERY, COMMIT, ROLLBACK = range(5)
+POOL_WAIT, CONNECT, QUERY, FETCH, COMMIT, ROLLBACK = range(6)
 
 # Statements that one RPC tells apart. What comes after them is counted, but not looked at one by one.
 _DISTINCT = 1_000

@@ -46,7 +46,7 @@ async def test_every_phase_is_there_from_the_start(method: MethodMetrics, regist
     """A method that was never called has its phases at zero."""
     assert method.full_method == "/shop.v1.Shop/Buy"
     phases = {s.labels["phase"]: s.value for f in registry.collect() for s in f.samples if s.name == SECONDS}
-    assert phases == dict.fromkeys(("pool_wait", "connect", "query", "commit", "rollback", "other"), 0)
+    assert phases == dict.fromkeys(("pool_wait", "connect", "query", "fetch", "commit", "rollback", "other"), 0)
 
 
 async def test_phases_add_up(engine: AsyncEngine, method: MethodMetrics, by: By, total: Total) -> None:

@@ -9,9 +9,10 @@ from sqlalchemy import Column, Integer, MetaData, Sequence, String, Table, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from server.telemetry import instrument
+from server.telemetry import RpcMetrics, enter, instrument
 
 Counts = Callable[[], dict[tuple[str, str, str], float]]
+Total = Callable[..., float]
 
 metadata = MetaData()
 items = Table(
@@ -162,3 +163,33 @@ async def _sleeping(engine: AsyncEngine) -> asyncio.Task[None]:
     await sent.wait()
     await asyncio.sleep(0.05)
     return task
+
+
+async def test_a_stream_is_timed_fetch_by_fetch(
+    engine: AsyncEngine, registry: CollectorRegistry, total: Total
+) -> None:
+    """What a server-side cursor brings is timed as it is fetched, and is of the RPC's time that it was fetched in."""
+    fetch, phase = "db_client_fetch_seconds", "rpc_db_seconds_total"
+    method = RpcMetrics(registry).method("shop.v1.Shop", "Watch")
+    slow_rows = text("SELECT n, pg_sleep(0.01) FROM generate_series(1, 5) AS n")
+
+    async def serve() -> list[int]:
+        account = enter(method)
+        async with engine.connect() as connection:
+            result = await connection.stream(slow_rows, execution_options={"yield_per": 1})
+            numbers = [number async for number, _ in result]
+        method.finish(account, "OK")
+        return numbers
+
+    assert await asyncio.create_task(serve()) == [1, 2, 3, 4, 5]
+    assert total(f"{fetch}_count", db_operation_name="SELECT", db_collection_name="raw") >= 5
+    assert total(f"{fetch}_sum") >= 0.05
+    assert total(phase, phase="fetch") == pytest.approx(total(f"{fetch}_sum"), rel=0.1)
+    assert total(phase, phase="query") < 0.05
+
+
+async def test_what_is_not_streamed_has_no_fetches(engine: AsyncEngine, total: Total) -> None:
+    """Of other statements all rows are there when they end, and no fetch is timed."""
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+    assert total("db_client_fetch_seconds_count") == 0

@@ -16,6 +16,7 @@ from ..meter.histogram import SECONDS, Histogram
 from ..meter.tally import OTHER
 from ..query import Operation, Query, operation
 from .failure import error_type
+from .fetch import TimedCursor
 from .slow import SlowQueries
 
 ROWS = (0.0, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
@@ -28,12 +29,13 @@ MAX_SERIES = 500
 class Series:
     """What is counted of one kind of statement with one outcome."""
 
-    __slots__ = ("_lock", "batch", "rows", "seconds", "slow")
+    __slots__ = ("_lock", "batch", "fetch", "rows", "seconds", "slow")
 
     def __init__(self) -> None:
         self.seconds = Histogram(SECONDS)
         self.rows = Histogram(ROWS)
         self.batch = Histogram(BATCHES)
+        self.fetch = Histogram(SECONDS)
         self.slow = 0
         self._lock = Lock()
 
@@ -90,7 +92,8 @@ class Statements:
 
     A duration is wall clock from before to after `cursor.execute`: it includes BEGIN where the driver sends
     it lazily, the transfer of rows where the driver fetches them at once (asyncpg and aiosqlite do), and the
-    time an event loop was busy elsewhere. With a server-side cursor it is the time to the first row.
+    time an event loop was busy elsewhere. With a server-side cursor it is the time
+    until rows could be fetched, and each fetch is timed by itself.
 
     Args:
         labels: `db_system_name` and `db_client_connection_pool_name`.
@@ -139,7 +142,7 @@ class Statements:
                     fail(started, statement, rest[:-1], error)
                 raise
             if started is not None:
-                finish(started, cursor, statement, rest[:-1])
+                finish(started, cursor, statement, rest)
             return True
 
         return execute
@@ -162,7 +165,7 @@ class Statements:
             return None
         return known, account, now
 
-    def _finish(self, started: Started, cursor: DBAPICursor, statement: str, given: tuple[Any, ...]) -> None:
+    def _finish(self, started: Started, cursor: DBAPICursor, statement: str, rest: tuple[Any, ...]) -> None:
         try:
             now = perf_counter()
             known, account, start = started
@@ -173,12 +176,16 @@ class Statements:
             series = known.succeeded or self._succeed(known)
             rows = cursor.rowcount
             series.add(seconds, rows)
+            context = rest[-1]
+            if getattr(context, "_is_server_side", False):
+                # The rows are still to come; SQLAlchemy asks the context's cursor for them.
+                context.cursor = TimedCursor(cursor, series.fetch, self._guard)
             if known.batches:
-                series.batch.observe(len(given[0]))
+                series.batch.observe(len(rest[0]))
             if seconds > self.slow.threshold:
                 # Last, so that a log handler that raises takes no count with it.
                 series.slowed()
-                self.slow.report(known.query, statement, *given, seconds=seconds, rows=rows)
+                self.slow.report(known.query, statement, *rest[:-1], seconds=seconds, rows=rows)
         except Exception:  # noqa: BLE001 - as Guard.wrap
             self._guard.failed("do_execute")
 
@@ -270,11 +277,16 @@ def families(parts: Iterable[Statements] = ()) -> Iterator[Metric]:
     batches = HistogramMetricFamily(
         "db_client_batch_size", "Sets of parameters that the driver's executemany was given.", labels=common
     )
+    fetches = HistogramMetricFamily(
+        "db_client_fetch_seconds",
+        "Time of each fetch of more rows through a server-side cursor; of the others all rows come at once.",
+        labels=common,
+    )
     for part in parts:
         counts: dict[tuple[str, str], int] = {}
         for (name, collection, outcome), series in part.snapshot():
             series.seconds.expose(durations, (*part.labels, name, collection, outcome))
-            for histogram, family in ((series.rows, rows), (series.batch, batches)):
+            for histogram, family in ((series.rows, rows), (series.batch, batches), (series.fetch, fetches)):
                 # Not at zero: most statements never tell the one, or are not the other.
                 if any(histogram.snapshot()[0]):
                     histogram.expose(family, (*part.labels, name, collection))
@@ -282,4 +294,4 @@ def families(parts: Iterable[Statements] = ()) -> Iterator[Metric]:
             counts[name, collection] = counts.get((name, collection), 0) + series.slow
         for key, count in counts.items():
             slows.add_metric((*part.labels, *key), count)
-    yield from (durations, slows, rows, batches)
+    yield from (durations, slows, rows, batches, fetches)
