@@ -168,7 +168,7 @@ async def _sleeping(engine: AsyncEngine) -> asyncio.Task[None]:
 async def test_a_stream_is_timed_fetch_by_fetch(
     engine: AsyncEngine, registry: CollectorRegistry, total: Total
 ) -> None:
-    """What a server-side cursor brings is timed as it is fetched, and is of the RPC's time that it was fetched in."""
+    """What a server-side cursor brings is timed as it is fetched, and is time of the RPC that fetched it."""
     fetch, phase = "db_client_fetch_seconds", "rpc_db_seconds_total"
     method = RpcMetrics(registry).method("shop.v1.Shop", "Watch")
     slow_rows = text("SELECT n, pg_sleep(0.01) FROM generate_series(1, 5) AS n")
