@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..meter.guard import Guard
+from ..tracing import Tracer
 from . import error, lifecycle, pool, statement, transaction, waiting
 from .detour import Detour, Method
 from .error import Errors
@@ -32,6 +33,7 @@ class Instrumentation:
 
     Attributes:
         labels: Its `db_system_name` and `db_client_connection_pool_name`.
+        tracer: Makes spans of what they see, None for none.
         guard: Counts the failures of the listeners.
         slow: Tells of the statements that take long.
         statements: Times the statements.
@@ -51,17 +53,20 @@ class Instrumentation:
         pool_name: str,
         slow_seconds: float,
         trace_id: TraceId | None,
+        tracer: Tracer | None,
     ) -> None:
         system = engine.dialect.name
+        self.tracer = tracer
         self.labels = (system, pool_name)
         self.guard = Guard()
+        spans = None if tracer is None else tracer.database(engine, self.guard)
         self.slow = SlowQueries(slow_seconds, trace_id)
-        self.statements = Statements(self.labels, self.slow, self.guard)
+        self.statements = Statements(self.labels, self.slow, self.guard, spans)
         self.errors = Errors(self.labels, engine.dialect, self.guard)
         self.connections = Connections(engine, system=system, pool_name=pool_name)
-        self.lifecycle = Lifecycle(engine, self.labels, self.errors, self.guard)
-        self.transactions = Transactions(self.labels, engine.dialect, self.errors, self.guard)
-        self.waits = Waits(self.labels, self.errors, self.guard)
+        self.lifecycle = Lifecycle(engine, self.labels, self.errors, self.guard, spans)
+        self.transactions = Transactions(self.labels, engine.dialect, self.errors, self.guard, spans)
+        self.waits = Waits(self.labels, self.errors, self.guard, spans)
         # Weak, both: the engine holds the listeners, and a registry must not keep an engine alive.
         self._engine = ref(engine)
         self._registry = ref(registry)
@@ -185,6 +190,7 @@ def instrument(
     pool_name: str = "default",
     slow_seconds: float = 0.5,
     trace_id: TraceId | None = None,
+    tracer: Tracer | None = None,
 ) -> Instrumentation:
     """Listen to an engine, and expose what it does.
 
@@ -195,7 +201,9 @@ def instrument(
         registry: Where the metrics are exposed. Several engines may share one.
         pool_name: `db_client_connection_pool_name`, unique among the engines of one database system there.
         slow_seconds: A statement that takes longer than this is counted as slow and logged.
-        trace_id: Asked for the `trace_id` of a slow statement's line; None or "" leaves it out.
+        trace_id: Asked for the `trace_id` of a slow statement's line; None or "" leaves it out. The tracer is
+            asked where there is one and this is not given.
+        tracer: Makes a span of each statement, COMMIT, ROLLBACK, connect and wait for a connection, None for none.
 
     Returns:
         The instrumentation of the engine; the same one when the same is asked for again.
@@ -205,17 +213,19 @@ def instrument(
             registry has metrics of these names that are not from here.
     """
     root = _root(engine)
+    if tracer is not None and trace_id is None:
+        trace_id = tracer.trace_id
     labels = (root.dialect.name, pool_name)
     with _lock:
         for place, exposed in _exposed.items():
             for known in exposed.instrumentations:
                 if known.engine is root:
-                    asked = (registry, labels, slow_seconds, trace_id)
-                    if asked == (place, known.labels, known.slow.threshold, known.slow.trace_id):
+                    asked = (registry, labels, slow_seconds, trace_id, tracer)
+                    if asked == (place, known.labels, known.slow.threshold, known.slow.trace_id, known.tracer):
                         return known
                     raise ValueError(
                         f"the engine is instrumented already, as pool {known.labels[1]!r}, and its registry, "
-                        "name, threshold or trace_id is another one; remove() that instrumentation first"
+                        "name, threshold, trace_id or tracer is another one; remove() that instrumentation first"
                     )
         here = _exposed.get(registry)
         if here is None:
@@ -230,7 +240,12 @@ def instrument(
                     )
                 here.instrumentations.remove(other)  # its engine is gone, and the name is free
         made = Instrumentation(
-            root, registry=registry, pool_name=pool_name, slow_seconds=slow_seconds, trace_id=trace_id
+            root,
+            registry=registry,
+            pool_name=pool_name,
+            slow_seconds=slow_seconds,
+            trace_id=trace_id,
+            tracer=tracer,
         )
         here.instrumentations.append(made)
         return made

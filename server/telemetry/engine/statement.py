@@ -12,9 +12,10 @@ from sqlalchemy.engine.interfaces import DBAPICursor, ExecuteStyle
 
 from ..account import QUERY, RpcAccount, current_rpc
 from ..meter.guard import Guard
-from ..meter.histogram import SECONDS, Histogram
+from ..meter.histogram import SECONDS, Exemplar, Histogram
 from ..meter.tally import OTHER
 from ..query import Operation, Query, operation
+from ..tracing import DatabaseSpans
 from .failure import error_type
 from .slow import SlowQueries
 
@@ -37,9 +38,9 @@ class Series:
         self.slow = 0
         self._lock = Lock()
 
-    def add(self, seconds: float, rows: int) -> None:
-        """Count one statement, and its rows unless they are below 0."""
-        self.seconds.observe(seconds)
+    def add(self, seconds: float, rows: int, exemplar: Exemplar | None) -> None:
+        """Count one statement, with what points to its span, and its rows unless they are below 0."""
+        self.seconds.observe(seconds, exemplar)
         if rows >= 0:
             self.rows.observe(rows)
 
@@ -96,11 +97,15 @@ class Statements:
         labels: `db_system_name` and `db_client_connection_pool_name`.
         slow: Tells of those that take long.
         guard: Keeps failures of the counting from the statement.
+        spans: Told of each of them, if there are any to be made.
     """
 
-    def __init__(self, labels: tuple[str, str], slow: SlowQueries, guard: Guard) -> None:
+    def __init__(
+        self, labels: tuple[str, str], slow: SlowQueries, guard: Guard, spans: DatabaseSpans | None = None
+    ) -> None:
         self.labels = labels
         self.slow = slow
+        self._spans = spans
         self._guard = guard
         self._series: dict[tuple[str, str, str], Series] = {}
         self._texts: dict[str, Known] = {}
@@ -136,10 +141,10 @@ class Statements:
                     getattr(dialect, event)(cursor, statement, *rest)
             except BaseException as error:
                 if started is not None:
-                    fail(started, statement, error)
+                    fail(started, statement, rest, error)
                 raise
             if started is not None:
-                finish(started, cursor, statement, rest[0])
+                finish(started, cursor, statement, rest)
             return True
 
         return execute
@@ -157,7 +162,7 @@ class Statements:
             return None
         return known, account, now
 
-    def _finish(self, started: Started, cursor: DBAPICursor, statement: str, parameters: Any) -> None:
+    def _finish(self, started: Started, cursor: DBAPICursor, statement: str, rest: tuple[Any, ...]) -> None:
         try:
             now = perf_counter()
             known, account, start = started
@@ -167,9 +172,12 @@ class Statements:
                 account.ran(known.query, seconds, known.repeats)
             series = known.succeeded or self._succeed(known)
             rows = cursor.rowcount
-            series.add(seconds, rows)
+            spans, exemplar = self._spans, None
+            if spans is not None:
+                exemplar = spans.statement(known.query, statement, seconds, sets=_sets(known, rest))
+            series.add(seconds, rows, exemplar)
             if known.batches:
-                series.batch.observe(len(parameters))
+                series.batch.observe(len(rest[0]))
             if seconds > self.slow.threshold:
                 # Last, so that a log handler that raises takes no count with it.
                 series.slowed()
@@ -177,7 +185,7 @@ class Statements:
         except Exception:  # noqa: BLE001 - as Guard.wrap
             self._guard.failed("do_execute")
 
-    def _failed(self, started: Started, statement: str, error: BaseException) -> None:
+    def _failed(self, started: Started, statement: str, rest: tuple[Any, ...], error: BaseException) -> None:
         now = perf_counter()
         # handle_error hears of it next, and wants to know what it is of.
         error.tablestakes_sent = True  # type: ignore[attr-defined]
@@ -187,7 +195,10 @@ class Statements:
             account.end(QUERY, now)
             account.ran(known.query, seconds, repeats=False)
         series = self._admit(known.query.operation, outcome)
-        series.add(seconds, -1)
+        spans, exemplar = self._spans, None
+        if spans is not None:
+            exemplar = spans.statement(known.query, statement, seconds, sets=_sets(known, rest), error=error)
+        series.add(seconds, -1, exemplar)
         if seconds > self.slow.threshold:
             series.slowed()
             self.slow.report(known.query, statement, seconds=seconds, error_type=outcome)
@@ -231,6 +242,11 @@ class Statements:
         """Return the series as they are now, by operation, collection and error_type."""
         with self._lock:
             return list(self._series.items())
+
+
+def _sets(known: Known, rest: tuple[Any, ...]) -> int:
+    """Return how many sets of parameters a statement was sent with, whose last argument is its context."""
+    return len(rest[0]) if known.batches else int(len(rest) > 1 and bool(rest[0]))
 
 
 def _handled(listeners: Iterable[Callable[..., object]], ours: object, given: tuple[Any, ...]) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy.util import queue
 from ..account import POOL_WAIT, current_rpc
 from ..meter.guard import Guard
 from ..meter.histogram import SECONDS, Histogram, expose_by
+from ..tracing import DatabaseSpans
 from .error import Errors, is_counted
 
 OUTCOMES = ("ok", "timeout", "cancelled")
@@ -26,10 +27,14 @@ class Waits:
         labels: `db_system_name` and `db_client_connection_pool_name`.
         errors: Where checkouts that end without a connection are counted.
         guard: Keeps failures of the counting from the pool.
+        spans: Told of each wait, if there are any to be made.
     """
 
-    def __init__(self, labels: tuple[str, str], errors: Errors, guard: Guard) -> None:
+    def __init__(
+        self, labels: tuple[str, str], errors: Errors, guard: Guard, spans: DatabaseSpans | None = None
+    ) -> None:
         self.labels = labels
+        self._spans = spans
         self.seconds = {name: Histogram(SECONDS) for name in OUTCOMES}
         self.timeouts = 0
         self.pending: set[object] = set()
@@ -55,6 +60,8 @@ class Waits:
         if account is not None:
             account.end(POOL_WAIT, now)
         self.seconds[outcome].observe(now - start)
+        if self._spans is not None:
+            self._spans.phase(POOL_WAIT, now - start, error)
         if outcome == "cancelled" and error is not None:
             self._errors.count("checkout", error)
 
@@ -76,12 +83,13 @@ class _TimedGet(queue.QueueCommon[ConnectionPoolEntry]):
             item = super().get(False)
             waits.passed()
             return item
+        error: BaseException | None
         ticket, start, outcome, error = object(), perf_counter(), "ok", None
         waits.began(ticket, start)
         try:
             return super().get(True, timeout)
         except queue.Empty:
-            outcome = "timeout"
+            outcome, error = "timeout", TimeoutError()
             raise
         except BaseException as raised:
             outcome, error = "cancelled", raised
