@@ -10,8 +10,8 @@
 Around each RPC: `get_user.started()`, `account = enter(get_user)`, and in the end `get_user.finish(account, "OK")`.
 An engine made with `poolclass=AsyncTimedQueuePool` (or `TimedQueuePool`) also tells how long checkouts wait, and
 `LoopLag(registry).start()` measures the event loop. Where the environment asks for traces, by OpenTelemetry's
-variables, `open_tracer("shop", "1.2.3")` returns a tracer: `instrument(…, tracer=tracer)` and `tracer.method(…)` make
-spans, and the histograms of statements and RPCs have exemplars.
+variables, `open_tracer("shop", "1.2.3")` returns a tracer: `instrument(…, tracer=tracer)` and `tracer.method(…)`
+make spans, and the histograms of statements and RPCs have exemplars.
 
 It needs SQLAlchemy, prometheus-client, for traces OpenTelemetry, and nothing of this service, so it can be lifted
 into any other one.
