@@ -81,7 +81,9 @@ def test_a_bucket_keeps_its_last_exemplar() -> None:
     """Each bucket shows the last exemplar that it was given, with its value; one that was given none has none."""
     histogram = Histogram((1.0, 2.0))
     for value, trace in ((0.5, "a"), (0.25, "b"), (0.75, None), (9.0, "c")):
-        histogram.observe(value, None if trace is None else {"trace_id": trace})
+        histogram.observe(value)
+        if trace is not None:
+            histogram.mark(value, {"trace_id": trace})
     family = HistogramMetricFamily("seconds", "Seconds.")
     histogram.expose(family, ())
     shown = {sample.labels["le"]: sample for sample in family.samples if sample.name == "seconds_bucket"}

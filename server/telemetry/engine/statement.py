@@ -12,7 +12,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor, ExecuteStyle
 
 from ..account import QUERY, RpcAccount, current_rpc
 from ..meter.guard import Guard
-from ..meter.histogram import SECONDS, Exemplar, Histogram
+from ..meter.histogram import SECONDS, Histogram
 from ..meter.tally import OTHER
 from ..query import Operation, Query, operation
 from ..tracing import DatabaseSpans
@@ -38,9 +38,9 @@ class Series:
         self.slow = 0
         self._lock = Lock()
 
-    def add(self, seconds: float, rows: int, exemplar: Exemplar | None) -> None:
-        """Count one statement, with what points to its span, and its rows unless they are below 0."""
-        self.seconds.observe(seconds, exemplar)
+    def add(self, seconds: float, rows: int) -> None:
+        """Count one statement, and its rows unless they are below 0."""
+        self.seconds.observe(seconds)
         if rows >= 0:
             self.rows.observe(rows)
 
@@ -172,10 +172,9 @@ class Statements:
                 account.ran(known.query, seconds, known.repeats)
             series = known.succeeded or self._succeed(known)
             rows = cursor.rowcount
-            spans, exemplar = self._spans, None
-            if spans is not None:
-                exemplar = spans.statement(known.query, statement, seconds, sets=_sets(known, rest))
-            series.add(seconds, rows, exemplar)
+            series.add(seconds, rows)
+            if (spans := self._spans) is not None:
+                _trace(spans, known, series, statement, rest, seconds)
             if known.batches:
                 series.batch.observe(len(rest[0]))
             if seconds > self.slow.threshold:
@@ -195,10 +194,9 @@ class Statements:
             account.end(QUERY, now)
             account.ran(known.query, seconds, repeats=False)
         series = self._admit(known.query.operation, outcome)
-        spans, exemplar = self._spans, None
-        if spans is not None:
-            exemplar = spans.statement(known.query, statement, seconds, sets=_sets(known, rest), error=error)
-        series.add(seconds, -1, exemplar)
+        series.add(seconds, -1)
+        if (spans := self._spans) is not None:
+            _trace(spans, known, series, statement, rest, seconds, error)
         if seconds > self.slow.threshold:
             series.slowed()
             self.slow.report(known.query, statement, seconds=seconds, error_type=outcome)
@@ -244,9 +242,21 @@ class Statements:
             return list(self._series.items())
 
 
-def _sets(known: Known, rest: tuple[Any, ...]) -> int:
-    """Return how many sets of parameters a statement was sent with, whose last argument is its context."""
-    return len(rest[0]) if known.batches else int(len(rest) > 1 and bool(rest[0]))
+def _trace(
+    spans: DatabaseSpans,
+    known: Known,
+    series: Series,
+    statement: str,
+    rest: tuple[Any, ...],
+    seconds: float,
+    error: BaseException | None = None,
+) -> None:
+    """Make the span of a statement that was counted, and let what counted it point there."""
+    # Where there are parameters, the context comes after them.
+    sets = len(rest[0]) if known.batches else int(len(rest) > 1 and bool(rest[0]))
+    exemplar = spans.statement(known.query, statement, seconds, sets=sets, error=error)
+    if exemplar is not None:
+        series.seconds.mark(seconds, exemplar)
 
 
 def _handled(listeners: Iterable[Callable[..., object]], ours: object, given: tuple[Any, ...]) -> bool:

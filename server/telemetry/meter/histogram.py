@@ -39,14 +39,18 @@ class Histogram:
         self._exemplars: dict[int, Shown] = {}
         self._lock = Lock()
 
-    def observe(self, value: float, exemplar: Exemplar | None = None) -> None:
-        """Count one value, in the unit of the bounds; each bucket keeps the last exemplar it was given."""
+    def observe(self, value: float) -> None:
+        """Count one value, in the unit of the bounds."""
         index = bisect_left(self.bounds, value)
         with self._lock:
             self._counts[index] += 1
             self._sum += value
-            if exemplar is not None:
-                self._exemplars[index] = Shown(dict(exemplar), value, time())
+
+    def mark(self, value: float, exemplar: Exemplar) -> None:
+        """Say what points to a value that was observed; each bucket keeps the last of its values' exemplars."""
+        shown = Shown(dict(exemplar), value, time())
+        with self._lock:
+            self._exemplars[bisect_left(self.bounds, value)] = shown
 
     def snapshot(self) -> tuple[list[int], float]:
         """Return the count of each bucket (not cumulated; the last is +Inf) and the sum, taken together."""
@@ -58,7 +62,9 @@ class Histogram:
         counts, total = self.snapshot()
         names = [*map(floatToGoString, self.bounds), "+Inf"]
         buckets: list[tuple[str, float] | tuple[str, float, Shown]] = [*zip(names, accumulate(counts), strict=True)]
-        for index, exemplar in self._exemplars.copy().items():
+        with self._lock:
+            exemplars = self._exemplars.copy()
+        for index, exemplar in exemplars.items():
             buckets[index] = (*buckets[index][:2], exemplar)
         family.add_metric(labels, buckets, total)
 

@@ -76,26 +76,29 @@ class MethodMetrics:
         with self._lock:
             self._started += 1
 
-    def handled(self, code: str, seconds: float, exemplar: Exemplar | None = None) -> None:
+    def handled(self, code: str, seconds: float) -> None:
         """Count an RPC that has ended, however it ended, and the time it took.
 
         Args:
             code: One of `CODES`; any other is counted as `Unknown`, because counting must not fail an RPC.
             seconds: Time since it started.
-            exemplar: Points to its span.
         """
         with self._lock:
             self._codes[code if code in self._codes else "Unknown"] += 1
-        self._handling.observe(seconds, exemplar)
+        self._handling.observe(seconds)
 
     def finish(self, account: RpcAccount, code: str, exemplar: Exemplar | None = None) -> float:
         """Close the account of an RPC, count the RPC and what it spent, and return how long it took.
+
+        What points to its span, if it has one, is kept as the exemplar of its duration.
 
         What still runs in the name of the RPC is no longer charged to it. Twice is once.
         """
         if not account.closed:
             seconds = account.close()
-            self.handled(code, seconds, exemplar)
+            self.handled(code, seconds)
+            if exemplar is not None:
+                self._handling.mark(seconds, exemplar)
             self.spending.add(account)
         return account.total
 
