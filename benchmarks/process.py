@@ -35,7 +35,7 @@ uvloop.run(main())
 _UNSEEN = """
 import sys, server.app, server.edge.wrap
 server.app.instrument = lambda *arguments, **options: None
-server.edge.wrap.observe = lambda handler, metrics: handler
+server.edge.wrap.observe = lambda handler, *_: handler
 from server.__main__ import main
 sys.argv[0] = "tablestakes"
 main()

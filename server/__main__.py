@@ -22,6 +22,7 @@ from server.demo import DemoError
 from server.edge import BindError
 from server.logs import configure
 from server.settings import Settings, SettingsError
+from server.telemetry import TracingError, open_tracer
 
 # The last one is what a shell says of a process that ended by SIGINT.
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         # What is still to be written goes nowhere, without a complaint at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except SettingsError as error:
+    except (SettingsError, TracingError) as error:
         return _fail(error, MISUSED)
     except (BindError, DeclarationError, SchemaError, DatabaseError, DemoError) as error:
         return _fail(error, FAILED)
@@ -76,7 +77,7 @@ def _demo(given: dict[str, Any]) -> None:
 
 
 async def _serve(read: Settings) -> None:
-    await serve_until_told(read)
+    await serve_until_told(read, tracer=open_tracer("tablestakes", version("tablestakes")))
 
 
 async def _migrate(read: Settings) -> None:

@@ -20,7 +20,7 @@ from server.database.migrate import require_head, upgrade
 from server.edge import BindError, Health, Work, listen, wrap
 from server.edge.handler import RpcHandler
 from server.settings import Settings
-from server.telemetry import Explainer, LoopLag, MetricsServer, RpcMetrics, instrument, new_registry, serve
+from server.telemetry import Explainer, LoopLag, MetricsServer, RpcMetrics, Tracer, instrument, new_registry, serve
 
 # Page tokens are sealed with this where no key is set: the same on every replica and after every restart.
 OPEN_KEY = b"tablestakes page tokens, sealed against damage only"
@@ -52,6 +52,7 @@ class App:
     health: Health
     work: Work
     lag: LoopLag
+    tracer: Tracer | None
 
     async def drain(self) -> None:
         """Stop: say NOT_SERVING, refuse new calls, let the ones in progress end, and close everything."""
@@ -72,17 +73,22 @@ class App:
                 await self.database.close()
         except TimeoutError:
             log.warning("database not closed", seconds=CLOSE_SECONDS)
+        if self.tracer is not None and not await asyncio.to_thread(self.tracer.close, CLOSE_SECONDS):
+            log.warning("traces not sent", seconds=CLOSE_SECONDS)
         self.lag.stop()
         self.metrics_server.close()
         log.info("stopped")
 
 
-async def start(settings: Settings, resources: Iterable[Resource] = RESOURCES) -> App:
+async def start(
+    settings: Settings, resources: Iterable[Resource] = RESOURCES, *, tracer: Tracer | None = None
+) -> App:
     """Start serving, and return once calls are answered.
 
     Args:
         settings: The settings.
         resources: What is served.
+        tracer: Makes a span of each call and each statement, None for none. The drain closes it.
 
     Raises:
         DeclarationError: A resource, its model and its proto do not fit together.
@@ -101,6 +107,7 @@ async def start(settings: Settings, resources: Iterable[Resource] = RESOURCES) -
             registry=registry,
             slow_seconds=settings.slow_query,
             explainer=_explainer(settings),
+            tracer=tracer,
         )
         embedded = database.engine.dialect.name == "sqlite"
         await (upgrade if embedded else require_head)(database.engine)
@@ -110,7 +117,12 @@ async def start(settings: Settings, resources: Iterable[Resource] = RESOURCES) -
         handlers: dict[str, dict[str, RpcHandler]] = {}
         for rpc in rpcs:
             handlers.setdefault(rpc.service, {})[rpc.method] = wrap(
-                rpc, database=database, work=work, metrics=metrics, default_deadline=settings.default_deadline
+                rpc,
+                database=database,
+                work=work,
+                metrics=metrics,
+                default_deadline=settings.default_deadline,
+                tracer=tracer,
             )
         host, _, port = settings.metrics_listen.rpartition(":")
         try:
@@ -137,6 +149,7 @@ async def start(settings: Settings, resources: Iterable[Resource] = RESOURCES) -
         health=health,
         work=work,
         lag=lag,
+        tracer=tracer,
     )
 
 
@@ -149,8 +162,12 @@ def _build() -> dict[str, str]:
     return {"version": version("tablestakes"), "grpcio": grpc.__version__, "sqlalchemy": sqlalchemy.__version__}
 
 
-async def serve_until_told(settings: Settings) -> None:
+async def serve_until_told(settings: Settings, *, tracer: Tracer | None = None) -> None:
     """Serve until SIGTERM or SIGINT, drain, and return; a second signal does not wait for calls in progress.
+
+    Args:
+        settings: The settings.
+        tracer: As for `start`.
 
     Raises:
         Exception: What `start` raises.
@@ -160,7 +177,7 @@ async def serve_until_told(settings: Settings) -> None:
     # Before anything is started: the first process of a container is deaf to signals that it has no handler for.
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    starting = asyncio.ensure_future(start(settings))
+    starting = asyncio.ensure_future(start(settings, tracer=tracer))
     if not await _unless_told(starting, told):
         starting.cancel()
         await asyncio.wait((starting,))

@@ -2,9 +2,38 @@
 
 import logging
 import sys
+import time
 
 import structlog
 from structlog.typing import Processor
+
+# Seconds in which a library says the same thing once.
+SPARING_SECONDS = 60.0
+
+
+class Sparing(logging.Filter):
+    """Lets what a library says over and over pass once in a while: a collector that is away fails every batch.
+
+    Args:
+        name: The library's logger, with all that is below it.
+        seconds: How long the same line of the same logger is held back.
+    """
+
+    def __init__(self, name: str, seconds: float = SPARING_SECONDS) -> None:
+        super().__init__(name)
+        self._seconds = seconds
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a line is to be logged."""
+        if not super().filter(record):
+            return True
+        # Before its values are filled in, so there are as many as there are calls in the library's source.
+        line, now = (record.name, str(record.msg)), time.monotonic()
+        if now - self._said.get(line, -self._seconds) < self._seconds:
+            return False
+        self._said[line] = now
+        return True
 
 
 def configure(level: str, *, json: bool | None = None) -> None:
@@ -30,6 +59,7 @@ def configure(level: str, *, json: bool | None = None) -> None:
         plain = structlog.dev.plain_traceback
         final.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain))
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Sparing("opentelemetry"))
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=final, foreign_pre_chain=shared))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Their lines at INFO and below are of interest to their own developers.

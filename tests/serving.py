@@ -13,6 +13,7 @@ from server.app import App, start
 from server.database import open_database
 from server.database.migrate import upgrade
 from server.settings import Settings, load
+from server.telemetry import Tracer
 from tests.gadgets import GADGET, Gadget
 from tests.postgres import Postgres
 
@@ -25,10 +26,10 @@ def settings_for(url: str, **given: object) -> Settings:
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[App]:
+async def serving(settings: Settings, *, tracer: Tracer | None = None) -> AsyncIterator[App]:
     """Run a server in this process, its schema made first, and drain it at the end."""
     await make_schema(settings)
-    running = await start(settings, (*RESOURCES, GADGET))
+    running = await start(settings, (*RESOURCES, GADGET), tracer=tracer)
     try:
         yield running
     finally:

@@ -1,7 +1,7 @@
 """The gRPC boundary: what is wrapped around every handler, once, at start.
 
-From the outside in: `observe` counts and times, `answer` turns what is raised into a status, `decode` parses and
-validates, `deadline` bounds. Inside is the function that serves the RPC and knows none of it.
+From the outside in: `observe` counts, times and traces, `answer` turns what is raised into a status, `decode`
+parses and validates, `deadline` bounds. Inside is the function that serves the RPC and knows none of it.
 """
 
 from server.edge.health import Health

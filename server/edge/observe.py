@@ -1,22 +1,33 @@
-"""Counting, timing and naming each RPC, around everything else that is done for it."""
+"""Counting, timing, naming and tracing each RPC, around everything else that is done for it."""
 
 import asyncio
 
 import grpc
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from server.edge.deadline import seconds_left
 from server.edge.handler import Context, Handler
-from server.telemetry import CODES, MethodMetrics, enter
+from server.telemetry import CODES, MethodMetrics, MethodSpans, enter
 
 log = structlog.get_logger()
 
 
-def observe(handler: Handler, metrics: MethodMetrics) -> Handler:
-    """Return the handler with every RPC counted and timed by its outcome, also one whose caller left."""
+def observe(handler: Handler, metrics: MethodMetrics, spans: MethodSpans | None = None) -> Handler:
+    """Return the handler with every RPC counted and timed by its outcome, also one whose caller left.
+
+    Args:
+        handler: The handler.
+        metrics: Where the RPCs are counted.
+        spans: Makes a span of each, None for none. Every line that is logged for an RPC then names its span.
+    """
 
     async def observed(request: bytes, context: Context) -> bytes:
         metrics.started()
+        span = None if spans is None else spans.start(context.invocation_metadata() or ())
+        if span is not None:
+            # As the account, they end with the RPC's own task.
+            bind_contextvars(trace_id=span.trace_id, span_id=span.span_id)
         account = enter(metrics)
         code = "Unknown"
         try:
@@ -31,8 +42,10 @@ def observe(handler: Handler, metrics: MethodMetrics) -> Handler:
             code = "DeadlineExceeded" if remaining is not None and remaining <= 0 else "Canceled"
             raise
         finally:
-            seconds = metrics.finish(account, code)
+            seconds = metrics.finish(account, code, None if span is None else span.exemplar)
             log.debug("rpc", rpc=metrics.full_method, code=code, seconds=round(seconds, 6))
+            if span is not None:
+                span.end(code)
         return response
 
     return observed

@@ -10,10 +10,18 @@ from server.edge.decode import decode
 from server.edge.handler import RpcHandler
 from server.edge.observe import observe
 from server.edge.work import Work
-from server.telemetry import RpcMetrics
+from server.telemetry import RpcMetrics, Tracer
 
 
-def wrap(rpc: Rpc, *, database: Database, work: Work, metrics: RpcMetrics, default_deadline: float) -> RpcHandler:
+def wrap(
+    rpc: Rpc,
+    *,
+    database: Database,
+    work: Work,
+    metrics: RpcMetrics,
+    default_deadline: float,
+    tracer: Tracer | None = None,
+) -> RpcHandler:
     """Return the gRPC handler of an RPC, with all that surrounds it.
 
     It is done here, once for each RPC of the contract: grpc.aio runs a chain of interceptors anew for each call.
@@ -24,8 +32,10 @@ def wrap(rpc: Rpc, *, database: Database, work: Work, metrics: RpcMetrics, defau
         work: Where its work is kept until it ends.
         metrics: Where it is counted.
         default_deadline: Seconds for callers that set no deadline.
+        tracer: Makes a span of each call, None for none.
     """
     bounded = within_deadline(rpc.serve, database, work, default_deadline)
-    handler = observe(answer(decode(bounded, rpc), rpc), metrics.method(rpc.service, rpc.method))
+    spans = None if tracer is None else tracer.method(rpc.service, rpc.method)
+    handler = observe(answer(decode(bounded, rpc), rpc), metrics.method(rpc.service, rpc.method), spans)
     # Neither parser nor serializer: bytes come in and go out, so that what is malformed is answered by us.
     return grpc.unary_unary_rpc_method_handler(handler)

@@ -9,9 +9,12 @@
 
 Around each RPC: `get_user.started()`, `account = enter(get_user)`, and in the end `get_user.finish(account, "OK")`.
 An engine made with `poolclass=AsyncTimedQueuePool` (or `TimedQueuePool`) also tells how long checkouts wait, and
-`LoopLag(registry).start()` measures the event loop.
+`LoopLag(registry).start()` measures the event loop. Where the environment asks for traces, by OpenTelemetry's
+variables, `open_tracer("shop", "1.2.3")` returns a tracer: `instrument(…, tracer=tracer)` and `tracer.method(…)`
+make spans, and the histograms of statements and RPCs have exemplars.
 
-It needs SQLAlchemy, prometheus-client and nothing of this service, so it can be lifted into any other one.
+It needs SQLAlchemy, prometheus-client, for traces OpenTelemetry, and nothing of this service, so it can be lifted
+into any other one.
 Events only count, in plain objects; prometheus-client sees the numbers when a scrape asks for them. What
 fails in here is counted in `instrumentation_errors_total` and never reaches a query.
 """
@@ -23,6 +26,7 @@ from .engine.waiting import AsyncTimedQueuePool, TimedQueuePool
 from .lag import LoopLag
 from .rpc.method import CODES, MethodMetrics, RpcMetrics, enter
 from .show.exposition import MetricsServer, new_registry, serve
+from .tracing import MethodSpans, Tracer, TracingError, open_tracer
 
 __all__ = [
     "CODES",
@@ -31,13 +35,17 @@ __all__ = [
     "Instrumentation",
     "LoopLag",
     "MethodMetrics",
+    "MethodSpans",
     "MetricsServer",
     "RpcAccount",
     "RpcMetrics",
     "TimedQueuePool",
+    "Tracer",
+    "TracingError",
     "current_rpc",
     "enter",
     "instrument",
     "new_registry",
+    "open_tracer",
     "serve",
 ]

@@ -25,8 +25,8 @@ from server.crud import PageTokens, bind
 from server.crud.plan.behavior import INPUT_ONLY, behaves
 from server.database import open_database
 from tests.marketplace.client import Market, key, refused
+from tests.process import migrated, server
 from tests.serving import settings_for
-from tests.test_command_line import migrated, server
 
 CANARY = "canary-93b7c2"
 """A password, of which no more than its hash may be found anywhere."""

@@ -16,12 +16,17 @@ def error_type(error: BaseException) -> str:
         return "cancelled"
     if isinstance(error, (TimeoutError, exc.TimeoutError)):
         return "timeout"
+    return response_code(error) or type(error).__name__
+
+
+def response_code(error: BaseException) -> str | None:
+    """Return what the database itself calls an error, its SQLSTATE or SQLite's name; None if it is not its own."""
     # asyncpg's adapter and psycopg say `sqlstate`, psycopg2 `pgcode`, sqlite3 `sqlite_errorname`.
     for attribute in ("sqlstate", "pgcode", "sqlite_errorname"):
         code = getattr(error, attribute, None)
         if isinstance(code, str) and code:
             return code
-    return type(error).__name__
+    return None
 
 
 def outcome(error: BaseException | None) -> str:

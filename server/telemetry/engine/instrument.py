@@ -13,6 +13,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..meter.guard import Guard
+from ..tracing import Tracer
 from . import error, lifecycle, pool, statement, transaction, waiting
 from .detour import Detour, Method
 from .error import Errors
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 EXECUTE = ("do_execute", "do_executemany", "do_execute_no_params")
 _MET = "tablestakes_met"
+_OPTIONS = ("registry", "pool_name", "slow_seconds", "trace_id", "explainer", "tracer")
 TraceId = Callable[[], str | None]
 
 
@@ -38,6 +40,7 @@ class Instrumentation:
 
     Attributes:
         labels: Its `db_system_name` and `db_client_connection_pool_name`.
+        tracer: Makes spans of what they see, None for none.
         guard: Counts the failures of the listeners.
         slow: Tells of the statements that take long.
         statements: Times the statements.
@@ -58,17 +61,20 @@ class Instrumentation:
         slow_seconds: float,
         trace_id: TraceId | None,
         explainer: Explainer | None,
+        tracer: Tracer | None,
     ) -> None:
         system = engine.dialect.name
+        self.tracer = tracer
         self.labels = (system, pool_name)
         self.guard = Guard()
+        spans = None if tracer is None else tracer.database(engine, self.guard)
         self.slow = SlowQueries(slow_seconds, self.guard, trace_id, explainer)
-        self.statements = Statements(self.labels, self.slow, self.guard)
+        self.statements = Statements(self.labels, self.slow, self.guard, spans)
         self.errors = Errors(self.labels, engine.dialect, self.guard)
         self.connections = Connections(engine, system=system, pool_name=pool_name)
-        self.lifecycle = Lifecycle(engine, self.labels, self.errors, self.guard)
-        self.transactions = Transactions(self.labels, engine.dialect, self.errors, self.guard)
-        self.waits = Waits(self.labels, self.errors, self.guard)
+        self.lifecycle = Lifecycle(engine, self.labels, self.errors, self.guard, spans)
+        self.transactions = Transactions(self.labels, engine.dialect, self.errors, self.guard, spans)
+        self.waits = Waits(self.labels, self.errors, self.guard, spans)
         # Weak, both: the engine holds the listeners, and a registry must not keep an engine alive.
         self._engine = ref(engine)
         self._registry = ref(registry)
@@ -198,6 +204,7 @@ def instrument(
     slow_seconds: float = 0.5,
     trace_id: TraceId | None = None,
     explainer: Explainer | None = None,
+    tracer: Tracer | None = None,
 ) -> Instrumentation:
     """Listen to an engine, and expose what it does.
 
@@ -208,8 +215,10 @@ def instrument(
         registry: Where the metrics are exposed. Several engines may share one.
         pool_name: `db_client_connection_pool_name`, unique among the engines of one database system there.
         slow_seconds: A statement that takes longer than this is counted as slow and logged.
-        trace_id: Asked for the `trace_id` of a slow statement's line; None or "" leaves it out.
+        trace_id: Asked for the `trace_id` of a slow statement's line; None or "" leaves it out. The tracer is
+            asked where there is one and this is not given.
         explainer: Asked for the plans of slow statements; without one there are none.
+        tracer: Makes a span of each statement, COMMIT, ROLLBACK, connect and wait for a connection, None for none.
 
     Returns:
         The instrumentation of the engine; the same one when the same is asked for again.
@@ -219,31 +228,35 @@ def instrument(
             registry has metrics of these names that are not from here.
     """
     root = _root(engine)
+    if tracer is not None and trace_id is None:
+        trace_id = tracer.trace_id
     labels = (root.dialect.name, pool_name)
     with _lock:
         for place, exposed in _exposed.items():
             for known in exposed.instrumentations:
                 if known.engine is root:
-                    asked = (registry, labels, slow_seconds, trace_id, explainer)
                     slow = known.slow
-                    if asked == (place, known.labels, slow.threshold, slow.trace_id, slow.explainer):
+                    given = (place, known.labels, slow.threshold, slow.trace_id, slow.explainer, known.tracer)
+                    asked = (registry, labels, slow_seconds, trace_id, explainer, tracer)
+                    other = [name for name, one, two in zip(_OPTIONS, asked, given, strict=True) if one != two]
+                    if not other:
                         return known
                     raise ValueError(
-                        f"the engine is instrumented already, as pool {known.labels[1]!r}, and its registry, "
-                        "name, threshold, trace_id or explainer is another one; remove() that instrumentation first"
+                        f"the engine is instrumented already, as pool {known.labels[1]!r}, and not with the same "
+                        f"{', '.join(other)}; remove() that instrumentation first"
                     )
         here = _exposed.get(registry)
         if here is None:
             here = _Exposed()
             registry.register(here)
             _exposed[registry] = here
-        for other in here.instrumentations.copy():
-            if other.labels == labels:
-                if other.engine is not None:
+        for namesake in here.instrumentations.copy():
+            if namesake.labels == labels:
+                if namesake.engine is not None:
                     raise ValueError(
                         f"pool_name {pool_name!r} is taken by another {labels[0]} engine in this registry"
                     )
-                here.instrumentations.remove(other)  # its engine is gone, and the name is free
+                here.instrumentations.remove(namesake)  # its engine is gone, and the name is free
         made = Instrumentation(
             root,
             registry=registry,
@@ -251,6 +264,7 @@ def instrument(
             slow_seconds=slow_seconds,
             trace_id=trace_id,
             explainer=explainer,
+            tracer=tracer,
         )
         here.instrumentations.append(made)
         return made

@@ -25,6 +25,7 @@ from ..account import CONNECT, current_rpc
 from ..meter.guard import Guard
 from ..meter.histogram import LONG_SECONDS, SECONDS, Histogram, expose_by
 from ..meter.tally import Tally
+from ..tracing import DatabaseSpans
 from .error import Errors
 from .failure import outcome
 
@@ -48,10 +49,19 @@ class Lifecycle:
         labels: `db_system_name` and `db_client_connection_pool_name`.
         errors: Where connects that fail are counted.
         guard: Keeps failures of the counting from the connect.
+        spans: Told of each connect, if there are any to be made.
     """
 
-    def __init__(self, engine: Engine, labels: tuple[str, str], errors: Errors, guard: Guard) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        labels: tuple[str, str],
+        errors: Errors,
+        guard: Guard,
+        spans: DatabaseSpans | None = None,
+    ) -> None:
         self.labels = labels
+        self._spans = spans
         self.create = {name: Histogram(SECONDS) for name in OUTCOMES}
         self.use = Histogram(LONG_SECONDS)
         self.lifetime = Histogram(LIFETIMES)
@@ -117,6 +127,8 @@ class Lifecycle:
         account = current_rpc.get()
         if account is not None:
             account.end(CONNECT, now)
+        if self._spans is not None:
+            self._spans.phase(CONNECT, now - start, error)
 
     def connected(self, driver: DBAPIConnection, record: ConnectionPoolEntry) -> None:
         """Connect, after everybody else's listeners: a connection is ready to be used."""
@@ -130,6 +142,8 @@ class Lifecycle:
             account = current_rpc.get()
             if account is not None:
                 account.end(CONNECT, now)
+            if self._spans is not None:
+                self._spans.phase(CONNECT, now - started)
 
     def take(self, record: ConnectionPoolEntry) -> None:
         """Checkout: the clock of a use starts."""

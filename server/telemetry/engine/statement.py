@@ -15,6 +15,7 @@ from ..meter.guard import Guard
 from ..meter.histogram import SECONDS, Histogram
 from ..meter.tally import OTHER
 from ..query import Operation, Query, operation
+from ..tracing import DatabaseSpans
 from .failure import error_type
 from .fetch import TimedCursor
 from .slow import SlowQueries
@@ -99,11 +100,15 @@ class Statements:
         labels: `db_system_name` and `db_client_connection_pool_name`.
         slow: Tells of those that take long.
         guard: Keeps failures of the counting from the statement.
+        spans: Told of each of them, if there are any to be made.
     """
 
-    def __init__(self, labels: tuple[str, str], slow: SlowQueries, guard: Guard) -> None:
+    def __init__(
+        self, labels: tuple[str, str], slow: SlowQueries, guard: Guard, spans: DatabaseSpans | None = None
+    ) -> None:
         self.labels = labels
         self.slow = slow
+        self._spans = spans
         self._guard = guard
         self._series: dict[tuple[str, str, str], Series] = {}
         self._texts: dict[str, Known] = {}
@@ -139,7 +144,7 @@ class Statements:
                     getattr(dialect, event)(cursor, statement, *rest)
             except BaseException as error:
                 if started is not None:
-                    fail(started, statement, rest[:-1], error)
+                    fail(started, statement, rest, error)
                 raise
             if started is not None:
                 finish(started, cursor, statement, rest)
@@ -180,6 +185,8 @@ class Statements:
             if getattr(context, "_is_server_side", False):
                 # The rows are still to come; SQLAlchemy asks the context's cursor for them.
                 context.cursor = TimedCursor(cursor, series.fetch, self._guard)
+            if (spans := self._spans) is not None:
+                _trace(spans, known, series, statement, rest, seconds)
             if known.batches:
                 series.batch.observe(len(rest[0]))
             if seconds > self.slow.threshold:
@@ -189,7 +196,7 @@ class Statements:
         except Exception:  # noqa: BLE001 - as Guard.wrap
             self._guard.failed("do_execute")
 
-    def _failed(self, started: Started, statement: str, given: tuple[Any, ...], error: BaseException) -> None:
+    def _failed(self, started: Started, statement: str, rest: tuple[Any, ...], error: BaseException) -> None:
         now = perf_counter()
         # handle_error hears of it next, and wants to know what it is of.
         error.tablestakes_sent = True  # type: ignore[attr-defined]
@@ -200,9 +207,11 @@ class Statements:
             account.ran(known.query, seconds, repeats=False)
         series = self._admit(known.query.operation, outcome)
         series.add(seconds, -1)
+        if (spans := self._spans) is not None:
+            _trace(spans, known, series, statement, rest, seconds, error)
         if seconds > self.slow.threshold:
             series.slowed()
-            self.slow.report(known.query, statement, *given, seconds=seconds, error_type=outcome)
+            self.slow.report(known.query, statement, *rest[:-1], seconds=seconds, error_type=outcome)
 
     def _know(self, context: ExecutionContext | None, statement: str) -> Known:
         # While a column default is executed, the context is still that of the INSERT it is made for; only then
@@ -248,6 +257,23 @@ class Statements:
 def began(context: ExecutionContext | None) -> bool:
     """Return whether a statement of this context was about to be sent, or had been."""
     return hasattr(context, "tablestakes_began")
+
+
+def _trace(
+    spans: DatabaseSpans,
+    known: Known,
+    series: Series,
+    statement: str,
+    rest: tuple[Any, ...],
+    seconds: float,
+    error: BaseException | None = None,
+) -> None:
+    """Make the span of a statement that was counted, and let what counted it point there."""
+    # Where there are parameters, the context comes after them.
+    sets = len(rest[0]) if known.batches else int(len(rest) > 1 and bool(rest[0]))
+    exemplar = spans.statement(known.query, statement, seconds, sets=sets, error=error)
+    if exemplar is not None:
+        series.seconds.mark(seconds, exemplar)
 
 
 def _handled(listeners: Iterable[Callable[..., object]], ours: object, given: tuple[Any, ...]) -> bool:

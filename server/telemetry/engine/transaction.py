@@ -11,6 +11,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from ..account import COMMIT, ROLLBACK, current_rpc
 from ..meter.guard import Guard
 from ..meter.histogram import LONG_SECONDS, SECONDS, Histogram, expose_by
+from ..tracing import DatabaseSpans
 from .error import Errors
 from .failure import outcome
 
@@ -31,10 +32,19 @@ class Transactions:
         dialect: Knows whether a connection is in autocommit, if it is one that can tell; most are.
         errors: Where errors of COMMIT and ROLLBACK are counted.
         guard: Keeps failures of the counting from the transaction.
+        spans: Told of each COMMIT and ROLLBACK, if there are any to be made.
     """
 
-    def __init__(self, labels: tuple[str, str], dialect: Dialect, errors: Errors, guard: Guard) -> None:
+    def __init__(
+        self,
+        labels: tuple[str, str],
+        dialect: Dialect,
+        errors: Errors,
+        guard: Guard,
+        spans: DatabaseSpans | None = None,
+    ) -> None:
         self.labels = labels
+        self._spans = spans
         self.seconds = {name: Histogram(LONG_SECONDS) for name in ("commit", "rollback")}
         self.ends = {name: {word: Histogram(SECONDS) for word in OUTCOMES} for name in ("commit", "rollback")}
         self._errors = errors
@@ -114,6 +124,8 @@ class Transactions:
             if account is not None:
                 account.end(_PHASES[name], now)
             self.ends[name][outcome(error)].observe(now - start)
+            if self._spans is not None:
+                self._spans.phase(_PHASES[name], now - start, error)
             begun = self._begun.pop(id(driver), None)
             if begun is not None:
                 self.seconds[name if error is None else "rollback"].observe(now - begun)

@@ -13,6 +13,7 @@ from sqlalchemy.util import queue
 from ..account import POOL_WAIT, current_rpc
 from ..meter.guard import Guard
 from ..meter.histogram import SECONDS, Histogram, expose_by
+from ..tracing import DatabaseSpans
 from .error import Errors, is_counted
 
 OUTCOMES = ("ok", "timeout", "cancelled")
@@ -28,10 +29,14 @@ class Waits:
         labels: `db_system_name` and `db_client_connection_pool_name`.
         errors: Where checkouts that end without a connection are counted.
         guard: Keeps failures of the counting from the pool.
+        spans: Told of each wait, if there are any to be made.
     """
 
-    def __init__(self, labels: tuple[str, str], errors: Errors, guard: Guard) -> None:
+    def __init__(
+        self, labels: tuple[str, str], errors: Errors, guard: Guard, spans: DatabaseSpans | None = None
+    ) -> None:
         self.labels = labels
+        self._spans = spans
         self.seconds = {name: Histogram(SECONDS) for name in OUTCOMES}
         self.timeouts = 0
         self.empty = 0
@@ -59,6 +64,8 @@ class Waits:
         self.seconds[outcome].observe(now - start)
         if outcome == "ok":
             self._found_none()
+        if self._spans is not None:
+            self._spans.phase(POOL_WAIT, now - start, error)
         if outcome == "cancelled" and error is not None:
             self._errors.count("checkout", error)
 
@@ -96,12 +103,13 @@ class _TimedGet(queue.QueueCommon[ConnectionPoolEntry]):
             else:
                 waits.passed()
                 return item
+        error: BaseException | None
         ticket, start, outcome, error = object(), perf_counter(), "ok", None
         waits.began(ticket, start)
         try:
             return super().get(True, timeout)
         except queue.Empty:
-            outcome = "timeout"
+            outcome, error = "timeout", TimeoutError()
             raise
         except BaseException as raised:
             outcome, error = "cancelled", raised

@@ -4,14 +4,19 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from threading import Lock
+from time import time
 
 from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.samples import Exemplar as Shown
 from prometheus_client.utils import floatToGoString
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Bounds for what a database does; 0.1 and 0.5 are edges, so that "p99 below 100 ms" and "none above 500 ms" are
 exact."""
 LONG_SECONDS = (*SECONDS, 30.0, 60.0)
+
+Exemplar = Mapping[str, str]
+"""What points to one observation: `trace_id` and `span_id`, in hexadecimal (OpenMetrics 1.0, exemplars)."""
 
 
 class Histogram:
@@ -25,12 +30,13 @@ class Histogram:
         bounds: Upper bounds of the buckets, ascending, inclusive (`le`), without +Inf.
     """
 
-    __slots__ = ("_counts", "_lock", "_sum", "bounds")
+    __slots__ = ("_counts", "_exemplars", "_lock", "_sum", "bounds")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
+        self._exemplars: dict[int, Shown] = {}
         self._lock = Lock()
 
     def observe(self, value: float) -> None:
@@ -39,6 +45,12 @@ class Histogram:
         with self._lock:
             self._counts[index] += 1
             self._sum += value
+
+    def mark(self, value: float, exemplar: Exemplar) -> None:
+        """Say what points to a value that was observed; each bucket keeps the last of its values' exemplars."""
+        shown = Shown(dict(exemplar), value, time())
+        with self._lock:
+            self._exemplars[bisect_left(self.bounds, value)] = shown
 
     def snapshot(self) -> tuple[list[int], float]:
         """Return the count of each bucket (not cumulated; the last is +Inf) and the sum, taken together."""
@@ -49,7 +61,12 @@ class Histogram:
         """Add this histogram to a family that is being scraped."""
         counts, total = self.snapshot()
         names = [*map(floatToGoString, self.bounds), "+Inf"]
-        family.add_metric(labels, list(zip(names, accumulate(counts), strict=True)), total)
+        buckets: list[tuple[str, float] | tuple[str, float, Shown]] = [*zip(names, accumulate(counts), strict=True)]
+        with self._lock:
+            exemplars = self._exemplars.copy()
+        for index, exemplar in exemplars.items():
+            buckets[index] = (*buckets[index][:2], exemplar)
+        family.add_metric(labels, buckets, total)
 
 
 def expose_by(family: HistogramMetricFamily, labels: Sequence[str], histograms: Mapping[str, Histogram]) -> None:

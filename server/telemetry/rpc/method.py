@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from ..account import RpcAccount, current_rpc
-from ..meter.histogram import Histogram
+from ..meter.histogram import Exemplar, Histogram
 from . import spending
 from .spending import Repeats, Spending
 
@@ -87,14 +87,18 @@ class MethodMetrics:
             self._codes[code if code in self._codes else "Unknown"] += 1
         self._handling.observe(seconds)
 
-    def finish(self, account: RpcAccount, code: str) -> float:
+    def finish(self, account: RpcAccount, code: str, exemplar: Exemplar | None = None) -> float:
         """Close the account of an RPC, count the RPC and what it spent, and return how long it took.
+
+        What points to its span, if it has one, is kept as the exemplar of its duration.
 
         What still runs in the name of the RPC is no longer charged to it. Twice is once.
         """
         if not account.closed:
             seconds = account.close()
             self.handled(code, seconds)
+            if exemplar is not None:
+                self._handling.mark(seconds, exemplar)
             self.spending.add(account)
         return account.total
 

@@ -1,0 +1,112 @@
+"""The spans of statements, of COMMIT and ROLLBACK, and of waits for a connection."""
+
+from time import time_ns
+
+from opentelemetry.trace import (
+    SpanKind,
+    StatusCode,
+    Tracer,
+    format_span_id,
+    format_trace_id,
+    get_current_span,
+)
+from sqlalchemy.engine import Engine
+
+from ..account import COMMIT, CONNECT, PHASES, POOL_WAIT, ROLLBACK
+from ..engine.failure import error_type, response_code
+from ..meter.guard import Guard
+from ..meter.histogram import SECONDS, Exemplar
+from ..query import RAW, Query
+
+Attributes = dict[str, str | int]
+_TEXT = 2_000
+_OPERATIONS = {COMMIT: "COMMIT", ROLLBACK: "ROLLBACK"}
+# A full pool that has a connection to lend makes nobody wait, but does not say so: what is shorter is none.
+_WAIT = SECONDS[0]
+
+
+class OtelDatabase:
+    """Makes the spans of what one engine does.
+
+    A span is made when all is over, and begins as long ago as the listeners measured: nothing is timed twice.
+
+    A statement belongs to the span that is current in its task. That the trace is sampled is what counts, not that
+    the span still records: the work of an RPC may go on after the RPC was answered, and is what one looks for then.
+
+    Args:
+        tracer: Starts the spans.
+        guard: Keeps failures of the tracing from the statement.
+        engine: Its URL says which database it is.
+    """
+
+    def __init__(self, tracer: Tracer, guard: Guard, engine: Engine) -> None:
+        self._tracer = tracer
+        self._guard = guard
+        self._common: Attributes = {"db.system.name": engine.dialect.name}
+        url = engine.url
+        # Without a host the database is a file, whose path is not a name that it is known by.
+        if url.host:
+            self._common["server.address"] = url.host
+            if url.port:
+                self._common["server.port"] = url.port
+            if url.database:
+                self._common["db.namespace"] = url.database
+
+    def statement(
+        self, query: Query, text: str, seconds: float, *, sets: int, error: BaseException | None = None
+    ) -> Exemplar | None:
+        """Tell of a statement that has just ended, and return what points to its span."""
+        try:
+            if not _sampled():
+                return None
+            name, collection = query.operation
+            attributes = self._common | {"db.operation.name": name}
+            if collection and collection != RAW:
+                attributes["db.collection.name"] = collection
+                name = f"{name} {collection}"
+            if sets or collection != RAW:
+                # Written by hand and without parameters: what it looks for may stand in its text.
+                attributes["db.query.text"] = text[:_TEXT]
+            if sets > 1:
+                attributes["db.operation.batch.size"] = sets
+            return self._record(name, SpanKind.CLIENT, attributes, seconds, error)
+        except Exception:  # noqa: BLE001 - as Guard.wrap, with a result
+            self._guard.failed("statement span")
+            return None
+
+    def phase(self, phase: int, seconds: float, error: BaseException | None = None) -> None:
+        """Tell of another phase of `account` that has just ended: of a wait for the pool only if it was one."""
+        try:
+            if (phase == POOL_WAIT and seconds < _WAIT and error is None) or not _sampled():
+                return
+            attributes, name = self._common, PHASES[phase]
+            if phase in _OPERATIONS:
+                name = _OPERATIONS[phase]
+                attributes = attributes | {"db.operation.name": name}
+            kind = SpanKind.CLIENT if phase in (CONNECT, *_OPERATIONS) else SpanKind.INTERNAL
+            self._record(name, kind, attributes, seconds, error)
+        except Exception:  # noqa: BLE001 - as Guard.wrap
+            self._guard.failed("phase span")
+
+    def _record(
+        self, name: str, kind: SpanKind, attributes: Attributes, seconds: float, error: BaseException | None
+    ) -> Exemplar | None:
+        if error is not None:
+            # Only what kind of error: its text may quote values.
+            attributes = attributes | {"error.type": error_type(error)}
+            if code := response_code(error):
+                attributes["db.response.status_code"] = code
+        end = time_ns()
+        start = end - round(seconds * 1e9)
+        span = self._tracer.start_span(name, None, kind, attributes, start_time=start)
+        if error is not None:
+            span.set_status(StatusCode.ERROR)
+        span.end(end)
+        context = span.get_span_context()
+        if not context.trace_flags.sampled:
+            return None
+        return {"trace_id": format_trace_id(context.trace_id), "span_id": format_span_id(context.span_id)}
+
+
+def _sampled() -> bool:
+    return get_current_span().get_span_context().trace_flags.sampled

@@ -1,0 +1,92 @@
+"""The command line in processes of its own, as an operator runs it."""
+
+import asyncio
+import contextlib
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+SERVING = re.compile(r'"grpc": "(?P<grpc>[^"]+)", "metrics": "(?P<metrics>[^"]+)"')
+
+
+@dataclass
+class Process:
+    """A server in a process of its own, and where it listens."""
+
+    process: asyncio.subprocess.Process
+    address: str
+    metrics: str
+    lines: list[str]
+    reading: asyncio.Future[Any]
+
+    async def stopped(self, seconds: float = 30) -> int:
+        """Wait for its end, and return its exit code."""
+        async with asyncio.timeout(seconds):
+            await self.reading
+            return await self.process.wait()
+
+
+async def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Run a command to its end, and return its exit code, output and errors."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "server",
+        *arguments,
+        env=os.environ | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(30):
+        output, errors = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, output.decode(), errors.decode()
+
+
+@contextlib.asynccontextmanager
+async def server(url: str, *arguments: str, **environment: str) -> AsyncIterator[Process]:
+    """Run a server in a process of its own, and end it if the test does not."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "server",
+        "serve",
+        "--listen=127.0.0.1:0",
+        "--metrics-listen=127.0.0.1:0",
+        *arguments,
+        env=os.environ | {"DATABASE_URL": url} | environment,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    lines: list[str] = []
+
+    async def read(until: re.Pattern[str] | None = None) -> re.Match[str] | None:
+        assert process.stderr is not None
+        async for line in process.stderr:
+            lines.append(line.decode())
+            if until and (found := until.search(lines[-1])):
+                return found
+        return None
+
+    reading = None
+    try:
+        async with asyncio.timeout(30):
+            found = await read(SERVING)
+        assert found, f"it ended: {lines}"
+        # What it writes must be read, or it waits for that.
+        reading = asyncio.ensure_future(read())
+        yield Process(process, found["grpc"], found["metrics"], lines, reading)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def migrated(url: str) -> str:
+    """Migrate a database by the command, and return its URL."""
+    code, _, errors = await run("migrate", DATABASE_URL=url)
+    assert code == 0, errors
+    return url

@@ -1,0 +1,43 @@
+"""A server that makes spans, and what it has made."""
+
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+from marketplace.v1 import user_pb2_grpc
+
+from server.telemetry.otel.tracer import OtelTracer
+from tests.gadgets import gadget_pb2_grpc
+from tests.serving import create_database, serving, settings_for
+from tests.tracing.recording import Spans, Traced, recording
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+async def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Traced]:
+    """A server with a tracer, on each database."""
+    if request.param == "sqlite":
+        url = f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('traced')}/app.db"
+    else:
+        url = await create_database(request.getfixturevalue("server_of_postgres"))
+    spans = recording()
+    async with (
+        serving(settings_for(url), tracer=OtelTracer(spans.provider)) as app,
+        grpc.aio.insecure_channel(app.address) as channel,
+    ):
+        users, gadgets = user_pb2_grpc.UserServiceStub(channel), gadget_pb2_grpc.GadgetServiceStub(channel)
+        yield Traced(app, spans, users, gadgets)
+
+
+@pytest.fixture
+def traced(running: Traced) -> Traced:
+    """The same, with no span so far."""
+    running.spans.exporter.clear()
+    return running
+
+
+@pytest.fixture
+def spans() -> Spans:
+    """The spans of an engine that has no server."""
+    return recording()
