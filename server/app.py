@@ -20,7 +20,7 @@ from server.database.migrate import require_head, upgrade
 from server.edge import BindError, Health, Work, listen, wrap
 from server.edge.handler import RpcHandler
 from server.settings import Settings
-from server.telemetry import LoopLag, MetricsServer, RpcMetrics, instrument, new_registry, serve
+from server.telemetry import Live, LoopLag, MetricsServer, RpcMetrics, instrument, new_registry, serve
 
 # Page tokens are sealed with this where no key is set: the same on every replica and after every restart.
 OPEN_KEY = b"tablestakes page tokens, sealed against damage only"
@@ -96,7 +96,7 @@ async def start(settings: Settings, resources: Iterable[Resource] = RESOURCES) -
         database = open_database(settings)
         opened.push_async_callback(database.close)
         registry = new_registry(_build())
-        instrument(database.engine, registry=registry, slow_seconds=settings.slow_query)
+        instrumentation = instrument(database.engine, registry=registry, slow_seconds=settings.slow_query)
         embedded = database.engine.dialect.name == "sqlite"
         await (upgrade if embedded else require_head)(database.engine)
 
@@ -107,15 +107,16 @@ async def start(settings: Settings, resources: Iterable[Resource] = RESOURCES) -
             handlers.setdefault(rpc.service, {})[rpc.method] = wrap(
                 rpc, database=database, work=work, metrics=metrics, default_deadline=settings.default_deadline
             )
+        lag = LoopLag(registry)
+        live = Live("tablestakes", version("tablestakes"), engines=[instrumentation], rpcs=metrics, lag=lag)
         host, _, port = settings.metrics_listen.rpartition(":")
         try:
-            metrics_server = serve(host.strip("[]"), int(port), registry)
+            metrics_server = serve(host.strip("[]"), int(port), registry, live)
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or "not an address"
             raise BindError(f"cannot listen on {settings.metrics_listen}: {reason}") from None
         opened.callback(metrics_server.close)
         server, grpc_port = listen(settings.listen, handlers, health, reflect=settings.reflection)
-        lag = LoopLag(registry)
         lag.start()
         opened.callback(lag.stop)
         await server.start()

@@ -7,6 +7,8 @@
     get_user = RpcMetrics(registry).method("marketplace.v1.UserService", "GetUser")
     server = serve("127.0.0.1", 9464, registry)            # http://127.0.0.1:9464/metrics
 
+`serve(..., Live("shop", "1.2.3", engines=[instrument(...)], rpcs=RpcMetrics(...)))` also has a page to look at, `/`.
+
 Around each RPC: `get_user.started()`, `account = enter(get_user)`, and in the end `get_user.finish(account, "OK")`.
 An engine made with `poolclass=AsyncTimedQueuePool` (or `TimedQueuePool`) also tells how long checkouts wait, and
 `LoopLag(registry).start()` measures the event loop.
@@ -22,11 +24,13 @@ from .engine.waiting import AsyncTimedQueuePool, TimedQueuePool
 from .lag import LoopLag
 from .rpc.method import CODES, MethodMetrics, RpcMetrics, enter
 from .show.exposition import MetricsServer, new_registry, serve
+from .show.live import Live
 
 __all__ = [
     "CODES",
     "AsyncTimedQueuePool",
     "Instrumentation",
+    "Live",
     "LoopLag",
     "MethodMetrics",
     "MetricsServer",
