@@ -7,7 +7,8 @@
     get_user = RpcMetrics(registry).method("marketplace.v1.UserService", "GetUser")
     server = serve("127.0.0.1", 9464, registry)            # http://127.0.0.1:9464/metrics
 
-`serve(..., Live("shop", "1.2.3", engines=[instrument(...)], rpcs=RpcMetrics(...)))` also has a page to look at, `/`.
+With `Live("shop", "1.2.3", engines=[...], rpcs=...)` for its last argument, of what `instrument()` and `RpcMetrics`
+returned, the server also has a page to look at.
 
 Around each RPC: `get_user.started()`, `account = enter(get_user)`, and in the end `get_user.finish(account, "OK")`.
 An engine made with `poolclass=AsyncTimedQueuePool` (or `TimedQueuePool`) also tells how long checkouts wait, and

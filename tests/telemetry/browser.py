@@ -122,20 +122,19 @@ class Browser:
             raise RuntimeError(f"{expression}: {told['exceptionDetails']}")
         return told["result"].get("value")
 
-    def until(self, expression: str) -> Any:
-        """Return what an expression comes to, as soon as that is true; it is asked at every frame.
+    def until(self, expression: str) -> None:
+        """Wait until an expression is true.
 
         Raises:
             TimeoutError: It never was.
         """
         found = self.ask(
             "new Promise((told) => { const until = performance.now() + 15000; const look = () => {"
-            f"const found = ({expression}); if (found || performance.now() > until) told(found);"
+            f"const found = ({expression}); if (found || performance.now() > until) told(!!found);"
             "else setTimeout(look, 20); }; look(); })"
         )
         if not found:
             raise TimeoutError(f"never true: {expression}")
-        return found
 
     def screenshot(self) -> bytes:
         """Return what the window shows, as PNG."""

@@ -39,7 +39,11 @@ HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=al
 def engine(tmp_path: Path) -> Iterator[Engine]:
     """An engine with a pool of two that times its waits."""
     made = create_engine(
-        f"sqlite:///{tmp_path / 'live.db'}", poolclass=TimedQueuePool, pool_size=2, max_overflow=0, pool_timeout=0.01
+        f"sqlite:///{tmp_path / 'live.db'}",
+        poolclass=TimedQueuePool,
+        pool_size=2,
+        max_overflow=0,
+        pool_timeout=0.01,
     )
     yield made
     made.dispose()

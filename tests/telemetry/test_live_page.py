@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine
 
 from server.telemetry import (
     Live,
@@ -26,6 +26,7 @@ from tests.telemetry.browser import Browser, browsing, chromium
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no chromium, chromium-browser or google-chrome on PATH")
 
+NONE, TIMES = "\N{EN DASH}", "\N{MULTIPLICATION SIGN}"  # as the page writes them
 HOSTILE = "SELECT 'x</script><script>window.owned = 1</script><img src=x onerror=\"window.owned = 1\">' AS y"
 
 
@@ -51,7 +52,11 @@ def browser(running: Browser) -> Iterator[Browser]:
 def engine(tmp_path: Path) -> Iterator[Engine]:
     """An engine with a pool of two."""
     made = create_engine(
-        f"sqlite:///{tmp_path / 'page.db'}", poolclass=TimedQueuePool, pool_size=2, max_overflow=0, pool_timeout=0.01
+        f"sqlite:///{tmp_path / 'page.db'}",
+        poolclass=TimedQueuePool,
+        pool_size=2,
+        max_overflow=0,
+        pool_timeout=0.01,
     )
     yield made
     made.dispose()
@@ -67,7 +72,9 @@ def rpcs(registry: CollectorRegistry) -> RpcMetrics:
 def server(registry: CollectorRegistry, engine: Engine, rpcs: RpcMetrics) -> Iterator[MetricsServer]:
     """A server to which every statement is slow."""
     watched = instrument(engine, registry=registry, slow_seconds=0.0, trace_id=lambda: "4bf92f35")
-    running = serve("127.0.0.1", 0, registry, Live("shop", "4.2", engines=[watched], rpcs=rpcs, lag=LoopLag(registry)))
+    running = serve(
+        "127.0.0.1", 0, registry, Live("shop", "4.2", engines=[watched], rpcs=rpcs, lag=LoopLag(registry))
+    )
     yield running
     running.close()
 
@@ -117,14 +124,14 @@ def test_a_load_is_shown_in_figures(
     assert browser.ask("document.title") == "shop · live"
     assert browser.ask("document.getElementById('about').textContent").startswith("4.2 · up ")
     buy, lists = _rows(browser, "rpcs")
-    assert (buy[0], buy[3], buy[6], buy[7], buy[9]) == ("Buy", "20 %", "–", "1.0", "5")
-    assert (lists[0], lists[3], lists[7], lists[9]) == ("List", "–", "6.0", "1")
+    assert (buy[0], buy[3], buy[6], buy[7], buy[9]) == ("Buy", "20 %", NONE, "1.0", "5")
+    assert (lists[0], lists[3], lists[7], lists[9]) == ("List", NONE, "6.0", "1")
     assert all(cell.endswith("ms") for row in (buy, lists) for cell in row[4:6])
     statements = {row[0]: row for row in _rows(browser, "statements")}
     assert statements.keys() == {"SELECT 1", "SELECT 2"}
     assert (statements["SELECT 1"][1], statements["SELECT 1"][3]) == ("Buy", "5")
     assert (statements["SELECT 2"][1], statements["SELECT 2"][3]) == ("List", "6")
-    assert _rows(browser, "suspects") == [["SELECT 2", "List", "1", "6 ×"]]
+    assert _rows(browser, "suspects") == [["SELECT 2", "List", "1", f"6 {TIMES}"]]
     slow = _rows(browser, "slow")
     assert len(slow) == 10
     assert browser.ask("document.querySelector('#slow .more').textContent") == "Show all 11"
@@ -134,7 +141,7 @@ def test_a_load_is_shown_in_figures(
 
 
 def test_the_targets_are_judged(browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
-    """A full pool and slow queries miss their targets, quick statements and connections without errors meet theirs."""
+    """A full pool and slow queries miss their targets; quick statements and no connection errors meet theirs."""
     _rpc(rpcs, "Buy", engine, "SELECT 1")
     with engine.connect(), engine.connect():
         _open(browser, server)
@@ -181,9 +188,7 @@ def test_the_policy_lets_no_foreign_script_run(browser: Browser, server: Metrics
     browser.errors.clear()
 
 
-def test_rows_open_by_keyboard(
-    browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics
-) -> None:
+def test_rows_open_by_keyboard(browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
     """Enter on a row's button shows what is behind it, says so to a screen reader, and keeps the focus."""
     _rpc(rpcs, "Buy", engine, "SELECT 1", code="NotFound")
     _open(browser, server)
@@ -287,7 +292,7 @@ def test_rates_and_quantiles_are_of_the_last_minute(
     # 0.5 and 0.99 of the way through the bucket from 2.5 to 5 ms.
     assert (row[4], row[5], row[9]) == ("3.8 ms", "5.0 ms", "1,000,020")
     readings.reading = reading(uptime=10_090, handled=1_000_020)
-    browser.until("document.querySelector('#rpcs td:nth-child(2)').textContent === '0'")
+    browser.until("document.querySelector('#rpcs td:nth-child(2)').textContent === '" + NONE + "'")
 
 
 def test_silence_is_shown_and_ends(browser: Browser, readings: _Readings, reading: Reading) -> None:
@@ -314,6 +319,46 @@ def test_a_restart_begins_anew(browser: Browser, readings: _Readings, reading: R
     assert _rate(browser) == "20"
     readings.reading = reading(uptime=2, handled=8, started=2.0)
     browser.until("document.querySelector('#rpcs td:nth-child(2)').textContent === '4.0'")
+
+
+def test_a_slow_query_shows_its_plan(
+    browser: Browser, readings: _Readings, reading: Reading, engine: Engine, registry: CollectorRegistry
+) -> None:
+    """What is behind a slow query are its text, its plan as text, its error and its trace."""
+    readings.reading = reading(uptime=5, handled=1)
+    [told] = Live("shop", engines=[instrument(engine, registry=registry)]).read()["engines"]
+    told["slow"]["recent"] = [
+        {
+            "time": 1.5,
+            "duration_seconds": 0.7,
+            "db_query_text": "SELECT 1",
+            "rpc_method": "/shop.v1.Shop/Buy",
+            "error_type": "57014",
+            "rows": None,
+            "trace_id": "4bf92f35",
+            "db_query_plan": "Seq Scan on <b>users</b>",
+        }
+    ]
+    readings.reading["engines"] = [told]
+    browser.open(readings.url)
+    browser.until("document.querySelector('#slow .open')")
+    browser.ask("document.querySelector('#slow .open').click()")
+    shown = browser.ask("[...document.querySelectorAll('#slow pre')].map(pre => pre.textContent)")
+    assert shown == ["SELECT 1", "Seq Scan on <b>users</b>"]
+    behind = browser.ask("document.querySelector('#slow .detail dl').textContent")
+    assert all(word in behind for word in ("1970-01-01T00:00:01.500Z", "/shop.v1.Shop/Buy", "57014", "4bf92f35"))
+
+
+def test_methods_of_one_name_are_told_apart(
+    browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics
+) -> None:
+    """Where two services have a method of one name, their services are named too."""
+    _rpc(rpcs, "Get", engine, "SELECT 1")
+    other = rpcs.method("shop.v1.Stock", "Get")
+    other.started()
+    other.handled("OK", 0.01)
+    _open(browser, server)
+    assert {row[0] for row in _rows(browser, "rpcs")} == {"Shop/Get", "Stock/Get"}
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1440])

@@ -38,5 +38,9 @@ def page() -> tuple[list[tuple[str, str]], bytes]:
         "form-action 'none'",
         "frame-ancestors 'none'",
     )
-    headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Security-Policy", "; ".join(policy)), *GUARDED]
+    headers = [
+        ("Content-Type", "text/html; charset=utf-8"),
+        ("Content-Security-Policy", "; ".join(policy)),
+        *GUARDED,
+    ]
     return headers, text.encode()
