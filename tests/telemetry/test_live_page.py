@@ -261,7 +261,7 @@ def reading(registry: CollectorRegistry, rpcs: RpcMetrics) -> Reading:
 
     def make(uptime: float, handled: int, started: float = 1.0) -> dict[str, Any]:
         rpcs.method("shop.v1.Shop", "Buy")
-        told = json.loads(Live("shop", rpcs=rpcs, lag=None).render())
+        told: dict[str, Any] = json.loads(Live("shop", rpcs=rpcs).render())
         told |= {"uptime": uptime, "started": started}
         [method] = told["rpcs"]["methods"]
         method |= {"started": handled, "codes": {"OK": handled}, "seconds": handled * 0.003}

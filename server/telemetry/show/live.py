@@ -6,13 +6,14 @@ import time
 from collections.abc import Iterable, Sequence
 from heapq import nlargest
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..engine.instrument import Instrumentation
 from ..engine.statement import Statements
 from ..engine.waiting import Waits
 from ..lag import LoopLag
 from ..meter.histogram import SECONDS
+from ..query import Query
 from ..rpc.method import BUCKETS, MethodMetrics, RpcMetrics
 from ..rpc.spending import Spent
 
@@ -141,41 +142,32 @@ def _waits(waits: Waits) -> dict[str, Any]:
     }
 
 
-def _statements(methods: Iterable[MethodMetrics]) -> list[dict[str, Any]]:
-    """Return the costliest statements, each once, with the RPCs that send it."""
-    found: dict[tuple[str, str], list[tuple[str, Spent]]] = {}
-    for method in methods:
-        for spent in method.spending.statements():
-            key = (spent.query.operation.name, spent.query.text)
-            found.setdefault(key, []).append((method.full_method, spent))
-    rows = [_Statement.of(parts) for parts in found.values()]
-    kept = {
-        id(row): row
-        for measure in ("seconds", "mean", "longest")
-        for row in nlargest(_MOST, rows, key=attrgetter(measure))
-    }
-    return [row.show() for row in kept.values()]
+class _Statement:
+    """What all RPCs together have spent on one statement."""
 
+    __slots__ = ("longest", "parts", "query", "seconds", "times")
 
-class _Statement(NamedTuple):
-    times: int
-    seconds: float
-    longest: float
-    mean: float
-    parts: list[tuple[str, Spent]]
+    def __init__(self, query: Query) -> None:
+        self.query = query
+        self.times = 0
+        self.seconds = self.longest = 0.0
+        self.parts: list[tuple[str, Spent]] = []
 
-    @classmethod
-    def of(cls, parts: list[tuple[str, Spent]]) -> "_Statement":
-        spents = [spent for _, spent in parts]
-        times, seconds = sum(spent.times for spent in spents), sum(spent.seconds for spent in spents)
-        return cls(times, seconds, max(spent.longest for spent in spents), seconds / times, parts)
+    def add(self, method: str, spent: Spent) -> None:
+        self.times += spent.times
+        self.seconds += spent.seconds
+        self.longest = max(self.longest, spent.longest)
+        self.parts.append((method, spent))
+
+    @property
+    def mean(self) -> float:
+        return self.seconds / self.times
 
     def show(self) -> dict[str, Any]:
-        query = self.parts[0][1].query
         return {
-            "operation": query.operation.name,
-            "collection": query.operation.collection,
-            "text": query.text[:_TEXT],
+            "operation": self.query.operation.name,
+            "collection": self.query.operation.collection,
+            "text": self.query.text[:_TEXT],
             "times": self.times,
             "seconds": self.seconds,
             "longest": self.longest,
@@ -184,6 +176,26 @@ class _Statement(NamedTuple):
                 for method, spent in sorted(self.parts, key=lambda part: -part[1].seconds)
             ],
         }
+
+
+def _statements(methods: Iterable[MethodMetrics]) -> list[dict[str, Any]]:
+    """Return the costliest statements, each once, with the RPCs that send it."""
+    # There may be thousands, so they are added up in place and only the few that are told are written out.
+    found: dict[tuple[str, str], _Statement] = {}
+    for method in methods:
+        for spent in method.spending.statements():
+            query = spent.query
+            key = (query.operation.name, query.text)
+            known = found.get(key)
+            if known is None:
+                known = found[key] = _Statement(query)
+            known.add(method.full_method, spent)
+    told = {
+        id(statement): statement
+        for measure in ("seconds", "mean", "longest")
+        for statement in nlargest(_MOST, found.values(), key=attrgetter(measure))
+    }
+    return [statement.show() for statement in told.values()]
 
 
 def _suspects(methods: Iterable[MethodMetrics]) -> list[dict[str, Any]]:
