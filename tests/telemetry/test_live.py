@@ -5,6 +5,9 @@ import contextlib
 import http.client
 import json
 import logging
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -346,3 +349,21 @@ async def test_the_service_tells_of_itself(app: App) -> None:
     assert engine["system"] == app.database.engine.dialect.name
     assert engine["connections"]["max"] >= 1
     assert told["lag"] is not None
+
+
+def test_the_folder_can_be_copied_anywhere(tmp_path: Path) -> None:
+    """Under another name, in another place, and without this service, it serves its page."""
+    shutil.copytree(Path(__file__).parents[2] / "server" / "telemetry", tmp_path / "watch")
+    program = """
+import http.client, watch
+live = watch.Live("shop")
+server = watch.serve("127.0.0.1", 0, watch.new_registry(), live)
+connection = http.client.HTTPConnection(server.host, server.port)
+connection.request("GET", "/")
+print(connection.getresponse().read() == open("watch/show/live.html", "rb").read())
+server.close()
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30
+    )
+    assert (ran.stdout, ran.stderr) == ("True\n", "")
