@@ -24,7 +24,8 @@ from server.telemetry import (
 )
 from tests.telemetry.browser import Browser, browsing, chromium
 
-pytestmark = pytest.mark.skipif(chromium() is None, reason="no chromium, chromium-browser or google-chrome on PATH")
+if chromium() is None:
+    pytest.skip("no chromium, chromium-browser or google-chrome on PATH", allow_module_level=True)
 
 NONE, TIMES = "\N{EN DASH}", "\N{MULTIPLICATION SIGN}"  # as the page writes them
 HOSTILE = "SELECT 'x</script><script>window.owned = 1</script><img src=x onerror=\"window.owned = 1\">' AS y"
