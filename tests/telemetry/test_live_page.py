@@ -365,6 +365,24 @@ def test_methods_of_one_name_are_told_apart(
     assert {row[0] for row in _rows(browser, "rpcs")} == {"Shop/Get", "Stock/Get"}
 
 
+def test_a_chart_tells_of_the_past(browser: Browser, readings: _Readings, reading: Reading) -> None:
+    """Where the pointer is on one chart, all of them say what was then and when that was; and then what is now."""
+    now = "[...document.querySelectorAll('.chart .now')].map(one => one.textContent)"
+    readings.reading = reading(uptime=4, handled=8)
+    browser.open(readings.url)
+    browser.until(f"{now}[0] === '2.0 /s'")
+    readings.reading = reading(uptime=154, handled=8)
+    browser.until(f"{now}[0] === '0 /s'")
+    box = browser.ask("document.querySelector('.chart svg').getBoundingClientRect().toJSON()")
+    x, y = box["left"] + box["width"] / 2, box["top"] + 10
+    browser.command("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    browser.until(f"{now}[0] === '2.0 /s'")
+    assert browser.ask(now)[1] == "p99 5.0 ms"
+    assert browser.ask("document.querySelector('.chart .span').textContent") == "150 s ago"
+    browser.command("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
+    browser.until(f"{now}[0] === '0 /s'")
+
+
 @pytest.mark.parametrize("width", [320, 390, 768, 1440])
 def test_no_width_needs_scrolling_sideways(
     browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics, width: int
