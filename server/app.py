@@ -20,7 +20,17 @@ from server.database.migrate import require_head, upgrade
 from server.edge import BindError, Health, Work, listen, wrap
 from server.edge.handler import RpcHandler
 from server.settings import Settings
-from server.telemetry import Explainer, LoopLag, MetricsServer, RpcMetrics, Tracer, instrument, new_registry, serve
+from server.telemetry import (
+    Explainer,
+    Live,
+    LoopLag,
+    MetricsServer,
+    RpcMetrics,
+    Tracer,
+    instrument,
+    new_registry,
+    serve,
+)
 
 # Page tokens are sealed with this where no key is set: the same on every replica and after every restart.
 OPEN_KEY = b"tablestakes page tokens, sealed against damage only"
@@ -102,7 +112,7 @@ async def start(
         database = open_database(settings)
         opened.push_async_callback(database.close)
         registry = new_registry(_build())
-        instrument(
+        instrumentation = instrument(
             database.engine,
             registry=registry,
             slow_seconds=settings.slow_query,
@@ -124,15 +134,16 @@ async def start(
                 default_deadline=settings.default_deadline,
                 tracer=tracer,
             )
+        lag = LoopLag(registry)
+        live = Live("tablestakes", version("tablestakes"), engines=[instrumentation], rpcs=metrics, lag=lag)
         host, _, port = settings.metrics_listen.rpartition(":")
         try:
-            metrics_server = serve(host.strip("[]"), int(port), registry)
+            metrics_server = serve(host.strip("[]"), int(port), registry, live)
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or "not an address"
             raise BindError(f"cannot listen on {settings.metrics_listen}: {reason}") from None
         opened.callback(metrics_server.close)
         server, grpc_port = listen(settings.listen, handlers, health, reflect=settings.reflection)
-        lag = LoopLag(registry)
         lag.start()
         opened.callback(lag.stop)
         await server.start()

@@ -7,6 +7,9 @@
     get_user = RpcMetrics(registry).method("marketplace.v1.UserService", "GetUser")
     server = serve("127.0.0.1", 9464, registry)            # http://127.0.0.1:9464/metrics
 
+With `Live("shop", "1.2.3", engines=[...], rpcs=...)` for its last argument, of what `instrument()` and `RpcMetrics`
+returned, the server also has a page to look at.
+
 Around each RPC: `get_user.started()`, `account = enter(get_user)`, and in the end `get_user.finish(account, "OK")`.
 An engine made with `poolclass=AsyncTimedQueuePool` (or `TimedQueuePool`) also tells how long checkouts wait, and
 `LoopLag(registry).start()` measures the event loop. Where the environment asks for traces, by OpenTelemetry's
@@ -26,6 +29,7 @@ from .engine.waiting import AsyncTimedQueuePool, TimedQueuePool
 from .lag import LoopLag
 from .rpc.method import CODES, MethodMetrics, RpcMetrics, enter
 from .show.exposition import MetricsServer, new_registry, serve
+from .show.live import Live
 from .tracing import MethodSpans, Tracer, TracingError, open_tracer
 
 __all__ = [
@@ -33,6 +37,7 @@ __all__ = [
     "AsyncTimedQueuePool",
     "Explainer",
     "Instrumentation",
+    "Live",
     "LoopLag",
     "MethodMetrics",
     "MethodSpans",

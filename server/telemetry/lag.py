@@ -51,6 +51,10 @@ class LoopLag:
         self._histogram.observe(max(0.0, perf_counter() - self._due))
         self._schedule(loop)
 
+    def snapshot(self) -> tuple[list[int], float]:
+        """Return the measurements by the buckets of `SECONDS` and +Inf, and their sum in seconds."""
+        return self._histogram.snapshot()
+
     def describe(self) -> Iterator[Metric]:
         """Yield the family without samples."""
         yield _family()

@@ -72,6 +72,10 @@ class Errors:
         dialect = self._dialect
         return isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(error, connection, None)
 
+    def counts(self) -> dict[tuple[str, ...], int]:
+        """Return how many errors there were, by phase, error_type and disconnect (`true` or `false`)."""
+        return dict(self._tally)
+
     def expose(self, family: CounterMetricFamily) -> None:
         """Add the counts to the family that is being scraped."""
         self._tally.expose(family, self.labels)

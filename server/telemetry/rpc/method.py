@@ -112,6 +112,15 @@ class MethodMetrics:
         with self._lock:
             self._sent += 1
 
+    def counts(self) -> tuple[int, dict[str, int]]:
+        """Return how many RPCs have arrived, and how many have ended with each code, taken together."""
+        with self._lock:
+            return self._started, self._codes.copy()
+
+    def handling(self) -> tuple[list[int], float]:
+        """Return the RPCs that have ended, by the buckets of `BUCKETS` and +Inf, and their time in seconds."""
+        return self._handling.snapshot()
+
     def expose(
         self,
         started: CounterMetricFamily,
@@ -147,6 +156,7 @@ class RpcMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry, *, repeat_threshold: int = 10) -> None:
+        self.repeat_threshold = repeat_threshold
         self._repeats = Repeats(repeat_threshold)
         self._methods: dict[tuple[str, str], MethodMetrics] = {}
         registry.register(self)
@@ -173,13 +183,17 @@ class RpcMetrics:
             raise ValueError(f"{service}/{method} is {known.labels[0]} already, and cannot be {grpc_type} too")
         return known
 
+    def methods(self) -> list[MethodMetrics]:
+        """Return the counters of every method, in the order in which they were asked for."""
+        return list(self._methods.values())
+
     def describe(self) -> Iterator[Metric]:
         """Yield the families without samples, so that the registry knows their names."""
         yield from _families(())
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families as they are now."""
-        yield from _families(list(self._methods.values()))
+        yield from _families(self.methods())
 
 
 def enter(method: MethodMetrics) -> RpcAccount:

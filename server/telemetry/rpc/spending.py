@@ -131,14 +131,21 @@ class Spending:
         with self._lock:
             return list(self._statements.values())
 
+    def phases(self) -> dict[str, float]:
+        """Return the seconds that went to each of `PHASES`."""
+        with self._lock:
+            return dict(zip(PHASES, self._seconds, strict=True))
+
+    def sent(self) -> int:
+        """Return how many statements were sent."""
+        return int(self._queries.snapshot()[1])
+
     def expose(
         self, queries: HistogramMetricFamily, spent: CounterMetricFamily, repeated: CounterMetricFamily
     ) -> None:
         """Add this method to the families that are being scraped."""
         self._queries.expose(queries, self.labels)
-        with self._lock:
-            phases = list(zip(PHASES, self._seconds, strict=True))
-        for phase, seconds in phases:
+        for phase, seconds in self.phases().items():
             spent.add_metric((*self.labels, phase), seconds)
         self._repeated.expose(repeated, self.labels)
 

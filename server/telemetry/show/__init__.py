@@ -1,1 +1,1 @@
-"""Showing what was counted: to Prometheus."""
+"""Showing what was counted: to Prometheus, and to a person."""

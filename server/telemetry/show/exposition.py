@@ -17,6 +17,8 @@ from prometheus_client import (
     ProcessCollector,
 )
 
+from .live import Live
+from .page import GUARDED, page
 from .scrape import scrape
 
 _log = logging.getLogger("tablestakes.telemetry")
@@ -26,6 +28,7 @@ _INDEX = b"""<!doctype html>
 
 _StartResponse = Callable[..., Any]
 _Answer = tuple[str, list[tuple[str, str]], bytes]  # status, headers, body
+_Pages = Mapping[str, Callable[[], tuple[list[tuple[str, str]], bytes]]]  # by path: headers, body
 
 
 def new_registry(build_info: Mapping[str, str] | None = None, *, name: str = "tablestakes") -> CollectorRegistry:
@@ -67,13 +70,16 @@ class MetricsServer:
         self._thread.join()
 
 
-def serve(host: str, port: int, registry: CollectorRegistry) -> MetricsServer:
+def serve(host: str, port: int, registry: CollectorRegistry, live: Live | None = None) -> MetricsServer:
     """Serve `/metrics` from a daemon thread: rendering is CPU work that an event loop must not wait for.
+
+    `/` is a page that shows what `/live.json` tells, if there is something live, and else a link.
 
     Args:
         host: Name or address to listen on, IPv4 or IPv6, without brackets.
         port: Port to listen on; 0 for any free one.
         registry: What is exposed.
+        live: What the page shows.
 
     Raises:
         OSError: The address is in use, not of this machine, or not known.
@@ -82,7 +88,7 @@ def serve(host: str, port: int, registry: CollectorRegistry) -> MetricsServer:
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     server = _Server(address, family)
-    server.set_app(_application(registry))
+    server.set_app(_application(registry, _pages(live)))
     return MetricsServer(host, server)
 
 
@@ -113,10 +119,19 @@ class _Handler(WSGIRequestHandler):
         """Log nothing: there is a request every few seconds for ever."""
 
 
-def _application(registry: CollectorRegistry) -> Callable[[dict[str, Any], _StartResponse], Iterable[bytes]]:
+def _pages(live: Live | None) -> _Pages:
+    if live is None:
+        return {"/": lambda: ([("Content-Type", "text/html; charset=utf-8")], _INDEX)}
+    data = ("Content-Type", "application/json")
+    return {"/": page, "/live.json": lambda: ([data, *GUARDED], live.render())}
+
+
+def _application(
+    registry: CollectorRegistry, pages: _Pages
+) -> Callable[[dict[str, Any], _StartResponse], Iterable[bytes]]:
     def application(environ: dict[str, Any], start_response: _StartResponse) -> Iterable[bytes]:
         try:
-            status, headers, body = _answer(registry, environ)
+            status, headers, body = _answer(registry, pages, environ)
         except Exception:  # noqa: BLE001 - any collector may be broken; wsgiref would print to stderr
             _log.exception("a scrape failed")
             status, headers, body = _plain(HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -126,12 +141,12 @@ def _application(registry: CollectorRegistry) -> Callable[[dict[str, Any], _Star
     return application
 
 
-def _answer(registry: CollectorRegistry, environ: dict[str, Any]) -> _Answer:
+def _answer(registry: CollectorRegistry, pages: _Pages, environ: dict[str, Any]) -> _Answer:
     if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
         return _plain(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET, HEAD"))
     match environ["PATH_INFO"]:
-        case "/":
-            return "200 OK", [("Content-Type", "text/html; charset=utf-8")], _INDEX
+        case path if path in pages:
+            return "200 OK", *pages[path]()
         case "/metrics":
             return "200 OK", *scrape(registry, environ)
         case _:

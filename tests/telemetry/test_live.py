@@ -1,0 +1,369 @@
+"""What the page is told: the listeners' own counts, over HTTP, as JSON."""
+
+import asyncio
+import contextlib
+import http.client
+import json
+import logging
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
+
+from server.app import App
+from server.telemetry import (
+    Instrumentation,
+    Live,
+    LoopLag,
+    MetricsServer,
+    RpcMetrics,
+    TimedQueuePool,
+    current_rpc,
+    enter,
+    instrument,
+    serve,
+)
+
+CANARY = "canary-51c7"
+HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>\u2028\U0001f600"
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """An engine with a pool of two that times its waits."""
+    made = create_engine(
+        f"sqlite:///{tmp_path / 'live.db'}",
+        poolclass=TimedQueuePool,
+        pool_size=2,
+        max_overflow=0,
+        pool_timeout=0.01,
+    )
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def watched(engine: Engine, registry: CollectorRegistry) -> Instrumentation:
+    """Its instrumentation, to which every statement is slow."""
+    return instrument(engine, registry=registry, slow_seconds=0.0, trace_id=lambda: "4bf92f35")
+
+
+@pytest.fixture
+def rpcs(registry: CollectorRegistry) -> RpcMetrics:
+    """The RPCs of a server."""
+    return RpcMetrics(registry, repeat_threshold=3)
+
+
+@pytest.fixture
+def server(registry: CollectorRegistry, watched: Instrumentation, rpcs: RpcMetrics) -> Iterator[MetricsServer]:
+    """A server that tells of them."""
+    live = Live("shop", "4.2", engines=[watched], rpcs=rpcs, lag=LoopLag(registry))
+    running = serve("127.0.0.1", 0, registry, live)
+    yield running
+    running.close()
+
+
+def _ask(server: MetricsServer, path: str, method: str = "GET") -> tuple[int, http.client.HTTPMessage, bytes]:
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
+    with contextlib.closing(connection):
+        connection.request(method, path)
+        response = connection.getresponse()
+        return response.status, response.headers, response.read()
+
+
+def _read(server: MetricsServer) -> Any:
+    return json.loads(_ask(server, "/live.json")[2])
+
+
+def _rpc(rpcs: RpcMetrics, name: str, engine: Engine, *statements: str, code: str = "OK") -> None:
+    method = rpcs.method("shop.v1.Shop", name)
+    method.started()
+    account = enter(method)
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.execute(text(statement), {"word": CANARY} if ":word" in statement else {})
+    method.finish(account, code)
+    current_rpc.set(None)
+
+
+def test_statements_have_what_they_cost_and_their_rpcs(
+    server: MetricsServer, engine: Engine, rpcs: RpcMetrics
+) -> None:
+    """A statement that two RPCs send is told once, with the calls and the time of each of them."""
+    _rpc(rpcs, "Buy", engine, "SELECT :word AS word", "SELECT 1")
+    _rpc(rpcs, "Sell", engine, "SELECT :word AS word")
+    _rpc(rpcs, "Sell", engine, "SELECT :word AS word")
+    found = {row["text"]: row for row in _read(server)["statements"]}
+    assert found.keys() == {"SELECT ? AS word", "SELECT 1"}
+    row = found["SELECT ? AS word"]
+    assert (row["operation"], row["collection"], row["times"]) == ("SELECT", "raw", 3)
+    assert {part["method"]: part["times"] for part in row["methods"]} == {
+        "/shop.v1.Shop/Buy": 1,
+        "/shop.v1.Shop/Sell": 2,
+    }
+    assert row["seconds"] == pytest.approx(sum(part["seconds"] for part in row["methods"]))
+    assert 0 < row["longest"] == max(part["longest"] for part in row["methods"]) <= row["seconds"]
+
+
+def test_the_costliest_statements_by_each_measure_are_told(
+    server: MetricsServer, engine: Engine, rpcs: RpcMetrics
+) -> None:
+    """Of very many statements only some are told, and among them what was executed most and so took most."""
+    _rpc(rpcs, "Buy", engine, *(f"SELECT {number}" for number in range(120)), *["SELECT 'often'"] * 300)
+    told = _read(server)["statements"]
+    assert 25 <= len(told) <= 75
+    assert max(told, key=lambda row: row["seconds"])["text"] == "SELECT 'often'"
+
+
+def test_suspects_are_told_with_how_often(server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
+    """A statement that single RPCs repeat is told with its RPC, how many did, and the most that one did."""
+    for times in (2, 3, 5):
+        _rpc(rpcs, "List", engine, *["SELECT 7"] * times)
+    suspects = _read(server)["suspects"]
+    assert suspects["threshold"] == 3
+    assert suspects["found"] == [
+        {
+            "method": "/shop.v1.Shop/List",
+            "operation": "SELECT",
+            "collection": "raw",
+            "text": "SELECT 7",
+            "rpcs": 2,
+            "repeated": 5,
+        }
+    ]
+
+
+def test_rpcs_have_codes_times_and_phases(server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
+    """A method has what arrived, what ended by code, its buckets, its statements, and phases that add up."""
+    _rpc(rpcs, "Buy", engine, "SELECT 1", "SELECT 2")
+    _rpc(rpcs, "Buy", engine, "SELECT 1", code="NotFound")
+    rpcs.method("shop.v1.Shop", "Buy").started()
+    told = _read(server)["rpcs"]
+    [method] = told["methods"]
+    assert (method["method"], method["started"]) == ("/shop.v1.Shop/Buy", 3)
+    assert method["codes"] == {"OK": 1, "NotFound": 1}
+    assert method["statements"] == 3
+    assert sum(method["counts"]) == 2
+    assert len(method["counts"]) == len(told["bounds"]) + 1
+    assert sum(method["phases"].values()) == pytest.approx(method["seconds"])
+    assert method["phases"]["query"] > 0
+
+
+def test_slow_queries_are_told_with_their_rpc_and_trace(
+    server: MetricsServer, engine: Engine, rpcs: RpcMetrics
+) -> None:
+    """The last slow query comes first, with its time, its text, its RPC and its trace."""
+    _rpc(rpcs, "Buy", engine, "SELECT 1", "SELECT :word AS word")
+    [told] = _read(server)["engines"]
+    assert (told["slow"]["threshold"], told["slow"]["times"]) == (0.0, 2)
+    last, first = told["slow"]["recent"]
+    assert first["time"] <= last["time"]
+    assert last["db_query_text"] == "SELECT ? AS word"
+    assert last["rpc_method"] == "/shop.v1.Shop/Buy"
+    assert last["trace_id"] == "4bf92f35"
+    assert last["duration_seconds"] > 0
+
+
+def test_no_value_is_told(server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
+    """What is bound to a statement appears nowhere, also where the statement failed and where it was slow."""
+    _rpc(rpcs, "Buy", engine, "SELECT :word AS word")
+    with engine.connect() as connection, pytest.raises(DBAPIError):
+        connection.execute(text("SELECT * FROM nowhere WHERE word = :word"), {"word": CANARY})
+    body = _ask(server, "/live.json")[2]
+    assert b"SELECT ? AS word" in body
+    assert b"nowhere" in body
+    assert CANARY.encode() not in body
+
+
+def test_the_pool_is_told_as_it_is(server: MetricsServer, engine: Engine) -> None:
+    """Used, idle, the most there may be, checkouts, and who waited in vain."""
+    with engine.connect(), engine.connect(), pytest.raises(PoolTimeout):
+        engine.connect()
+    with engine.connect():
+        [told] = _read(server)["engines"]
+    assert (told["system"], told["pool"]) == ("sqlite", "default")
+    connections, waits = told["connections"], told["waits"]
+    assert (connections["used"], connections["idle"], connections["max"]) == (1, 1, 2)
+    assert (connections["created"], connections["closed"]) == (2, {})
+    assert (waits["pending"], waits["timeouts"], sum(waits["counts"])) == (0, 1, 4)
+    assert told["errors"] == [{"phase": "checkout", "error_type": "timeout", "disconnect": False, "times": 1}]
+
+
+def test_a_pool_without_a_limit_has_no_maximum(registry: CollectorRegistry) -> None:
+    """Where there is no limit, or no pool that tells its waits, JSON says null rather than infinity."""
+    engine = create_engine("sqlite://", poolclass=QueuePool, max_overflow=-1)
+    [told] = Live("shop", engines=[instrument(engine, registry=registry)]).read()["engines"]
+    engine.dispose()
+    assert told["connections"]["max"] is None
+    assert told["waits"] is None
+
+
+def test_statements_are_counted_by_duration(server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
+    """Every statement is in one bucket, those of no RPC and those that failed too."""
+    _rpc(rpcs, "Buy", engine, "SELECT 1")
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 2"))
+        with pytest.raises(DBAPIError):
+            connection.execute(text("SELECT nothing"))
+    [told] = _read(server)["engines"]
+    assert sum(told["counts"]) == 3
+    assert len(told["counts"]) == len(told["bounds"]) + 1
+
+
+def test_a_fresh_server_tells_nothing_but_itself(registry: CollectorRegistry) -> None:
+    """Without engines, RPCs or a loop there is a reading, and it is empty."""
+    server = serve("127.0.0.1", 0, registry, Live("shop"))
+    told = _read(server)
+    server.close()
+    assert (told["name"], told["version"]) == ("shop", "")
+    assert told["uptime"] >= 0
+    assert told["rpcs"]["methods"] == told["engines"] == told["statements"] == told["suspects"]["found"] == []
+    assert told["lag"] is None
+
+
+async def test_the_lag_of_the_loop_is_told(registry: CollectorRegistry) -> None:
+    """What was measured is in a bucket."""
+    lag = LoopLag(registry, interval=0.001)
+    lag.start()
+    await asyncio.sleep(0.01)
+    lag.stop()
+    told = Live("shop", lag=lag).read()["lag"]
+    assert sum(told["counts"]) > 0
+    assert len(told["counts"]) == len(told["bounds"]) + 1
+
+
+def test_failures_of_listeners_are_told(server: MetricsServer, watched: Instrumentation) -> None:
+    """What the telemetry failed at is on the page that depends on it."""
+    watched.guard.wrap("test", lambda: 1 / 0)()
+    assert _read(server)["instrumentation_errors"] == 1
+
+
+def test_hostile_text_is_text(server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
+    """Whatever a statement says arrives as it is, in bytes that are ASCII."""
+    statement = f"SELECT 1 /* {HOSTILE} */"
+    _rpc(rpcs, "Buy", engine, statement)
+    _, headers, body = _ask(server, "/live.json")
+    assert headers["Content-Type"] == "application/json"
+    assert body.isascii()
+    assert [row["text"] for row in json.loads(body)["statements"]] == [statement]
+
+
+def test_long_texts_are_cut(server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
+    """A statement of a megabyte is not told every two seconds."""
+    _rpc(rpcs, "Buy", engine, f"SELECT '{'x' * 1_000_000}'")
+    assert len(_ask(server, "/live.json")[2]) < 20_000
+
+
+def test_whatever_is_logged_of_a_slow_query_can_be_told(
+    server: MetricsServer, watched: Instrumentation, engine: Engine, rpcs: RpcMetrics
+) -> None:
+    """A trace id that JSON does not know is told as text, and fails no reading."""
+    trace = UUID(int=0xF00)
+    watched.slow.trace_id = lambda: cast("str", trace)
+    _rpc(rpcs, "Buy", engine, "SELECT 1")
+    [told] = _read(server)["engines"]
+    assert told["slow"]["recent"][0]["trace_id"] == str(trace)
+
+
+def test_the_page_may_do_nothing_but_read(server: MetricsServer) -> None:
+    """Its policy lets it run its own script and style and ask its own server, and nobody may embed it."""
+    status, headers, body = _ask(server, "/")
+    assert status == 200
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["connect-src"] == "'self'"
+    assert policy["script-src"].startswith("'sha256-")
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    assert b"http://" not in body.replace(b"http://www.w3.org/2000/svg", b"")
+    assert b"https://" not in body
+    assert b"innerHTML" not in body
+
+
+@pytest.mark.parametrize("path", ["/", "/live.json"])
+def test_nothing_of_it_is_kept_or_embedded(server: MetricsServer, path: str) -> None:
+    """SQL stays out of caches, and out of other sites."""
+    headers = _ask(server, path)[1]
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert headers["Access-Control-Allow-Origin"] is None
+
+
+@pytest.mark.parametrize("path", ["/", "/live.json"])
+def test_head_and_other_methods(server: MetricsServer, path: str) -> None:
+    """HEAD is GET without the body, and nothing can be written."""
+    status, headers, body = _ask(server, path, "HEAD")
+    assert (status, body) == (200, b"")
+    assert int(headers["Content-Length"]) > 0
+    status, headers, _ = _ask(server, path, "POST")
+    assert (status, headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_without_a_reading_there_is_no_page(registry: CollectorRegistry) -> None:
+    """A server that was given nothing live has a link to its metrics, and no SQL."""
+    server = serve("127.0.0.1", 0, registry)
+    assert b'href="/metrics"' in _ask(server, "/")[2]
+    assert _ask(server, "/live.json")[0] == 404
+    server.close()
+
+
+def test_a_reading_that_fails_is_an_error_of_the_server(
+    registry: CollectorRegistry, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers 500 and is logged, and the page still comes."""
+    live = Live("shop")
+    monkeypatch.setattr(live, "read", lambda: {"nan": float("nan")})
+    server = serve("127.0.0.1", 0, registry, live)
+    with caplog.at_level(logging.ERROR):
+        assert _ask(server, "/live.json")[0] == 500
+    assert _ask(server, "/")[0] == 200
+    server.close()
+    assert [record.getMessage() for record in caplog.records] == ["a scrape failed"]
+
+
+async def test_the_service_tells_of_itself(app: App) -> None:
+    """The running service tells its name, its pool and every method that it serves."""
+    host, _, port = app.metrics_address.rpartition(":")
+
+    def read() -> Any:
+        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        with contextlib.closing(connection):
+            connection.request("GET", "/live.json")
+            return json.loads(connection.getresponse().read())
+
+    told = await asyncio.to_thread(read)
+    assert told["name"] == "tablestakes"
+    assert "/marketplace.v1.UserService/GetUser" in {method["method"] for method in told["rpcs"]["methods"]}
+    [engine] = told["engines"]
+    assert engine["system"] == app.database.engine.dialect.name
+    assert engine["connections"]["max"] >= 1
+    assert told["lag"] is not None
+
+
+def test_the_folder_can_be_copied_anywhere(tmp_path: Path) -> None:
+    """Under another name, in another place, and without this service, it serves its page."""
+    shutil.copytree(Path(__file__).parents[2] / "server" / "telemetry", tmp_path / "watch")
+    program = """
+import http.client, watch
+live = watch.Live("shop")
+server = watch.serve("127.0.0.1", 0, watch.new_registry(), live)
+connection = http.client.HTTPConnection(server.host, server.port)
+connection.request("GET", "/")
+print(connection.getresponse().read() == open("watch/show/live.html", "rb").read())
+server.close()
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30
+    )
+    assert (ran.stdout, ran.stderr) == ("True\n", "")

@@ -1,0 +1,407 @@
+"""The page as a browser shows it; without a Chromium on the machine there is no telling."""
+
+import http.server
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine, create_engine
+
+from server.telemetry import (
+    Live,
+    LoopLag,
+    MetricsServer,
+    RpcMetrics,
+    TimedQueuePool,
+    current_rpc,
+    enter,
+    instrument,
+    serve,
+)
+from tests.telemetry.browser import Browser, browsing, chromium
+
+if chromium() is None:
+    pytest.skip("no chromium, chromium-browser or google-chrome on PATH", allow_module_level=True)
+
+NONE, TIMES = "\N{EN DASH}", "\N{MULTIPLICATION SIGN}"  # as the page writes them
+HOSTILE = "SELECT 'x</script><script>window.owned = 1</script><img src=x onerror=\"window.owned = 1\">' AS y"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser for the tests of this module."""
+    path = chromium()
+    assert path is not None
+    with browsing(path, tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(running: Browser) -> Iterator[Browser]:
+    """The browser; what its page threw, or its policy refused, fails the test."""
+    running.errors.clear()
+    yield running
+    assert running.errors == []
+    running.open("about:blank")
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """An engine with a pool of two."""
+    made = create_engine(
+        f"sqlite:///{tmp_path / 'page.db'}",
+        poolclass=TimedQueuePool,
+        pool_size=2,
+        max_overflow=0,
+        pool_timeout=0.01,
+    )
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def rpcs(registry: CollectorRegistry) -> RpcMetrics:
+    """The RPCs of a server, of which three repetitions are suspect."""
+    return RpcMetrics(registry, repeat_threshold=3)
+
+
+@pytest.fixture
+def server(registry: CollectorRegistry, engine: Engine, rpcs: RpcMetrics) -> Iterator[MetricsServer]:
+    """A server to which every statement is slow."""
+    watched = instrument(engine, registry=registry, slow_seconds=0.0, trace_id=lambda: "4bf92f35")
+    running = serve(
+        "127.0.0.1", 0, registry, Live("shop", "4.2", engines=[watched], rpcs=rpcs, lag=LoopLag(registry))
+    )
+    yield running
+    running.close()
+
+
+def _rpc(rpcs: RpcMetrics, name: str, engine: Engine, *statements: str, code: str = "OK") -> None:
+    method = rpcs.method("shop.v1.Shop", name)
+    method.started()
+    account = enter(method)
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+    method.finish(account, code)
+    current_rpc.set(None)
+
+
+def _open(browser: Browser, server: MetricsServer, **window: Any) -> None:
+    browser.open(f"http://{server.host}:{server.port}/", **window)
+    browser.until("document.getElementById('state')?.textContent === 'live'")
+
+
+def _rows(browser: Browser, section: str) -> list[list[str]]:
+    """Return the cells of a section's table, as they are read."""
+    rows: list[list[str]] = browser.ask(
+        f"[...document.querySelectorAll('#{section} tbody tr:not(.detail)')].map(row => "
+        "[...row.cells].map(cell => cell.textContent))"
+    )
+    return rows
+
+
+def _targets(browser: Browser) -> list[tuple[str, str]]:
+    found = browser.ask(
+        "[...document.querySelectorAll('.target')].map(one => "
+        "[one.dataset.verdict, one.querySelector('.value').textContent])"
+    )
+    return [(verdict, value) for verdict, value in found]
+
+
+def test_a_load_is_shown_in_figures(
+    browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics
+) -> None:
+    """RPCs, statements, suspects, slow queries and the pool are rows with the counts of what was done."""
+    for _ in range(4):
+        _rpc(rpcs, "Buy", engine, "SELECT 1")
+    _rpc(rpcs, "Buy", engine, "SELECT 1", code="Internal")
+    _rpc(rpcs, "List", engine, *["SELECT 2"] * 6)
+    _open(browser, server)
+    assert browser.ask("document.title") == "shop · live"
+    assert browser.ask("document.getElementById('about').textContent").startswith("4.2 · up ")
+    buy, lists = _rows(browser, "rpcs")
+    assert (buy[0], buy[3], buy[6], buy[7], buy[9]) == ("Buy", "20 %", NONE, "1.0", "5")
+    assert (lists[0], lists[3], lists[7], lists[9]) == ("List", NONE, "6.0", "1")
+    assert all(cell.endswith("ms") for row in (buy, lists) for cell in row[4:6])
+    statements = {row[0]: row for row in _rows(browser, "statements")}
+    assert statements.keys() == {"SELECT 1", "SELECT 2"}
+    assert (statements["SELECT 1"][1], statements["SELECT 1"][3]) == ("Buy", "5")
+    assert (statements["SELECT 2"][1], statements["SELECT 2"][3]) == ("List", "6")
+    assert _rows(browser, "suspects") == [["SELECT 2", "List", "1", f"6 {TIMES}"]]
+    slow = _rows(browser, "slow")
+    assert len(slow) == 10
+    assert browser.ask("document.querySelector('#slow .more').textContent") == "Show all 11"
+    assert {(row[3], row[6]) for row in slow} == {("Buy", "4bf92f35"), ("List", "4bf92f35")}
+    assert "0 used, 1 idle, max 2" in browser.ask("document.getElementById('pool').textContent")
+    assert "query" in browser.ask("document.getElementById('phases').textContent")
+
+
+def test_the_targets_are_judged(browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
+    """A full pool and slow queries miss their targets; quick statements and no connection errors meet theirs."""
+    _rpc(rpcs, "Buy", engine, "SELECT 1")
+    with engine.connect(), engine.connect():
+        _open(browser, server)
+    (query, took), used, slow, errors = _targets(browser)
+    assert query == "met"
+    assert took.endswith("ms")
+    assert used == ("missed", "2 of 2")
+    assert slow == ("missed", "1")
+    assert errors == ("met", "0")
+
+
+def test_a_fresh_server_is_sensible(browser: Browser, registry: CollectorRegistry) -> None:
+    """With nothing to show there are sentences, and neither NaN nor undefined."""
+    server = serve("127.0.0.1", 0, registry, Live("shop"))
+    _open(browser, server)
+    said = browser.ask("document.body.innerText")
+    server.close()
+    assert "No RPC has come yet." in said
+    assert "No statement has been slow." in said
+    assert not {"NaN", "undefined", "null", "Infinity"} & set(said.replace("\n", " ").split())
+    assert [verdict for verdict, _ in _targets(browser)] == ["none", "none", "met", "met"]
+
+
+def test_hostile_text_stays_text(browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
+    """SQL that looks like HTML is shown as it is, also in full, and does not run."""
+    _rpc(rpcs, "Buy", engine, *[HOSTILE] * 3)
+    _open(browser, server)
+    browser.ask("document.querySelectorAll('.open').forEach(button => button.click())")
+    shown = browser.ask("[...document.querySelectorAll('.detail pre')].map(pre => pre.textContent)")
+    # One statement, one suspect, three slow queries.
+    assert shown == [HOSTILE] * 5
+    assert browser.ask("window.owned") is None
+    assert browser.ask("document.querySelectorAll('img').length") == 0
+    assert browser.ask("document.scripts.length") == 1
+
+
+def test_the_policy_lets_no_foreign_script_run(browser: Browser, server: MetricsServer) -> None:
+    """Should text ever become an element, the policy still stops it."""
+    _open(browser, server)
+    refused = browser.ask(
+        "new Promise(told => { addEventListener('securitypolicyviolation', one => told(one.effectiveDirective));"
+        "document.body.append(Object.assign(document.createElement('script'), {text: 'window.owned = 1'})) })"
+    )
+    assert refused == "script-src-elem"
+    assert browser.ask("window.owned") is None
+    assert browser.errors
+    assert "Content Security Policy" in browser.errors[0]
+    browser.errors.clear()
+
+
+def test_rows_open_by_keyboard(browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
+    """Enter on a row's button shows what is behind it, says so to a screen reader, and keeps the focus."""
+    _rpc(rpcs, "Buy", engine, "SELECT 1", code="NotFound")
+    _open(browser, server)
+    browser.ask("document.querySelector('#rpcs .open').focus()")
+    for kind in ("keyDown", "keyUp"):
+        browser.command("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", text="\r")
+    browser.until("document.activeElement.getAttribute('aria-expanded') === 'true'")
+    detail = browser.ask("document.querySelector('#rpcs .detail').textContent")
+    assert "/shop.v1.Shop/Buy" in detail
+    assert "NotFound 1" in detail
+
+
+def test_columns_order_the_rows(browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
+    """A head orders by its column, and again the other way; what is ordered by is told to a screen reader."""
+    for name, times in (("Buy", 1), ("List", 3), ("Sell", 2)):
+        for _ in range(times):
+            _rpc(rpcs, name, engine, "SELECT 1")
+    _open(browser, server)
+    click = "document.querySelector('#rpcs th:last-child button').click()"
+    browser.ask(click)
+    assert [row[0] for row in _rows(browser, "rpcs")] == ["List", "Sell", "Buy"]
+    browser.ask(click)
+    assert [row[0] for row in _rows(browser, "rpcs")] == ["Buy", "Sell", "List"]
+    assert browser.ask("document.querySelector('#rpcs th[aria-sort]').textContent") == "Calls"
+
+
+class _Readings:
+    """A server of the page whose readings, or silence, are the test's own."""
+
+    def __init__(self, page: bytes) -> None:
+        self.reading: dict[str, Any] | None = None
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            """Answers for it."""
+
+            def do_GET(self) -> None:
+                """Answer a GET."""
+                body = json.dumps(outer.reading).encode() if self.path == "/live.json" else page
+                self.send_response(503 if self.path == "/live.json" and outer.reading is None else 200)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - http.server's signature
+                """Log nothing."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+
+
+@pytest.fixture
+def readings() -> Iterator[_Readings]:
+    """The page, looking every 50 ms at readings that the test makes up."""
+    page = (Path(__file__).parents[2] / "server/telemetry/show/live.html").read_text()
+    quick = page.replace("const POLL = 2000;", "const POLL = 50;")
+    assert quick != page
+    made = _Readings(quick.encode())
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+Reading = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def reading(registry: CollectorRegistry, rpcs: RpcMetrics) -> Reading:
+    """Make a reading of a program that has run for some seconds and handled some RPCs, in 3 ms each."""
+
+    def make(uptime: float, handled: int, started: float = 1.0) -> dict[str, Any]:
+        rpcs.method("shop.v1.Shop", "Buy")
+        told: dict[str, Any] = json.loads(Live("shop", rpcs=rpcs).render())
+        told |= {"uptime": uptime, "started": started}
+        [method] = told["rpcs"]["methods"]
+        method |= {"started": handled, "codes": {"OK": handled}, "seconds": handled * 0.003}
+        method["counts"][2] = handled  # above 2.5 ms, up to 5 ms
+        method["phases"]["query"] = handled * 0.003
+        return told
+
+    del registry
+    return make
+
+
+def _rate(browser: Browser) -> str | None:
+    rows = _rows(browser, "rpcs")
+    return rows[0][1] if rows else None
+
+
+def test_rates_and_quantiles_are_of_the_last_minute(
+    browser: Browser, readings: _Readings, reading: Reading
+) -> None:
+    """Of what a program did in hours before, the figures of the last minute know nothing."""
+    readings.reading = reading(uptime=10_000, handled=1_000_000)
+    browser.open(readings.url)
+    browser.until("document.getElementById('state')?.textContent === 'live'")
+    assert _rate(browser) == "100"
+    readings.reading = reading(uptime=10_010, handled=1_000_020)
+    browser.until("document.querySelector('#rpcs td:nth-child(2)').textContent === '2.0'")
+    [row] = _rows(browser, "rpcs")
+    # 0.5 and 0.99 of the way through the bucket from 2.5 to 5 ms.
+    assert (row[4], row[5], row[9]) == ("3.8 ms", "5.0 ms", "1,000,020")
+    readings.reading = reading(uptime=10_090, handled=1_000_020)
+    browser.until("document.querySelector('#rpcs td:nth-child(2)').textContent === '" + NONE + "'")
+
+
+def test_silence_is_shown_and_ends(browser: Browser, readings: _Readings, reading: Reading) -> None:
+    """While the server does not answer, the page says since when and keeps what it knew; then it goes on."""
+    readings.reading = reading(uptime=5, handled=10)
+    browser.open(readings.url)
+    browser.until("document.getElementById('state')?.textContent === 'live'")
+    readings.reading = None
+    browser.until("document.body.classList.contains('stale')")
+    assert browser.ask("document.getElementById('state').textContent").startswith("no answer since ")
+    assert _rate(browser) == "2.0"
+    readings.reading = reading(uptime=10, handled=30)
+    browser.until("document.getElementById('state').textContent === 'live'")
+    assert not browser.ask("document.body.classList.contains('stale')")
+    assert _rate(browser) == "3.0"
+
+
+def test_a_restart_begins_anew(browser: Browser, readings: _Readings, reading: Reading) -> None:
+    """Counters that begin at zero again make no negative rate."""
+    readings.reading = reading(uptime=50, handled=1000)
+    browser.open(readings.url)
+    browser.until("document.getElementById('state')?.textContent === 'live'")
+    assert _rate(browser) == "20"
+    readings.reading = reading(uptime=2, handled=8, started=2.0)
+    browser.until("document.querySelector('#rpcs td:nth-child(2)').textContent === '4.0'")
+
+
+def test_a_slow_query_shows_its_plan(
+    browser: Browser, readings: _Readings, reading: Reading, engine: Engine, registry: CollectorRegistry
+) -> None:
+    """What is behind a slow query are its text, its plan as text, its error and its trace."""
+    readings.reading = reading(uptime=5, handled=1)
+    [told] = Live("shop", engines=[instrument(engine, registry=registry)]).read()["engines"]
+    told["slow"]["recent"] = [
+        {
+            "time": 1.5,
+            "duration_seconds": 0.7,
+            "db_query_text": "SELECT 1",
+            "rpc_method": "/shop.v1.Shop/Buy",
+            "error_type": "57014",
+            "rows": None,
+            "trace_id": "4bf92f35",
+            "db_query_plan": "Seq Scan on <b>users</b>",
+        }
+    ]
+    readings.reading["engines"] = [told]
+    browser.open(readings.url)
+    browser.until("document.querySelector('#slow .open')")
+    browser.ask("document.querySelector('#slow .open').click()")
+    shown = browser.ask("[...document.querySelectorAll('#slow pre')].map(pre => pre.textContent)")
+    assert shown == ["SELECT 1", "Seq Scan on <b>users</b>"]
+    behind = browser.ask("document.querySelector('#slow .detail dl').textContent")
+    assert all(word in behind for word in ("1970-01-01T00:00:01.500Z", "/shop.v1.Shop/Buy", "57014", "4bf92f35"))
+
+
+def test_methods_of_one_name_are_told_apart(
+    browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics
+) -> None:
+    """Where two services have a method of one name, their services are named too."""
+    _rpc(rpcs, "Get", engine, "SELECT 1")
+    other = rpcs.method("shop.v1.Stock", "Get")
+    other.started()
+    other.handled("OK", 0.01)
+    _open(browser, server)
+    assert {row[0] for row in _rows(browser, "rpcs")} == {"Shop/Get", "Stock/Get"}
+
+
+def test_a_chart_tells_of_the_past(browser: Browser, readings: _Readings, reading: Reading) -> None:
+    """Where the pointer is on one chart, all of them say what was then and when that was; and then what is now."""
+    now = "[...document.querySelectorAll('.chart .now')].map(one => one.textContent)"
+    readings.reading = reading(uptime=4, handled=8)
+    browser.open(readings.url)
+    browser.until(f"{now}[0] === '2.0 /s'")
+    readings.reading = reading(uptime=154, handled=8)
+    browser.until(f"{now}[0] === '0 /s'")
+    box = browser.ask("document.querySelector('.chart svg').getBoundingClientRect().toJSON()")
+    x, y = box["left"] + box["width"] / 2, box["top"] + 10
+    browser.command("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    browser.until(f"{now}[0] === '2.0 /s'")
+    assert browser.ask(now)[1] == "p99 5.0 ms"
+    assert browser.ask("document.querySelector('.chart .span').textContent") == "150 s ago"
+    browser.command("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
+    browser.until(f"{now}[0] === '0 /s'")
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1440])
+def test_no_width_needs_scrolling_sideways(
+    browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics, width: int
+) -> None:
+    """Long names and long SQL are cut or wrapped, also when they are open, on phones and on desks."""
+    columns = ", ".join(f"{number} AS a_rather_long_name_{number}" for number in range(40))
+    _rpc(rpcs, "ListEverythingThatThereIsInTheWholeShop", engine, *[f"SELECT {columns}"] * 3)
+    _open(browser, server, width=width)
+    browser.ask("document.querySelectorAll('.open').forEach(button => button.click())")
+    assert browser.ask("document.documentElement.scrollWidth") <= width
+
+
+def test_light_and_dark(browser: Browser, server: MetricsServer) -> None:
+    """The page wears what the system prefers, until its button says otherwise."""
+    paper = "getComputedStyle(document.body).backgroundColor"
+    _open(browser, server, scheme="light")
+    light = browser.ask(paper)
+    _open(browser, server, scheme="dark")
+    assert browser.ask(paper) != light
+    browser.ask("document.getElementById('theme').click()")
+    assert browser.ask("document.getElementById('theme').textContent") == "Theme: light"
+    assert browser.ask(paper) == light
