@@ -9,6 +9,8 @@ PHASES = ("pool_wait", "connect", "query", "fetch", "commit", "rollback", "other
 """Where the time of an RPC goes; all but the last are of the database."""
 POOL_WAIT, CONNECT, QUERY, FETCH, COMMIT, ROLLBACK = range(6)
 
+_NONE = -1
+
 # Statements that one RPC tells apart. What comes after them is counted, but not looked at one by one.
 _DISTINCT = 1_000
 
@@ -45,9 +47,10 @@ class RpcAccount:
     """
 
     __slots__ = (
-        "_active",
+        "_first",
         "_last",
         "_opened",
+        "_others",
         "closed",
         "full_method",
         "runs",
@@ -63,7 +66,9 @@ class RpcAccount:
         self.runs: dict[Query, Runs] = {}
         self.closed = False
         self.total = 0.0
-        self._active: list[int] = []
+        # The phase that began first, and those that began while it lasted.
+        self._first = _NONE
+        self._others: list[int] = []
         self._opened = self._last = perf_counter()
 
     @property
@@ -73,22 +78,21 @@ class RpcAccount:
 
     def begin(self, phase: int, now: float) -> None:
         """Enter a phase of the database."""
-        active = self._active
-        if self.closed:
-            return
-        if active:
-            self.seconds[active[0]] += now - self._last
-        active.append(phase)
-        self._last = now
+        if self._first == _NONE:
+            self._first = phase
+            self._last = now
+        else:
+            self._others.append(phase)
 
     def end(self, phase: int, now: float) -> None:
         """Leave a phase; one that was never entered here is ignored."""
-        active = self._active
-        if self.closed or phase not in active:
-            return
-        self.seconds[active[0]] += now - self._last
-        active.remove(phase)
-        self._last = now
+        if phase == self._first:
+            if not self.closed:
+                self.seconds[phase] += now - self._last
+                self._last = now
+            self._first = self._others.pop(0) if self._others else _NONE
+        elif phase in self._others:
+            self._others.remove(phase)
 
     def ran(self, query: Query, seconds: float, repeats: bool) -> None:
         """Count the execution of a statement.
@@ -115,8 +119,8 @@ class RpcAccount:
         """End the account, and return how long it was open. Twice is once."""
         if not self.closed:
             now = perf_counter()
-            if self._active:
-                self.seconds[self._active[0]] += now - self._last
+            if self._first != _NONE:
+                self.seconds[self._first] += now - self._last
             self.total = now - self._opened
             self.closed = True
         return self.total

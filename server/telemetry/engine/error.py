@@ -9,7 +9,6 @@ from sqlalchemy.engine import Dialect, ExceptionContext
 from ..meter.guard import Guard
 from ..meter.tally import OTHER, Tally
 from .failure import error_type
-from .statement import began
 
 PHASES = ("connect", "ping", "checkout", "compile", "execute", "fetch", "commit", "rollback")
 
@@ -91,7 +90,8 @@ def _phase(context: ExceptionContext, error: BaseException) -> str:
         return "ping"
     if getattr(error, "tablestakes_sent", False):
         return "execute"
-    if began(context.execution_context):
+    # Rows are described by what has been executed; a listener may have failed before anything was sent.
+    if getattr(getattr(context.execution_context, "cursor", None), "description", None) is not None:
         return "fetch"
     if context.statement is not None:
         return "compile"

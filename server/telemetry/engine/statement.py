@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any, Literal
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
-from sqlalchemy.engine import Dialect, ExecutionContext
+from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.interfaces import DBAPICursor, ExecuteStyle
 
 from ..account import QUERY, RpcAccount, current_rpc
@@ -33,18 +33,19 @@ class Series:
     __slots__ = ("_lock", "batch", "fetch", "rows", "seconds", "slow")
 
     def __init__(self) -> None:
-        self.seconds = Histogram(SECONDS)
-        self.rows = Histogram(ROWS)
+        self._lock = Lock()
+        self.seconds = Histogram(SECONDS, self._lock)
+        self.rows = Histogram(ROWS, self._lock)
         self.batch = Histogram(BATCHES)
         self.fetch = Histogram(SECONDS)
         self.slow = 0
-        self._lock = Lock()
 
     def add(self, seconds: float, rows: int) -> None:
         """Count one statement, and its rows unless they are below 0."""
-        self.seconds.observe(seconds)
-        if rows >= 0:
-            self.rows.observe(rows)
+        with self._lock:
+            self.seconds.add(seconds)
+            if rows >= 0:
+                self.rows.add(rows)
 
     def slowed(self) -> None:
         """Count one that was slow."""
@@ -156,12 +157,9 @@ class Statements:
 
     def _start(self, context: Any, statement: str) -> Started | None:
         try:
-            if context is not None:
-                # What a dialect asks a server that is new to it is its own: there it shuts listeners out.
-                if "_has_events" in vars(context.root_connection):
-                    return None
-                context.tablestakes_began = True
             known = self._know(context, statement)
+            if known is None:
+                return None
             account, now = current_rpc.get(), perf_counter()
             if account is not None:
                 account.begin(QUERY, now)
@@ -213,20 +211,24 @@ class Statements:
             series.slowed()
             self.slow.report(known.query, statement, *rest[:-1], seconds=seconds, error_type=outcome)
 
-    def _know(self, context: ExecutionContext | None, statement: str) -> Known:
+    def _know(self, context: Any, statement: str) -> Known | None:
         # While a column default is executed, the context is still that of the INSERT it is made for; only then
         # does it carry the current parameters.
-        if context is None or getattr(context, "current_parameters", None) is not None:
-            return self._texts.get(statement) or self._learn(None, statement)
-        compiled: Any = context.compiled
-        # Compiled constructs live in SQLAlchemy's cache: what is kept on one is found once, and goes with it.
-        known: Known | None = (
-            self._texts.get(statement) if compiled is None else getattr(compiled, "tablestakes_known", None)
-        )
+        compiled = None if context is None or context.current_parameters is not None else context.compiled
+        # Compiled constructs live in SQLAlchemy's cache: what is kept on one is found once, and goes with it. On
+        # what lives for one statement nothing is kept: an attribute more would cost a microsecond.
+        if compiled is not None:
+            known: Known | None = getattr(compiled, "tablestakes_known", None)
+        elif context is not None and "_has_events" in vars(context.root_connection):
+            # What a dialect asks a server that is new to it is its own: there it shuts listeners out.
+            return None
+        else:
+            known = self._texts.get(statement)
         if known is None or known.owner is not self:
             known = self._learn(compiled, statement)
-        style = context.execute_style
-        return known if style is _ONE else known.batch if style is _BATCH else known.part
+        if context is None or (style := context.execute_style) is _ONE:
+            return known
+        return known.batch if style is _BATCH else known.part
 
     def _learn(self, compiled: Any, statement: str) -> Known:
         known = Known(self, operation(compiled, statement), statement)
@@ -252,11 +254,6 @@ class Statements:
         """Return the series as they are now, by operation, collection and error_type."""
         with self._lock:
             return list(self._series.items())
-
-
-def began(context: ExecutionContext | None) -> bool:
-    """Return whether a statement of this context was about to be sent, or had been."""
-    return hasattr(context, "tablestakes_began")
 
 
 def _trace(

@@ -28,23 +28,27 @@ class Histogram:
 
     Args:
         bounds: Upper bounds of the buckets, ascending, inclusive (`le`), without +Inf.
+        lock: One that it shares with what is counted along with it, which then calls `add` while it holds it.
     """
 
     __slots__ = ("_counts", "_exemplars", "_lock", "_sum", "bounds")
 
-    def __init__(self, bounds: Sequence[float]) -> None:
+    def __init__(self, bounds: Sequence[float], lock: "Lock | None" = None) -> None:
         self.bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
         self._exemplars: dict[int, Shown] = {}
-        self._lock = Lock()
+        self._lock = Lock() if lock is None else lock
 
     def observe(self, value: float) -> None:
         """Count one value, in the unit of the bounds."""
-        index = bisect_left(self.bounds, value)
         with self._lock:
-            self._counts[index] += 1
-            self._sum += value
+            self.add(value)
+
+    def add(self, value: float) -> None:
+        """Count one value, for a caller who holds the lock."""
+        self._counts[bisect_left(self.bounds, value)] += 1
+        self._sum += value
 
     def mark(self, value: float, exemplar: Exemplar) -> None:
         """Say what points to a value that was observed; each bucket keeps the last of its values' exemplars."""

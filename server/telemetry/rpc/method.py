@@ -63,13 +63,13 @@ class MethodMetrics:
     def __init__(self, service: str, method: str, grpc_type: str, repeats: Repeats) -> None:
         self.labels = (grpc_type, service, method)
         self.full_method = f"/{service}/{method}"
-        self.spending = Spending(service, method, repeats)
+        self._lock = Lock()
+        self.spending = Spending(service, method, repeats, self._lock)
         self._started = 0
         self._received = 0
         self._sent = 0
         self._codes = dict.fromkeys(CODES, 0)
-        self._handling = Histogram(BUCKETS)
-        self._lock = Lock()
+        self._handling = Histogram(BUCKETS, self._lock)
 
     def started(self) -> None:
         """Count an RPC that has arrived."""
@@ -84,8 +84,11 @@ class MethodMetrics:
             seconds: Time since it started.
         """
         with self._lock:
-            self._codes[code if code in self._codes else "Unknown"] += 1
-        self._handling.observe(seconds)
+            self._end(code, seconds)
+
+    def _end(self, code: str, seconds: float) -> None:
+        self._codes[code if code in self._codes else "Unknown"] += 1
+        self._handling.add(seconds)
 
     def finish(self, account: RpcAccount, code: str, exemplar: Exemplar | None = None) -> float:
         """Close the account of an RPC, count the RPC and what it spent, and return how long it took.
@@ -96,10 +99,12 @@ class MethodMetrics:
         """
         if not account.closed:
             seconds = account.close()
-            self.handled(code, seconds)
+            with self._lock:
+                self._end(code, seconds)
+                self.spending.add(account)
             if exemplar is not None:
                 self._handling.mark(seconds, exemplar)
-            self.spending.add(account)
+            self.spending.suspect(account)
         return account.total
 
     def received(self) -> None:

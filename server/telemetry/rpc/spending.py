@@ -85,32 +85,38 @@ class Spending:
         service: `grpc_service`.
         method: `grpc_method`.
         repeats: Decides which repetitions are suspect.
+        lock: That of all that is counted when an RPC ends.
     """
 
     __slots__ = ("_lock", "_queries", "_repeated", "_repeats", "_seconds", "_statements", "labels")
 
-    def __init__(self, service: str, method: str, repeats: Repeats) -> None:
+    def __init__(self, service: str, method: str, repeats: Repeats, lock: Lock) -> None:
         self.labels = (service, method)
         self._repeats = repeats
-        self._queries = Histogram(QUERIES)
+        self._queries = Histogram(QUERIES, lock)
         self._repeated = Tally(50)
         self._seconds = [0.0] * len(PHASES)
         self._statements: dict[Query, Spent] = {}
-        self._lock = Lock()
+        self._lock = lock
 
     def add(self, account: RpcAccount) -> None:
-        """Count what an RPC has spent; its account is closed."""
-        self._queries.observe(account.statements)
+        """Count what an RPC has spent, for a caller who holds the lock; its account is closed."""
+        self._queries.add(account.statements)
         spent, total = self._seconds, 0.0
-        with self._lock:
-            for phase, seconds in enumerate(account.seconds):
-                spent[phase] += seconds
-                total += seconds
-            spent[-1] += max(0.0, account.total - total)
-            for query, runs in account.runs.items():
-                self._charge(query, runs)
+        for phase, seconds in enumerate(account.seconds):
+            spent[phase] += seconds
+            total += seconds
+        spent[-1] += max(0.0, account.total - total)
         for query, runs in account.runs.items():
-            if runs.repeats >= self._repeats.threshold:
+            self._charge(query, runs)
+
+    def suspect(self, account: RpcAccount) -> None:
+        """Count and tell of the statements that an RPC has repeated too often."""
+        threshold = self._repeats.threshold
+        if account.statements < threshold:
+            return
+        for query, runs in account.runs.items():
+            if runs.repeats >= threshold:
                 self._repeated.add((query.operation.collection,), (OTHER,))
                 self._repeats.tell(account.full_method, query, runs.repeats)
 
