@@ -83,6 +83,7 @@ class Instrumentation:
             *((name, self.statements.sender(engine.dialect, name)) for name in EXECUTE),
             ("checkout", self._take),
             *([("checkin", self.lifecycle.give)] if self.lifecycle.lends_one_by_one else []),
+            ("reset", self.lifecycle.clean),
             # Those above are for every statement, and guard themselves.
             *((name, self.guard.wrap(name, handler)) for name, handler in self._events()),
         )
@@ -106,7 +107,6 @@ class Instrumentation:
         yield "invalidate", self.lifecycle.invalidate
         yield "invalidate", self.transactions.lose
         yield "soft_invalidate", self.lifecycle.doubt
-        yield "reset", self.lifecycle.clean
         yield "close", self.lifecycle.close
         yield "close", self.transactions.lose
         yield "close_detached", self.transactions.lose

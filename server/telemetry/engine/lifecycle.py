@@ -153,10 +153,11 @@ class Lifecycle:
         """Checkin: it stops, and that of a reset; a checkin that follows no checkout has none."""
         try:
             info, now = record.info, perf_counter()
-            for key, histogram in ((_TAKEN, self.use), (_RESET, self.reset)):
-                start = info.pop(key, None)
-                if start is not None:
-                    histogram.observe(now - start)
+            taken = info.pop(_TAKEN, None)
+            if taken is not None:
+                self.use.observe(now - taken)
+            if _RESET in info:
+                self.reset.observe(now - info.pop(_RESET))
         except Exception:  # noqa: BLE001 - as Guard.wrap, without a call more for each checkin
             self._guard.failed("checkin")
 
@@ -173,12 +174,15 @@ class Lifecycle:
 
         If it may not do anything, the garbage collector found an asynchronous connection.
         """
-        if record is None:
-            return
-        if not state.asyncio_safe and self._asynchronous:
-            record.info[_CAUSE] = "gc"
-        elif not state.transaction_was_reset:
-            record.info[_RESET] = perf_counter()
+        try:
+            if record is None:
+                return
+            if not state.asyncio_safe and self._asynchronous:
+                record.info[_CAUSE] = "gc"
+            elif not state.transaction_was_reset:
+                record.info[_RESET] = perf_counter()
+        except Exception:  # noqa: BLE001 - as in give
+            self._guard.failed("reset")
 
     def close(self, _driver: DBAPIConnection, record: ConnectionPoolEntry) -> None:
         """Close: count it now if its cause is known."""

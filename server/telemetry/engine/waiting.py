@@ -37,45 +37,51 @@ class Waits:
     ) -> None:
         self.labels = labels
         self._spans = spans
-        self.seconds = {name: Histogram(SECONDS) for name in OUTCOMES}
+        self._guard = guard
+        self._lock = Lock()
+        self.seconds = {name: Histogram(SECONDS, self._lock) for name in OUTCOMES}
         self.timeouts = 0
         self.empty = 0
-        self._lock = Lock()
         self.pending: set[object] = set()
         self._errors = errors
         # For a checkout that need not wait, as nearly all need not.
         self.passed: Callable[[], None] = partial(self.seconds["ok"].observe, 0.0)
-        self.began: Callable[[object, float], None] = guard.wrap("pool wait", self._began)
-        self.ended: Callable[..., None] = guard.wrap("pool wait", self._ended)
         self.timed_out: Callable[[BaseException], None] = guard.wrap("pool timeout", self._timed_out)
 
-    def _began(self, ticket: object, start: float) -> None:
-        self.pending.add(ticket)
-        account = current_rpc.get()
-        if account is not None:
-            account.begin(POOL_WAIT, start)
+    # Where callers outnumber connections every checkout waits, so the two guard themselves.
 
-    def _ended(self, ticket: object, start: float, outcome: str, error: BaseException | None) -> None:
-        now = perf_counter()
-        self.pending.discard(ticket)
-        account = current_rpc.get()
-        if account is not None:
-            account.end(POOL_WAIT, now)
-        self.seconds[outcome].observe(now - start)
-        if outcome == "ok":
-            self._found_none()
-        if self._spans is not None:
-            self._spans.phase(POOL_WAIT, now - start, error)
-        if outcome == "cancelled" and error is not None:
-            self._errors.count("checkout", error)
+    def began(self, ticket: object, start: float) -> None:
+        """Count one who waits."""
+        try:
+            self.pending.add(ticket)
+            account = current_rpc.get()
+            if account is not None:
+                account.begin(POOL_WAIT, start)
+        except Exception:  # noqa: BLE001 - as Guard.wrap
+            self._guard.failed("pool wait")
+
+    def ended(self, ticket: object, start: float, outcome: str, error: BaseException | None) -> None:
+        """Count that the wait is over, and how it ended."""
+        try:
+            now = perf_counter()
+            self.pending.discard(ticket)
+            account = current_rpc.get()
+            if account is not None:
+                account.end(POOL_WAIT, now)
+            with self._lock:
+                self.seconds[outcome].add(now - start)
+                self.empty += outcome == "ok"
+            if self._spans is not None:
+                self._spans.phase(POOL_WAIT, now - start, error)
+            if outcome == "cancelled" and error is not None:
+                self._errors.count("checkout", error)
+        except Exception:  # noqa: BLE001 - as Guard.wrap
+            self._guard.failed("pool wait")
 
     def made(self) -> None:
         """Count a checkout that found the pool empty, and may have a new connection."""
-        self.passed()
-        self._found_none()
-
-    def _found_none(self) -> None:
         with self._lock:
+            self.seconds["ok"].add(0.0)
             self.empty += 1
 
     def _timed_out(self, error: BaseException) -> None:
