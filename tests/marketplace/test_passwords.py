@@ -251,8 +251,8 @@ async def test_hashing_holds_up_nobody(market: Market, monkeypatch: pytest.Monke
             await asyncio.sleep(0.01)
         created = await creating
     assert len(counting.seconds) == len(created) == 8
-    assert min(counting.seconds) > 0.15, "each hash took longer than the loop may stand still"
-    assert max(gaps) < 0.15
+    # Not a bound in seconds: other processes of the machine hold up the loop and the hashes alike.
+    assert max(gaps) < min(counting.seconds), "the loop stood still for as long as a hash takes"
     assert answered > 8
     assert counting.most == password.THREADS
     assert len(counting.threads) == password.THREADS

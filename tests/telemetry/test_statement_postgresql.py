@@ -185,7 +185,7 @@ async def test_a_stream_is_timed_fetch_by_fetch(
     assert total(f"{fetch}_count", db_operation_name="SELECT", db_collection_name="raw") >= 5
     assert total(f"{fetch}_sum") >= 0.05
     assert total(phase, phase="fetch") == pytest.approx(total(f"{fetch}_sum"), rel=0.1)
-    assert total(phase, phase="query") < 0.05
+    assert total(phase, phase="query") < total(phase, phase="fetch")
 
 
 async def test_what_is_not_streamed_has_no_fetches(engine: AsyncEngine, total: Total) -> None:
