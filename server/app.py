@@ -63,6 +63,7 @@ class App:
     work: Work
     lag: LoopLag
     tracer: Tracer | None
+    explainer: Explainer | None
 
     async def drain(self) -> None:
         """Stop: say NOT_SERVING, refuse new calls, let the ones in progress end, and close everything."""
@@ -85,6 +86,8 @@ class App:
             log.warning("database not closed", seconds=CLOSE_SECONDS)
         if self.tracer is not None and not await asyncio.to_thread(self.tracer.close, CLOSE_SECONDS):
             log.warning("traces not sent", seconds=CLOSE_SECONDS)
+        if self.explainer is not None:
+            await asyncio.to_thread(self.explainer.close)
         self.lag.stop()
         self.metrics_server.close()
         log.info("stopped")
@@ -112,11 +115,12 @@ async def start(
         database = open_database(settings)
         opened.push_async_callback(database.close)
         registry = new_registry(_build())
+        explainer = _explainer(settings)
         instrumentation = instrument(
             database.engine,
             registry=registry,
             slow_seconds=settings.slow_query,
-            explainer=_explainer(settings),
+            explainer=explainer,
             tracer=tracer,
         )
         embedded = database.engine.dialect.name == "sqlite"
@@ -161,6 +165,7 @@ async def start(
         work=work,
         lag=lag,
         tracer=tracer,
+        explainer=explainer,
     )
 
 

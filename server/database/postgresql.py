@@ -66,13 +66,13 @@ def create_explaining_engine(settings: Settings) -> AsyncEngine:
     """Return an engine to ask for plans with: a connection for each question, and no long wait for a lock."""
     return create_async_engine(
         settings.url,
-        isolation_level="AUTOCOMMIT",
         poolclass=NullPool,
         connect_args={
             "timeout": settings.connect_timeout,
             "command_timeout": settings.statement_timeout,
             "server_settings": {
                 "application_name": "tablestakes explain",
+                "default_transaction_read_only": "on",
                 "lock_timeout": "500",
                 "statement_timeout": "2000",
             },

@@ -71,11 +71,6 @@ class RpcAccount:
         self._others: list[int] = []
         self._opened = self._last = perf_counter()
 
-    @property
-    def query_seconds(self) -> float:
-        """The time in which statements ran."""
-        return self.seconds[QUERY]
-
     def begin(self, phase: int, now: float) -> None:
         """Enter a phase of the database."""
         if self._first == _NONE:

@@ -72,7 +72,13 @@ class DatabaseSpans(Protocol):
 
 
 class Tracer(Protocol):
-    """Makes spans, and sends them somewhere."""
+    """Makes spans, and sends them somewhere.
+
+    Attributes:
+        guard: Counts its failures.
+    """
+
+    guard: Guard
 
     def method(self, service: str, method: str) -> MethodSpans:
         """Return what makes the spans of a method."""

@@ -177,6 +177,15 @@ def test_an_error_without_a_code_has_the_name_of_its_class(engine: Engine, count
     assert counts() == {("SELECT", "items", "ConnectionResetError"): 1}
 
 
+def test_a_connection_with_a_listener_of_its_own_is_heard(engine: Engine, counts: Counts) -> None:
+    """Who listens to a Connection, and not to the engine, does not take its statements from the counts."""
+    with engine.connect() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *_: None)
+        connection.exec_driver_sql("SELECT 1")
+        connection.exec_driver_sql("SELECT 1")
+    assert counts() == {("SELECT", "raw", ""): 2}
+
+
 def test_a_later_listener_may_do_the_work(engine: Engine, counts: Counts) -> None:
     """A listener of do_execute that is registered later is asked as ever, and what it does in place is timed."""
     asked = []

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection
 from sqlalchemy.engine import Engine
 
-from ..meter.guard import Guard
 from ..query import Query
+from .failure import error_type
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,14 +20,16 @@ _log = logging.getLogger("tablestakes.telemetry.slow")
 _EXPLAINED = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _NAME = "tablestakes_explained"
 _KEPT = 200
+# Characters of a statement that is asked about.
+_LONGEST = 20_000
 
 
 class Explainer:
     """Asks the database how it executes statements that were slow, one at a time and not often.
 
-    It asks with EXPLAIN and never with ANALYZE, so nothing is executed; for the plan that serves any values, so it
-    needs none and shows none; on an engine of its own and from a thread of its own, so that neither a request nor
-    an event loop waits. A statement is asked about once, and again after a while.
+    It asks with EXPLAIN and never with ANALYZE, so the statement is not executed; for the plan that serves any
+    values, so it needs none and shows none; on an engine of its own and from a thread of its own, so that neither a
+    request nor an event loop waits. A statement is asked about once, and again after a while.
 
     It speaks to PostgreSQL from version 12 on, where placeholders are `$1`, as with asyncpg, and to SQLite.
 
@@ -63,16 +65,15 @@ class Explainer:
         """Return the plan of a statement, if it is known."""
         return self._known.get(statement, (0.0, None))[1]
 
-    def explain(self, query: Query, statement: str, parameters: int, guard: Guard) -> None:
+    def explain(self, query: Query, statement: str, parameters: int) -> None:
         """Ask for the plan of a statement, unless it is known or something else was just asked; do not wait for it.
 
         Args:
             query: The statement.
             statement: Its text as it was sent.
             parameters: How many placeholders it has.
-            guard: Counts a question that fails.
         """
-        if query.operation.name.removeprefix("BATCH ") not in _EXPLAINED:
+        if query.operation.name.removeprefix("BATCH ") not in _EXPLAINED or len(statement) > _LONGEST:
             return
         now = monotonic()
         with self._lock:
@@ -84,8 +85,9 @@ class Explainer:
                 del self._known[next(iter(self._known))]
             self._next = now + self._every
             self._known[statement] = (now, None if asked is None else asked[1])
-            asking: Callable[..., None] = guard.wrap("explain", self._explain)
-            self._thread = Thread(target=asking, args=(query, statement, parameters), name="explain", daemon=True)
+            self._thread = Thread(
+                target=self._explain, args=(query, statement, parameters), name="explain", daemon=True
+            )
             self._thread.start()
 
     def close(self, seconds: float = 2.0) -> None:
@@ -94,24 +96,27 @@ class Explainer:
             self._thread.join(seconds)
 
     def _explain(self, query: Query, statement: str, parameters: int) -> None:
+        fields = {
+            "db_operation_name": query.operation.name,
+            "db_collection_name": query.operation.collection,
+            "db_query_text": statement,
+        }
+        try:
+            plan = "\n".join(str(row[-1]) for row in self._rows(statement, parameters))
+        except Exception as error:  # noqa: BLE001 - a database in trouble has slow statements and no plans
+            # Not the error itself, which may quote the statement's literals; and it may be asked about again.
+            _log.warning("slow query without a plan", extra={**fields, "error_type": error_type(_driver(error))})
+            self._known.pop(statement, None)
+            return
+        self._known[statement] = (monotonic(), plan)
+        if plan:  # SQLite has none for an INSERT
+            _log.warning("slow query plan", extra={**fields, "plan": plan})
+
+    def _rows(self, statement: str, parameters: int) -> Sequence[Any]:
         if isinstance(self._engine, Engine):
             with self._engine.connect() as connection:
-                rows = self._ask(connection, statement, parameters)
-        else:
-            rows = asyncio.run(self._answer(self._engine, statement, parameters))
-        plan = "\n".join(str(row[-1]) for row in rows)
-        self._known[statement] = (monotonic(), plan)
-        if not plan:  # SQLite has none for an INSERT
-            return
-        _log.warning(
-            "slow query plan",
-            extra={
-                "db_operation_name": query.operation.name,
-                "db_collection_name": query.operation.collection,
-                "db_query_text": statement,
-                "plan": plan,
-            },
-        )
+                return self._ask(connection, statement, parameters)
+        return asyncio.run(self._answer(self._engine, statement, parameters))
 
     async def _answer(self, engine: "AsyncEngine", statement: str, parameters: int) -> Sequence[Any]:
         async with engine.connect() as connection:
@@ -119,13 +124,20 @@ class Explainer:
 
 
 def _ask_postgresql(connection: Connection, statement: str, parameters: int) -> Sequence[Any]:
-    # EXPLAIN (GENERIC_PLAN) came with version 16; a prepared statement has had such a plan since 12. It ends with
-    # the connection.
-    connection.exec_driver_sql("SET plan_cache_mode = force_generic_plan")
-    connection.exec_driver_sql(f"PREPARE {_NAME} AS {statement}")
-    values = f"({', '.join(['NULL'] * parameters)})" if parameters else ""
-    return connection.exec_driver_sql(f"EXPLAIN EXECUTE {_NAME}{values}").all()
+    # EXPLAIN (GENERIC_PLAN) came with version 16; a prepared statement has had such a plan since 12. Behind a proxy
+    # that pools connections others get this one next: it is left as it was.
+    with connection.begin():
+        connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
+        connection.exec_driver_sql(f"PREPARE {_NAME} AS {statement}")
+        values = f"({', '.join(['NULL'] * parameters)})" if parameters else ""
+        rows = connection.exec_driver_sql(f"EXPLAIN EXECUTE {_NAME}{values}").all()
+        connection.exec_driver_sql(f"DEALLOCATE {_NAME}")
+        return rows
 
 
 def _ask_sqlite(connection: Connection, statement: str, parameters: int) -> Sequence[Any]:
     return connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (None,) * parameters).all()
+
+
+def _driver(error: BaseException) -> BaseException:
+    return getattr(error, "orig", None) or error

@@ -1,6 +1,6 @@
 """Listening to an engine: which events, and who hears them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
@@ -68,7 +68,7 @@ class Instrumentation:
         self.labels = (system, pool_name)
         self.guard = Guard()
         spans = None if tracer is None else tracer.database(engine, self.guard)
-        self.slow = SlowQueries(slow_seconds, self.guard, trace_id, explainer)
+        self.slow = SlowQueries(slow_seconds, trace_id, explainer)
         self.statements = Statements(self.labels, self.slow, self.guard, spans)
         self.errors = Errors(self.labels, engine.dialect, self.guard)
         self.connections = Connections(engine, system=system, pool_name=pool_name)
@@ -186,8 +186,14 @@ def _families(parts: list[Instrumentation]) -> Iterator[Metric]:
         "Failures of the instrumentation itself; no statement failed because of one.",
     )
     if parts:
-        errors.add_metric((), sum(part.guard.errors for part in parts))
+        errors.add_metric((), failures(parts))
     yield errors
+
+
+def failures(parts: Iterable[Instrumentation]) -> int:
+    """Return how often these instrumentations, and the tracers they tell, have failed themselves."""
+    guards = [part.guard for part in parts] + [part.tracer.guard for part in parts if part.tracer is not None]
+    return sum(guard.errors for guard in set(guards))
 
 
 # The only state of the module, and it is nobody's but the registry's: an entry goes when its registry goes.

@@ -7,7 +7,6 @@ from time import time
 from typing import Any
 
 from ..account import CONNECT, POOL_WAIT, current_rpc
-from ..meter.guard import Guard
 from ..query import Query
 from .explain import Explainer
 
@@ -21,7 +20,6 @@ class SlowQueries:
 
     Args:
         threshold: Statements that take longer than this are slow, in seconds.
-        guard: Counts plans that could not be had.
         trace_id: Tells the trace that the running task belongs to; None or "" if to none.
         explainer: Asked for the plans of slow statements, if there is one.
     """
@@ -29,14 +27,12 @@ class SlowQueries:
     def __init__(
         self,
         threshold: float,
-        guard: Guard,
         trace_id: Callable[[], str | None] | None = None,
         explainer: Explainer | None = None,
     ) -> None:
         self.threshold = threshold
         self.trace_id = trace_id
         self.explainer = explainer
-        self._guard = guard
         self._recent: deque[tuple[float, str, dict[str, Any]]] = deque(maxlen=_KEPT)
 
     @property
@@ -91,9 +87,9 @@ class SlowQueries:
         if self.trace_id is not None and (trace := self.trace_id()):
             fields["trace_id"] = trace
         self._recent.append((time(), statement, fields))
-        if self.explainer is not None:
-            self.explainer.explain(query, statement, _placeholders(parameters), self._guard)
         _log.warning("slow query", extra=fields)
+        if self.explainer is not None:
+            self.explainer.explain(query, statement, _placeholders(parameters))
 
 
 def _placeholders(parameters: Any) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import dropwhile
-from threading import Lock
+from threading import Lock, RLock
 from time import perf_counter
 from typing import Any, Literal
 
@@ -23,6 +23,8 @@ from .slow import SlowQueries
 ROWS = (0.0, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
 BATCHES = (1.0, 10.0, 100.0, 1e3, 1e4)
 _ONE, _BATCH = ExecuteStyle.EXECUTE, ExecuteStyle.EXECUTEMANY
+# Statements that are told apart, and how much of the text of each; of the others each is one of its own.
+_KNOWN, _TEXT = 1_000, 2_000
 MAX_SERIES = 500
 """Label sets of one engine. What comes after them is counted under `_OTHER`: only its name is lost."""
 
@@ -33,7 +35,7 @@ class Series:
     __slots__ = ("_lock", "batch", "fetch", "rows", "seconds", "slow")
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = RLock()
         self.seconds = Histogram(SECONDS, self._lock)
         self.rows = Histogram(ROWS, self._lock)
         self.batch = Histogram(BATCHES)
@@ -112,6 +114,7 @@ class Statements:
         self._spans = spans
         self._guard = guard
         self._series: dict[tuple[str, str, str], Series] = {}
+        self._named: dict[tuple[Operation, str], Known] = {}
         self._texts: dict[str, Known] = {}
         self._fail = guard.wrap("do_execute", self._failed)
         self._lock = Lock()
@@ -219,7 +222,7 @@ class Statements:
         # what lives for one statement nothing is kept: an attribute more would cost a microsecond.
         if compiled is not None:
             known: Known | None = getattr(compiled, "tablestakes_known", None)
-        elif context is not None and "_has_events" in vars(context.root_connection):
+        elif context is not None and vars(context.root_connection).get("_has_events") is False:
             # What a dialect asks a server that is new to it is its own: there it shuts listeners out.
             return None
         else:
@@ -231,10 +234,17 @@ class Statements:
         return known.batch if style is _BATCH else known.part
 
     def _learn(self, compiled: Any, statement: str) -> Known:
-        known = Known(self, operation(compiled, statement), statement)
+        name, text = operation(compiled, statement), statement[:_TEXT]
+        with self._lock:
+            # What SQLAlchemy compiles anew each time, or once more, is the same statement still.
+            known = self._named.get((name, text))
+            if known is None:
+                known = Known(self, name, text)
+                if len(self._named) < _KNOWN:
+                    self._named[name, text] = known
         if compiled is not None:
             compiled.tablestakes_known = known
-        elif len(self._texts) < MAX_SERIES:
+        elif len(self._texts) < _KNOWN and len(statement) <= _TEXT:
             self._texts[statement] = known
         return known
 

@@ -87,7 +87,8 @@ class Waits:
     def _timed_out(self, error: BaseException) -> None:
         # A pool may ask itself again; the error is one.
         if not is_counted(error):
-            self.timeouts += 1
+            with self._lock:
+                self.timeouts += 1
             self._errors.count("checkout", error)
 
 

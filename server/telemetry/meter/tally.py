@@ -1,7 +1,7 @@
 """Counters by labels, of which there can only be so many."""
 
 from collections.abc import Iterator, Sequence
-from threading import Lock
+from threading import RLock
 
 from prometheus_client.core import CounterMetricFamily
 
@@ -21,7 +21,8 @@ class Tally:
     def __init__(self, limit: int = 200) -> None:
         self._counts: dict[tuple[str, ...], int] = {}
         self._limit = limit
-        self._lock = Lock()
+        # As in Histogram: the garbage collector may count in the middle of this thread's own counting.
+        self._lock = RLock()
 
     def add(self, labels: tuple[str, ...], otherwise: tuple[str, ...] = (), times: int = 1) -> None:
         """Count under `labels`, or under `otherwise` if they are new and there are too many."""
@@ -32,7 +33,7 @@ class Tally:
 
     def __iter__(self) -> Iterator[tuple[tuple[str, ...], int]]:
         with self._lock:
-            return iter(list(self._counts.items()))
+            return iter(self._counts.copy().items())
 
     def expose(self, family: CounterMetricFamily, labels: Sequence[str]) -> None:
         """Add the counts to a family that is being scraped, each under `labels` and its own."""

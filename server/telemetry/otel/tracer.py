@@ -20,17 +20,20 @@ class OtelTracer:
     Args:
         provider: The provider.
         propagator: Reads the context that a caller sends; None for W3C Trace Context.
+
+    Attributes:
+        guard: Counts its failures.
     """
 
     def __init__(self, provider: TracerProvider, propagator: TextMapPropagator | None = None) -> None:
         self._provider = provider
         self._propagator = propagator or TraceContextTextMapPropagator()
         self._tracer = provider.get_tracer("tablestakes.telemetry", schema_url=Schemas.V1_44_0.value)
-        self._guard = Guard()
+        self.guard = Guard()
 
     def method(self, service: str, method: str) -> OtelMethod:
         """Return what makes the spans of a method."""
-        return OtelMethod(self._tracer, self._propagator, self._guard, f"{service}/{method}")
+        return OtelMethod(self._tracer, self._propagator, self.guard, f"{service}/{method}")
 
     def database(self, engine: Engine, guard: Guard) -> OtelDatabase:
         """Return what makes the spans of an engine; its own failures are the guard's."""
@@ -45,7 +48,7 @@ class OtelTracer:
         """Send what is left, and stop; return whether that was done in so many seconds. It blocks."""
         # The provider knows no bound of its own, and a collector that is away would make it a long wait. A daemon
         # does not keep the process.
-        shutdown = self._guard.wrap("shutdown", self._provider.shutdown)
+        shutdown = self.guard.wrap("shutdown", self._provider.shutdown)
         thread = Thread(target=shutdown, name="traces", daemon=True)
         thread.start()
         thread.join(seconds)

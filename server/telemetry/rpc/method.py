@@ -4,7 +4,7 @@ Nothing here imports grpc: methods are named by strings, and codes by the names 
 """
 
 from collections.abc import Iterator, Sequence
-from threading import Lock
+from threading import RLock
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -63,7 +63,7 @@ class MethodMetrics:
     def __init__(self, service: str, method: str, grpc_type: str, repeats: Repeats) -> None:
         self.labels = (grpc_type, service, method)
         self.full_method = f"/{service}/{method}"
-        self._lock = Lock()
+        self._lock = RLock()
         self.spending = Spending(service, method, repeats, self._lock)
         self._started = 0
         self._received = 0
@@ -138,11 +138,11 @@ class MethodMetrics:
         """Add this method to the families that are being scraped."""
         with self._lock:
             begun, codes, took, gave = self._started, self._codes.copy(), self._received, self._sent
+            self._handling.expose(handling, self.labels)
         ended = sum(codes.values())
         started.add_metric(self.labels, begun)
         for code, count in codes.items():
             handled.add_metric((*self.labels, code), count)
-        self._handling.expose(handling, self.labels)
         # Where there is one message, Go counts it with the RPC, and the response even if the RPC failed.
         received.add_metric(self.labels, took if self.labels[0] in _SENDS_MANY else begun)
         sent.add_metric(self.labels, gave if self.labels[0] in _RETURNS_MANY else ended)

@@ -2,8 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from threading import Lock
+from contextlib import AbstractContextManager, suppress
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
@@ -90,7 +89,7 @@ class Spending:
 
     __slots__ = ("_lock", "_queries", "_repeated", "_repeats", "_seconds", "_statements", "labels")
 
-    def __init__(self, service: str, method: str, repeats: Repeats, lock: Lock) -> None:
+    def __init__(self, service: str, method: str, repeats: Repeats, lock: AbstractContextManager[object]) -> None:
         self.labels = (service, method)
         self._repeats = repeats
         self._queries = Histogram(QUERIES, lock)

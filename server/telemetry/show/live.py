@@ -8,7 +8,7 @@ from heapq import nlargest
 from operator import attrgetter
 from typing import Any
 
-from ..engine.instrument import Instrumentation
+from ..engine.instrument import Instrumentation, failures
 from ..engine.statement import Statements
 from ..engine.waiting import Waits
 from ..lag import LoopLag
@@ -80,7 +80,7 @@ class Live:
                 "found": _suspects(methods),
             },
             "lag": None if self._lag is None else {"bounds": SECONDS, "counts": self._lag.snapshot()[0]},
-            "instrumentation_errors": sum(engine.guard.errors for engine in self._engines),
+            "instrumentation_errors": failures(self._engines),
         }
 
 
