@@ -109,7 +109,7 @@ async def test_writes_are_not_executed_again(
 async def test_what_fails_is_explained_if_it_can_be(
     postgres_url: str, registry: CollectorRegistry, total: Total, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A statement that ran into its timeout has a plan; one that the server does not know has none, and that is logged."""
+    """A statement that ran into its timeout has a plan; one that the server refuses has none, which is logged."""
     options: Any = {"connect_args": {"server_settings": {"statement_timeout": "50"}}}
     engine = create_async_engine(postgres_url, isolation_level="AUTOCOMMIT", **options)
     explainer = Explainer(create_async_engine(postgres_url, poolclass=NullPool), every=0.0)

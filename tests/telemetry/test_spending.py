@@ -236,7 +236,7 @@ async def test_the_threshold_is_a_setting(tmp_path: Path, registry: CollectorReg
 async def test_what_is_compiled_each_time_is_one_statement(
     engine: AsyncEngine, method: MethodMetrics, by: By
 ) -> None:
-    """A construct that SQLAlchemy does not cache is the same statement each time: repeated, and one of the method's."""
+    """A construct that SQLAlchemy does not cache is the same statement each time, and so a suspect."""
     items = Table("spent", MetaData(), Column("id", Integer, primary_key=True), Column("n", Integer))
     async with engine.begin() as connection:
         await connection.run_sync(items.metadata.create_all)
