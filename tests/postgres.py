@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,6 +32,16 @@ SETTINGS = {
     # So that a test can tell the lines of its own database, and the SQLSTATE of each error.
     "log_line_prefix": "%m/%p/%d/%e/",
 }
+
+
+_STEP_DOWN = """
+import os, sys
+uid, gid = map(int, sys.argv[1].split(":"))
+os.setgroups([])
+os.setgid(gid)
+os.setuid(uid)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 @dataclass(frozen=True)
@@ -82,24 +93,22 @@ class Postgres:
                 os.kill(process, number)
 
     def _run(self, program: str, *arguments: str | Path) -> None:
+        command = [str(self.programs / program), *map(str, arguments), "-D", str(self.folder / "data")]
+        if self.account:
+            # PostgreSQL refuses to run as root, so root steps down for it: in a process of its own, for subprocess
+            # would fork this one to do it, which gRPC's threads do not always survive.
+            user = pwd.getpwnam(self.account)
+            command = [sys.executable, "-I", "-S", "-c", _STEP_DOWN, f"{user.pw_uid}:{user.pw_gid}", *command]
         # The server inherits pg_ctl's output and outlives it: a pipe would never close, a file does not mind.
         with (self.folder / "output").open("w+") as output:
             finished = subprocess.run(
-                [self.programs / program, *arguments, "-D", self.folder / "data"],
-                # PostgreSQL refuses to run as root, so root steps down for it.
-                user=self.account,
-                group=pwd.getpwnam(self.account).pw_gid if self.account else None,
-                extra_groups=[] if self.account else None,
-                cwd=self.folder,
-                stdout=output,
-                stderr=output,
-                check=False,
-                timeout=60,
+                command, cwd=self.folder, stdout=output, stderr=output, check=False, timeout=60
             )
             if finished.returncode:
                 output.seek(0)
                 log = self.folder / "log"
-                raise RuntimeError(f"{program}: {output.read()}{log.read_text() if log.exists() else ''}")
+                said = f"{output.read()}{log.read_text() if log.exists() else ''}"
+                raise RuntimeError(f"{program} ended with {finished.returncode}: {said}")
 
 
 @contextlib.contextmanager
