@@ -1,8 +1,6 @@
 """The metrics are served over HTTP from a thread, and nothing a client does disturbs the program."""
 
-import contextlib
 import gzip
-import http.client
 import re
 import shutil
 import socket
@@ -31,6 +29,7 @@ from server.telemetry import (
     new_registry,
     serve,
 )
+from tests.telemetry.asking import ask
 
 
 @pytest.fixture
@@ -58,19 +57,9 @@ def server() -> Iterator[MetricsServer]:
     engine.dispose()
 
 
-def _ask(
-    server: MetricsServer, path: str, method: str = "GET", **headers: str
-) -> tuple[int, http.client.HTTPMessage, bytes]:
-    connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
-    with contextlib.closing(connection):
-        connection.request(method, path, headers={name.replace("_", "-"): v for name, v in headers.items()})
-        response = connection.getresponse()
-        return response.status, response.headers, response.read()
-
-
 def test_metrics_are_served(server: MetricsServer) -> None:
     """GET /metrics answers in the text format, every family with its help."""
-    status, headers, body = _ask(server, "/metrics")
+    status, headers, body = ask(server, "/metrics")
     assert status == 200
     assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
     families = {family.name: family for family in parse_text(body.decode())}
@@ -114,7 +103,7 @@ def test_metrics_are_served(server: MetricsServer) -> None:
 def test_openmetrics_and_gzip_are_negotiated(server: MetricsServer) -> None:
     """A scraper that accepts OpenMetrics and gzip gets both."""
     accept = "application/openmetrics-text; version=1.0.0"
-    _, headers, body = _ask(server, "/metrics", Accept=accept, Accept_Encoding="gzip")
+    _, headers, body = ask(server, "/metrics", Accept=accept, Accept_Encoding="gzip")
     assert headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
     assert headers["Content-Encoding"] == "gzip"
     names = {family.name for family in parse_openmetrics(gzip.decompress(body).decode())}  # type: ignore[no-untyped-call]
@@ -124,13 +113,13 @@ def test_openmetrics_and_gzip_are_negotiated(server: MetricsServer) -> None:
 
 def test_some_metrics_can_be_asked_for(server: MetricsServer) -> None:
     """`name[]` restricts a scrape to the series that are named."""
-    _, _, body = _ask(server, "/metrics?name[]=grpc_server_started_total")
+    _, _, body = ask(server, "/metrics?name[]=grpc_server_started_total")
     assert [family.name for family in parse_text(body.decode())] == ["grpc_server_started"]
 
 
 def test_the_index_links_to_the_metrics(server: MetricsServer) -> None:
     """A person who opens the address finds the way."""
-    status, headers, body = _ask(server, "/")
+    status, headers, body = ask(server, "/")
     assert status == 200
     assert headers["Content-Type"].startswith("text/html")
     assert b'href="/metrics"' in body
@@ -139,13 +128,13 @@ def test_the_index_links_to_the_metrics(server: MetricsServer) -> None:
 @pytest.mark.parametrize("path", ["/metrics/", "/favicon.ico", "/..", "/nothing"])
 def test_anything_else_is_not_found(server: MetricsServer, path: str) -> None:
     """There are two pages, and no third."""
-    assert _ask(server, path)[0] == 404
+    assert ask(server, path)[0] == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics"])
 def test_head_is_get_without_the_body(server: MetricsServer, path: str) -> None:
     """HEAD has the headers of GET."""
-    status, headers, body = _ask(server, path, "HEAD")
+    status, headers, body = ask(server, path, "HEAD")
     assert (status, body) == (200, b"")
     assert int(headers["Content-Length"]) > 0
 
@@ -153,7 +142,7 @@ def test_head_is_get_without_the_body(server: MetricsServer, path: str) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
 def test_nothing_can_be_written(server: MetricsServer, method: str) -> None:
     """Other methods are refused, and the answer says which are not."""
-    status, headers, _ = _ask(server, "/metrics", method)
+    status, headers, _ = ask(server, "/metrics", method)
     assert status == 405
     assert headers["Allow"] == "GET, HEAD"
 
@@ -170,9 +159,9 @@ def test_close_frees_the_port(registry: CollectorRegistry) -> None:
     first.close()
     first.close()
     with pytest.raises(ConnectionError):
-        _ask(first, "/")
+        ask(first, "/")
     second = serve("127.0.0.1", first.port, registry)
-    assert _ask(second, "/")[0] == 200
+    assert ask(second, "/")[0] == 200
     second.close()
 
 
@@ -186,7 +175,7 @@ def test_an_ipv6_address(registry: CollectorRegistry) -> None:
             serve("::1", 0, registry)
         return
     server = serve("::1", 0, registry)
-    assert _ask(server, "/")[0] == 200
+    assert ask(server, "/")[0] == 200
     server.close()
 
 
@@ -197,7 +186,7 @@ def test_a_scraper_that_goes_away_is_no_traceback(server: MetricsServer, capfd: 
             connection.sendall(request)
             # Closing resets the connection instead of finishing it.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    assert _ask(server, "/metrics")[0] == 200
+    assert ask(server, "/metrics")[0] == 200
     assert capfd.readouterr().err == ""
 
 
@@ -219,8 +208,8 @@ def test_a_broken_collector_is_an_error_of_the_server(
 
     registry.register(Broken())
     server = serve("127.0.0.1", 0, registry)
-    assert _ask(server, "/metrics")[0] == 500
-    assert _ask(server, "/")[0] == 200
+    assert ask(server, "/metrics")[0] == 500
+    assert ask(server, "/")[0] == 200
     server.close()
     assert [record.getMessage() for record in caplog.records] == ["a scrape failed"]
     assert capfd.readouterr().err == ""
@@ -231,12 +220,12 @@ def test_scrapes_are_served_by_threads_that_end_with_the_program(server: Metrics
     threads = [thread for thread in threading.enumerate() if thread.name == "metrics"]
     assert threads
     assert all(thread.daemon for thread in threads)
-    assert _ask(server, "/")[0] == 200
+    assert ask(server, "/")[0] == 200
 
 
 def test_promtool_accepts_the_scrape(server: MetricsServer, tmp_path: Path) -> None:
     """Names, units and help are as Prometheus wants them; without promtool, at least they parse."""
-    _, _, body = _ask(server, "/metrics")
+    _, _, body = ask(server, "/metrics")
     assert {family.type for family in parse_text(body.decode())} >= {"counter", "gauge", "histogram"}
     promtool = shutil.which("promtool")
     if promtool is not None:

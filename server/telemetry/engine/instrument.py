@@ -78,6 +78,8 @@ class Instrumentation:
         # Weak, both: the engine holds the listeners, and a registry must not keep an engine alive.
         self._engine = ref(engine)
         self._registry = ref(registry)
+        # Everything that is listened to. SQLAlchemy finds the engine's pool and dialect by the event's name;
+        # engines made by execution_options() share the listeners, and so does the pool after dispose().
         # event.remove() finds a listener by its identity.
         self._listeners: tuple[tuple[str, Callable[..., Any]], ...] = (
             *((name, self.statements.sender(engine.dialect, name)) for name in EXECUTE),
@@ -98,8 +100,7 @@ class Instrumentation:
         self.tells_waits = waiting.report(engine.pool, self.waits)
 
     def _events(self) -> Iterator[tuple[str, Callable[..., object]]]:
-        # Everything that is listened to. SQLAlchemy finds the engine's pool and dialect by the event's name;
-        # engines made by execution_options() share the listeners, and so does the pool after dispose().
+        # What else is listened to.
         yield "handle_error", self.errors.hear
         yield "do_connect", self.lifecycle.connecting
         yield "connect", self.connections.meet

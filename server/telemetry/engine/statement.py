@@ -63,29 +63,20 @@ class Known:
         query: The statement.
         batches: Whether the driver is given many sets of parameters at once.
         repeats: Whether to send it again and again would mean something.
-        batch: The same statement for the driver's executemany.
+        batch: The same statement for the driver's executemany; itself if it is that, or a part.
         part: The same statement as a batch of insertmanyvalues, which is how SQLAlchemy sends one INSERT.
         succeeded: Where its successes are counted, None until the first.
     """
 
     __slots__ = ("batch", "batches", "owner", "part", "query", "repeats", "succeeded")
 
-    def __init__(self, owner: "Statements", name: Operation, statement: str) -> None:
+    def __init__(self, owner: "Statements", query: Query, *, batches: bool = False, repeats: bool = True) -> None:
         self.owner = owner
-        self.query = Query(name, statement)
-        self.batches = False
-        self.repeats = True
-        self.batch = self._variant(Operation(f"BATCH {name.name}", name.collection), batches=True)
-        self.part = self._variant(name, repeats=False)
+        self.query = query
+        self.batches = batches
+        self.repeats = repeats
+        self.batch = self.part = self
         self.succeeded: Series | None = None
-
-    def _variant(self, name: Operation, *, batches: bool = False, repeats: bool = True) -> "Known":
-        made = object.__new__(Known)
-        made.owner, made.succeeded = self.owner, None
-        made.query = Query(name, self.query.text)
-        made.batches, made.repeats = batches, repeats
-        made.batch = made.part = made
-        return made
 
 
 Started = tuple[Known, RpcAccount | None, float]
@@ -96,8 +87,8 @@ class Statements:
 
     A duration is wall clock from before to after `cursor.execute`: it includes BEGIN where the driver sends
     it lazily, the transfer of rows where the driver fetches them at once (asyncpg and aiosqlite do), and the
-    time an event loop was busy elsewhere. With a server-side cursor it is the time
-    until rows could be fetched, and each fetch is timed by itself.
+    time an event loop was busy elsewhere. With a server-side cursor it is the time until rows could be fetched,
+    and each fetch is timed by itself.
 
     Args:
         labels: `db_system_name` and `db_client_connection_pool_name`.
@@ -239,7 +230,10 @@ class Statements:
             # What SQLAlchemy compiles anew each time, or once more, is the same statement still.
             known = self._named.get((name, text))
             if known is None:
-                known = Known(self, name, text)
+                known = Known(self, Query(name, text))
+                batch = Query(Operation(f"BATCH {name.name}", name.collection), text)
+                known.batch = Known(self, batch, batches=True)
+                known.part = Known(self, known.query, repeats=False)
                 if len(self._named) < _KNOWN:
                     self._named[name, text] = known
         if compiled is not None:
