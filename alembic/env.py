@@ -13,9 +13,9 @@ from sqlalchemy import Connection, DateTime, Table, event, text
 from sqlalchemy.types import TypeDecorator
 
 from alembic import context
-from server.database import open_database
-from server.models import Base
-from server.settings import load
+from tablestakes.database import open_database
+from marketplace_service.models import Base
+from tablestakes.settings import load
 
 
 def render_item(kind: str, item: Any, _: AutogenContext) -> str | bool:

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from server.database import open_database
-from server.database.migrate import upgrade
-from server.settings import load
+from tablestakes.database import open_database
+from tablestakes.database.migrate import upgrade
+from tablestakes.settings import load
 from tests.postgres import postgres
 from tests.serving import create_database
 

@@ -33,9 +33,9 @@ uvloop.run(main())
 
 # The service with nothing that observes it: no listener, and no wrapper around its methods.
 _UNSEEN = """
-import sys, server.app, server.edge.wrap
-server.app.instrument = lambda *arguments, **options: None
-server.edge.wrap.observe = lambda handler, *_: handler
+import sys, tablestakes.app, tablestakes.edge.wrap
+tablestakes.app.instrument = lambda *arguments, **options: None
+tablestakes.edge.wrap.observe = lambda handler, *_: handler
 from server.__main__ import main
 sys.argv[0] = "tablestakes"
 main()

@@ -20,10 +20,10 @@ from sqlalchemy import Connection, Engine, create_engine, literal, select
 
 from benchmarks.database import migrated
 from benchmarks.process import create_user, service
-from server.api import RESOURCES
-from server.crud import PageTokens, bind
-from server.telemetry import CODES, RpcMetrics, TimedQueuePool, enter, instrument, new_registry
-from server.telemetry.show.scrape import scrape
+from marketplace_service.api import RESOURCES
+from tablestakes.crud import PageTokens, bind
+from tablestakes.telemetry import CODES, RpcMetrics, TimedQueuePool, enter, instrument, new_registry
+from tablestakes.telemetry.show.scrape import scrape
 
 # What a Prometheus asks for.
 PROMETHEUS = {"HTTP_ACCEPT": "application/openmetrics-text;version=1.0.0", "HTTP_ACCEPT_ENCODING": "gzip"}

@@ -12,17 +12,18 @@ import structlog
 import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
-from server import demo, settings
-from server.api import RESOURCES
-from server.app import serve_until_told
-from server.crud import DeclarationError, PageTokens, bind
-from server.database import diagnose, open_database
-from server.database.migrate import SchemaError, require_head, upgrade
-from server.demo import DemoError
-from server.edge import BindError
-from server.logs import configure
-from server.settings import Settings, SettingsError
-from server.telemetry import TracingError, open_tracer
+from marketplace_service import demo
+from tablestakes import settings
+from marketplace_service.api import RESOURCES
+from tablestakes.app import serve_until_told
+from tablestakes.crud import DeclarationError, PageTokens, bind
+from tablestakes.database import diagnose, open_database
+from tablestakes.database.migrate import SchemaError, require_head, upgrade
+from marketplace_service.demo import DemoError
+from tablestakes.edge import BindError
+from tablestakes.logs import configure
+from tablestakes.settings import Settings, SettingsError
+from tablestakes.telemetry import TracingError, open_tracer
 
 # The last one is what a shell says of a process that ended by SIGINT.
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130

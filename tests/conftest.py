@@ -6,7 +6,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from server.app import App
+from tablestakes.app import App
 from tests.postgres import Postgres, postgres
 from tests.serving import create_database, serving, settings_for
 

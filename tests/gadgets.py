@@ -11,9 +11,9 @@ from sqlalchemy import CheckConstraint, ForeignKey, String, UniqueConstraint, se
 from sqlalchemy.orm import Mapped, mapped_column
 
 from protos.generate import generate
-from server.crud import Plan, Resource
-from server.database import Database
-from server.models.declarative import Base, Serial
+from tablestakes.crud import Plan, Resource
+from tablestakes.database import Database
+from marketplace_service.models.declarative import Base, Serial
 
 # Kept for the life of the process, and removed with it.
 _STUBS = tempfile.TemporaryDirectory(prefix="tablestakes-gadgets-")

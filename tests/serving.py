@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 import asyncpg
 from sqlalchemy import make_url
 
-from server.api import RESOURCES
-from server.app import App, start
-from server.database import open_database
-from server.database.migrate import upgrade
-from server.settings import Settings, load
-from server.telemetry import Tracer
+from marketplace_service.api import RESOURCES
+from tablestakes.app import App, start
+from tablestakes.database import open_database
+from tablestakes.database.migrate import upgrade
+from tablestakes.settings import Settings, load
+from tablestakes.telemetry import Tracer
 from tests.gadgets import GADGET, Gadget
 from tests.postgres import Postgres
 

@@ -14,7 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from marketplace.v1 import user_pb2, user_pb2_grpc
 
-from server import settings
+from tablestakes import settings
 from tests.postgres import free_port
 from tests.process import Process, migrated, run, server
 

@@ -32,12 +32,12 @@ from marketplace.v1 import (
 )
 from sqlalchemy import func, select
 
-from server.app import App
-from server.demo.client import Client
-from server.demo.content import TAGS, WITH_PASSWORD, Content
-from server.edge.answer import abort
-from server.errors import StatusError
-from server.models import Base, User
+from tablestakes.app import App
+from marketplace_service.demo.client import Client
+from marketplace_service.demo.content import TAGS, WITH_PASSWORD, Content
+from tablestakes.edge.answer import abort
+from tablestakes.errors import StatusError
+from marketplace_service.models import Base, User
 from tests.postgres import free_port
 from tests.serving import eventually, serving, settings_for
 
@@ -220,7 +220,7 @@ async def test_what_others_made_is_left_alone(empty_url: str) -> None:
 @pytest.mark.parametrize(("reason", "tried"), [("DATABASE_BUSY", 3), ("DATABASE_UNAVAILABLE", 1)])
 async def test_what_was_not_begun_is_sent_again(monkeypatch: pytest.MonkeyPatch, reason: str, tried: int) -> None:
     """A call that the server says it did not begin is made again, and one that may have been done is not."""
-    monkeypatch.setattr("server.demo.client.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("marketplace_service.demo.client.PAUSE_SECONDS", 0.01)
     requests = []
 
     async def create(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from server import settings
-from server.api import RESOURCES
-from server.crud import PageTokens, bind
+from tablestakes import settings
+from marketplace_service.api import RESOURCES
+from tablestakes.crud import PageTokens, bind
 
 ROOT = Path(__file__).resolve().parents[1]
 

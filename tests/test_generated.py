@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.app import App
+from tablestakes.app import App
 
 ROOT = Path(__file__).resolve().parents[1]
 # The oldest versions that generated/pyproject.toml says the stubs load on.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from server.settings import Settings, SettingsError, load, variable
+from tablestakes.settings import Settings, SettingsError, load, variable
 
 PASSWORD = "secretword"
 ADDRESSES = ("listen", "metrics_listen")

@@ -11,11 +11,11 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message_factory import GetMessageClass
 from sqlalchemy import UniqueConstraint
 
-from server.api import RESOURCES
-from server.crud import Resource, Transition
-from server.crud.plan import Plan, compile_plans
-from server.crud.plan.behavior import IMMUTABLE, INPUT_ONLY, REQUIRED, behaves
-from server.crud.plan.name import plural_of, type_of
+from marketplace_service.api import RESOURCES
+from tablestakes.crud import Resource, Transition
+from tablestakes.crud.schema import Plan, compile_plans
+from tablestakes.crud.schema.behavior import IMMUTABLE, INPUT_ONLY, REQUIRED, behaves
+from tablestakes.crud.schema.name import plural_of, type_of
 from tests.contract.prepare import PREPARATIONS
 from tests.contract.sample import refers_to, sample, settable
 from tests.gadgets import GADGET

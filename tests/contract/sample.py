@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from server.crud.plan.behavior import IDENTIFIER, OUTPUT_ONLY, behaves, option
+from tablestakes.crud.schema.behavior import IDENTIFIER, OUTPUT_ONLY, behaves, option
 
 # One for the whole suite: no two samples share a value that must be unique.
 _counter = itertools.count(1)

@@ -7,8 +7,8 @@ import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import Connection, select
 
-from server.app import App
-from server.crud.plan.behavior import IMMUTABLE, INPUT_ONLY
+from tablestakes.app import App
+from tablestakes.crud.schema.behavior import IMMUTABLE, INPUT_ONLY
 from tests.contract.resource import SERVED, Contract, copy_fields
 from tests.status import refusal
 

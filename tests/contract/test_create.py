@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 
-from server.crud.plan.behavior import IDENTIFIER, OUTPUT_ONLY, REQUIRED, behaves
+from tablestakes.crud.schema.behavior import IDENTIFIER, OUTPUT_ONLY, REQUIRED, behaves
 from tests.contract.resource import Contract, told, unique_fields
 from tests.contract.sample import spoil
 from tests.status import refusal

@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 
-from server.crud.plan.name import type_of
+from tablestakes.crud.schema.name import type_of
 from tests.contract.resource import PLANS, SERVED, Contract, methods_of, referring
 from tests.status import refusal
 

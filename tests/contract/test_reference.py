@@ -7,7 +7,7 @@ import grpc
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 
-from server.crud.plan.behavior import IMMUTABLE, REQUIRED, behaves
+from tablestakes.crud.schema.behavior import IMMUTABLE, REQUIRED, behaves
 from tests.contract.resource import BY_TYPE, Contract, references
 from tests.contract.sample import refers_to
 from tests.status import Refusal, refusal

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, event, select
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session
 
-from server.app import App
-from server.models import Base
+from tablestakes.app import App
+from marketplace_service.models import Base
 from tests.contract.resource import SERVED, Contract
 
 RELATIONSHIPS = [

@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 
-from server.crud.plan.behavior import INPUT_ONLY, OUTPUT_ONLY, REQUIRED, behaves
+from tablestakes.crud.schema.behavior import INPUT_ONLY, OUTPUT_ONLY, REQUIRED, behaves
 from tests.contract.resource import Contract, copy_fields, told
 from tests.contract.sample import spoil
 from tests.status import refusal

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from grpc import StatusCode
 
-from server.errors import StatusError
+from tablestakes.errors import StatusError
 
 
 def rejected(path: str, call: Callable[..., object], *arguments: object) -> StatusError:

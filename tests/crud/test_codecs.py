@@ -12,10 +12,10 @@ from sqlalchemy import JSON, Boolean, Column, Date, DateTime, Float, Integer, La
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.types import TypeEngine
 
-from server.crud.declaration import DeclarationError
-from server.crud.plan.codec import INSTANT, NUMBER, TEXT, Codec, codec_for
-from server.errors import StatusError
-from server.models.declarative import Instant, LowerCase
+from tablestakes.crud.declaration import DeclarationError
+from tablestakes.crud.schema.codec import INSTANT, NUMBER, TEXT, Codec, codec_for
+from tablestakes.errors import StatusError
+from marketplace_service.models.declarative import Instant, LowerCase
 from tests.crud.rejection import rejected
 from tests.gadgets import gadget_pb2
 

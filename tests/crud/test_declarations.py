@@ -13,8 +13,8 @@ from sqlalchemy import Column, ForeignKey, MetaData, Table, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from protos.generate import generate
-from server.crud import DeclarationError, PageTokens, Plan, Resource, Rpc, Transition, bind
-from server.database import Database
+from tablestakes.crud import DeclarationError, PageTokens, Plan, Resource, Rpc, Transition, bind
+from tablestakes.database import Database
 
 HEAD = """
 syntax = "proto3";

@@ -7,10 +7,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from marketplace.v1 import user_pb2
 
-from server.api import RESOURCES
-from server.crud.plan import Plan, compile_plans
-from server.crud.plan.behavior import INPUT_ONLY, behaves
-from server.crud.verb.mask import PATH, fields_to_write
+from marketplace_service.api import RESOURCES
+from tablestakes.crud.schema import Plan, compile_plans
+from tablestakes.crud.schema.behavior import INPUT_ONLY, behaves
+from tablestakes.crud.verb.mask import PATH, fields_to_write
 from tests.contract.sample import sample, settable, spoil
 from tests.crud.rejection import rejected
 from tests.gadgets import GADGET, gadget_pb2

@@ -8,8 +8,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import BigInteger, Column, MetaData, String, Table
 
-from server.crud.plan.name import MAX_SERIAL, Names
-from server.errors import StatusError
+from tablestakes.crud.schema.name import MAX_SERIAL, Names
+from tablestakes.errors import StatusError
 from tests.crud.rejection import rejected
 
 POSTS = Table("posts", MetaData(), Column("id", BigInteger, primary_key=True), Column("user_id", BigInteger))

@@ -10,7 +10,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from marketplace.v1 import user_pb2
 
-from server.crud.verb.page import DEFAULT_SIZE, MAX_SIZE, PageTokens, page_size
+from tablestakes.crud.verb.page import DEFAULT_SIZE, MAX_SIZE, PageTokens, page_size
 from tests.crud.rejection import rejected
 from tests.gadgets import gadget_pb2
 

@@ -7,8 +7,8 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 from marketplace.v1 import user_pb2
 
-from server.api import RESOURCES, user
-from server.crud.plan import Plan, compile_plan, compile_plans
+from marketplace_service.api import RESOURCES, user
+from tablestakes.crud.schema import Plan, compile_plan, compile_plans
 from tests.crud.rejection import rejected
 from tests.gadgets import GADGET, gadget_pb2
 

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.util import await_only
 
-from server.database import Database, FaultKind, diagnose, open_database
-from server.database.migrate import upgrade
+from tablestakes.database import Database, FaultKind, diagnose, open_database
+from tablestakes.database.migrate import upgrade
 from tests.serving import settings_for
 
 INSERT = (

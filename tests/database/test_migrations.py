@@ -19,10 +19,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from server.app import start
-from server.database import Database, FaultKind, diagnose, migrate, open_database
-from server.database.migrate import SchemaError, downgrade, require_head, schema, upgrade
-from server.models import Base
+from tablestakes.app import start
+from tablestakes.database import Database, FaultKind, diagnose, migrate, open_database
+from tablestakes.database.migrate import SchemaError, downgrade, require_head, schema, upgrade
+from marketplace_service.models import Base
 from tests.serving import settings_for
 
 

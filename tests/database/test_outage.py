@@ -12,7 +12,7 @@ import pytest
 from marketplace.v1 import user_pb2, user_pb2_grpc
 from sqlalchemy import make_url, text
 
-from server.app import CLOSE_SECONDS, App, start
+from tablestakes.app import CLOSE_SECONDS, App, start
 from tests.postgres import Postgres, postgres
 from tests.serving import create_database, make_schema, serving, settings_for
 from tests.status import Refusal, refusal

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from server.app import App
+from tablestakes.app import App
 from tests.gadgets import CANARY, gadget_pb2, gadget_pb2_grpc
 from tests.serving import eventually, serving, settings_for
 from tests.status import refusal

@@ -12,7 +12,7 @@ import structlog
 from marketplace.v1 import user_pb2, user_pb2_grpc
 from sqlalchemy import text
 
-from server.logs import configure
+from tablestakes.logs import configure
 from tests.serving import serving, settings_for
 from tests.status import Refusal, refusal
 

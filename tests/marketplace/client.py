@@ -22,10 +22,10 @@ from marketplace.v1 import (
 )
 from sqlalchemy import text
 
-from server.api import RESOURCES
-from server.app import App, start
-from server.database import open_database
-from server.database.migrate import upgrade
+from marketplace_service.api import RESOURCES
+from tablestakes.app import App, start
+from tablestakes.database import open_database
+from tablestakes.database.migrate import upgrade
 from tests.serving import settings_for
 from tests.status import Refusal, refusal
 

@@ -9,7 +9,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from marketplace.v1 import order_pb2, product_pb2, user_pb2
 
-from server.api.wallet import MAX_BALANCE
+from marketplace_service.api.wallet import MAX_BALANCE
 from tests.marketplace.client import Market, attempt, key, refused
 from tests.status import Refusal
 

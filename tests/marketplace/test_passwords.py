@@ -20,10 +20,10 @@ from google.protobuf.message import Message
 from marketplace.v1 import address_pb2, profile_pb2, user_pb2, user_pb2_grpc
 from sqlalchemy import text
 
-from server.api import RESOURCES, password
-from server.crud import PageTokens, bind
-from server.crud.plan.behavior import INPUT_ONLY, behaves
-from server.database import open_database
+from marketplace_service.api import RESOURCES, password
+from tablestakes.crud import PageTokens, bind
+from tablestakes.crud.schema.behavior import INPUT_ONLY, behaves
+from tablestakes.database import open_database
 from tests.marketplace.client import Market, key, refused
 from tests.process import migrated, server
 from tests.serving import settings_for

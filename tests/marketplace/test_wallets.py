@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from marketplace.v1 import transfer_pb2, user_pb2, wallet_pb2
 
-from server.api.wallet import MAX_BALANCE
+from marketplace_service.api.wallet import MAX_BALANCE
 from tests.marketplace.client import MAX_DEPOSIT, Market, attempt, key, refused
 from tests.status import Refusal
 

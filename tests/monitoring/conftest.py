@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from server.app import App
+from tablestakes.app import App
 from tests.monitoring.trouble import trouble
 from tests.postgres import Postgres
 from tests.serving import create_database, serving, settings_for

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from server.app import App
+from tablestakes.app import App
 from tests.monitoring.prometheus import MONITORING, RULES, promtool
 from tests.monitoring.query import OWN, parse, selectors
 from tests.monitoring.scrape import scrape

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from server.app import App
+from tablestakes.app import App
 
 
 async def scrape(app: App) -> str:

@@ -10,7 +10,7 @@ import pytest
 from marketplace.v1 import user_pb2, user_pb2_grpc
 from sqlalchemy import text
 
-from server.app import App
+from tablestakes.app import App
 from tests.monitoring.prometheus import program
 from tests.monitoring.recording import Recording, alerts_of
 from tests.monitoring.trouble import full_pool, poke

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from server import settings
+from tablestakes import settings
 from tests.monitoring.prometheus import MONITORING, RULES
 
 ROOT = MONITORING.parents[1]

@@ -4,7 +4,7 @@ import re
 import time
 from pathlib import Path
 
-from server.app import App
+from tablestakes.app import App
 from tests.monitoring.prometheus import prometheus
 from tests.monitoring.trouble import trouble
 from tests.monitoring.written import of_documents, of_panels, of_records, of_variables

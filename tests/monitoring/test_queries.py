@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from server.app import App
+from tablestakes.app import App
 from tests.monitoring.query import OWN, UnknownError, labels, matchers, parse
 from tests.monitoring.scrape import labels_of, scrape
 from tests.monitoring.written import Written, of_alerts, of_documents, of_panels, of_records, of_variables

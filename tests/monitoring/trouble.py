@@ -10,9 +10,9 @@ import pytest
 from marketplace.v1 import order_pb2, order_pb2_grpc, product_pb2, product_pb2_grpc, user_pb2, user_pb2_grpc
 from sqlalchemy import text
 
-from server import demo
-from server.app import App
-from server.demo.options import load
+from marketplace_service import demo
+from tablestakes.app import App
+from marketplace_service.demo.options import load
 from tests.gadgets import gadget_pb2, gadget_pb2_grpc
 from tests.serving import eventually
 

@@ -3,7 +3,7 @@
 import contextlib
 import http.client
 
-from server.telemetry import MetricsServer
+from tablestakes.telemetry import MetricsServer
 
 
 def ask(

@@ -19,7 +19,7 @@ observed: Any = import_module("observed")
 def main() -> None:
     """Run the parts that are asked for."""
     folder = Path(sys.argv[1])
-    for name in ("server", "grpc", "google", "structlog", "pydantic", "asyncpg", "alembic"):
+    for name in ("tablestakes", "grpc", "google", "structlog", "pydantic", "asyncpg", "alembic"):
         assert util.find_spec(name) is None, name
     if "plain" in sys.argv:
         plain(f"sqlite:///{folder / 'plain.db'}")

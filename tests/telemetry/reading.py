@@ -8,7 +8,7 @@ from urllib.request import urlopen
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from server.app import App
+from tablestakes.app import App
 
 Sums = dict[tuple[str, ...], float]
 

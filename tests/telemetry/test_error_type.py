@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from server.telemetry.engine.failure import error_type
+from tablestakes.telemetry.engine.failure import error_type
 
 
 class Failed(Exception):  # noqa: N818 - named as a driver would name it

@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from server.telemetry import AsyncTimedQueuePool, TimedQueuePool, instrument
+from tablestakes.telemetry import AsyncTimedQueuePool, TimedQueuePool, instrument
 from tests.postgres import free_port
 
 By = Callable[..., dict[tuple[str, ...], float]]

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from server.telemetry import Explainer, Instrumentation, instrument
+from tablestakes.telemetry import Explainer, Instrumentation, instrument
 from tests.serving import eventually, serving, settings_for
 
 CANARY = "canary-51c0"
@@ -176,7 +176,7 @@ async def test_the_service_explains_where_it_is_told_to(
     empty_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the setting, an RPC whose statement is slow leaves its plan in the log, on each database."""
-    monkeypatch.setattr("server.app.Explainer", partial(Explainer, every=0.0))
+    monkeypatch.setattr("tablestakes.app.Explainer", partial(Explainer, every=0.0))
     settings = settings_for(empty_url, slow_query=1e-6, explain_slow_query=True)
     with caplog.at_level(logging.WARNING, LOGGER):
         async with serving(settings) as app, grpc.aio.insecure_channel(app.address) as channel:

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from server.telemetry import (
+from tablestakes.telemetry import (
     LoopLag,
     MetricsServer,
     RpcMetrics,

@@ -10,7 +10,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, delete, insert, select,
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from server.telemetry import AsyncTimedQueuePool, instrument
+from tablestakes.telemetry import AsyncTimedQueuePool, instrument
 
 Total = Callable[..., float]
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from prometheus_client.core import HistogramMetricFamily
 
-from server.telemetry.meter.histogram import Histogram
+from tablestakes.telemetry.meter.histogram import Histogram
 
 
 @pytest.mark.parametrize(

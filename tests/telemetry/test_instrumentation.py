@@ -11,7 +11,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from server.telemetry import instrument
+from tablestakes.telemetry import instrument
 
 Counts = Callable[[], dict[tuple[str, str, str], float]]
 SELECT = ("SELECT", "raw", "")

@@ -15,7 +15,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool, StaticPool
 
-from server.telemetry import instrument
+from tablestakes.telemetry import instrument
 from tests.postgres import free_port
 
 Total = Callable[..., float]

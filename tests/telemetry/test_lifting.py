@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import server.telemetry
+import tablestakes.telemetry
 
 PROGRAM = Path(__file__).with_name("lifted.py")
 SYNCHRONOUS = ("sqlalchemy", "prometheus_client", "typing_extensions")
@@ -33,9 +33,9 @@ def test_it_works_elsewhere(tmp_path: Path, parts: list[str], packages: tuple[st
         origin = Path(spec.origin)
         source = origin.parent if origin.name == "__init__.py" else origin
         (site / source.name).symlink_to(source)
-    copy = shutil.copytree(Path(server.telemetry.__file__).parent, site / "observed")
+    copy = shutil.copytree(Path(tablestakes.telemetry.__file__).parent, site / "observed")
     for module in copy.rglob("*.py"):
-        module.write_text(module.read_text().replace("server.telemetry", "observed"))
+        module.write_text(module.read_text().replace("tablestakes.telemetry", "observed"))
     # Isolated, and without the packages of this environment: what is not in `site` is not there.
     start = (
         f"import sys, runpy; sys.path.append({str(site)!r}); runpy.run_path({str(PROGRAM)!r}, run_name='__main__')"

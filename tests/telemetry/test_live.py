@@ -20,8 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
-from server.app import App
-from server.telemetry import (
+from tablestakes.app import App
+from tablestakes.telemetry import (
     Instrumentation,
     Live,
     LoopLag,
@@ -346,7 +346,7 @@ async def test_the_service_tells_of_itself(app: App) -> None:
 
 def test_the_folder_can_be_copied_anywhere(tmp_path: Path) -> None:
     """Under another name, in another place, and without this service, it serves its page."""
-    shutil.copytree(Path(__file__).parents[2] / "server" / "telemetry", tmp_path / "watch")
+    shutil.copytree(Path(__file__).parents[2] / "server" / "tablestakes" / "telemetry", tmp_path / "watch")
     program = """
 import http.client, watch
 live = watch.Live("shop")

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, create_engine
 
-from server.telemetry import (
+from tablestakes.telemetry import (
     Live,
     LoopLag,
     MetricsServer,
@@ -248,7 +248,7 @@ class _Readings:
 @pytest.fixture
 def readings() -> Iterator[_Readings]:
     """The page, looking every 50 ms at readings that the test makes up."""
-    page = (Path(__file__).parents[2] / "server/telemetry/show/live.html").read_text()
+    page = (Path(__file__).parents[2] / "server/tablestakes/telemetry/show/live.html").read_text()
     quick = page.replace("const POLL = 2000;", "const POLL = 50;")
     assert quick != page
     made = _Readings(quick.encode())

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import CollectorRegistry
 
-from server.telemetry import LoopLag
+from tablestakes.telemetry import LoopLag
 from tests.serving import eventually
 
 Total = Callable[..., float]

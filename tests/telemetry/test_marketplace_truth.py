@@ -10,8 +10,8 @@ from google.protobuf.descriptor import FileDescriptor
 from marketplace.v1 import order_pb2, post_pb2, product_pb2, tag_pb2, user_pb2, wallet_pb2
 from sqlalchemy import Connection, make_url, text
 
-from server.app import App
-from server.telemetry import CODES
+from tablestakes.app import App
+from tablestakes.telemetry import CODES
 from tests.conftest import DATABASES
 from tests.postgres import Postgres
 from tests.serving import create_database

@@ -29,7 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, joinedload
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
-from server.telemetry import instrument
+from tablestakes.telemetry import instrument
 
 Counts = Callable[[], dict[tuple[str, str, str], float]]
 

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, create_engine, event, text
 
-from server.telemetry import instrument
+from tablestakes.telemetry import instrument
 
 Counts = Callable[[], dict[tuple[str, str, str], float]]
 By = Callable[..., dict[tuple[str, ...], float]]

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import AssertionPool, ConnectionPoolEntry, NullPool, Pool, StaticPool
 
-from server.telemetry import instrument
+from tablestakes.telemetry import instrument
 
 Gauges = Callable[[], tuple[float | None, float | None, float | None]]
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
-from server.telemetry import AsyncTimedQueuePool, TimedQueuePool, instrument
+from tablestakes.telemetry import AsyncTimedQueuePool, TimedQueuePool, instrument
 from tests.serving import eventually
 
 Total = Callable[..., float]

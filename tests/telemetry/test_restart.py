@@ -13,7 +13,7 @@ from sqlalchemy import NullPool, Pool, StaticPool, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from server.telemetry import AsyncTimedQueuePool, instrument
+from tablestakes.telemetry import AsyncTimedQueuePool, instrument
 from tests.postgres import Postgres, postgres
 from tests.serving import eventually
 from tests.telemetry import evidence

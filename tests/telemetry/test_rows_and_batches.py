@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Column, Integer, MetaData, Table, create_engine, delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from server.telemetry import instrument
+from tablestakes.telemetry import instrument
 
 By = Callable[..., dict[tuple[str, ...], float]]
 NAMES = ("db_operation_name", "db_collection_name")

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from marketplace.v1 import post_pb2, tag_pb2, tag_pb2_grpc, user_pb2
 
-from server.app import App
+from tablestakes.app import App
 from tests.gadgets import gadget_pb2, gadget_pb2_grpc
 from tests.marketplace.client import Market
 from tests.serving import eventually, serving, settings_for

@@ -10,8 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from server.telemetry import CODES, RpcAccount, RpcMetrics, current_rpc, enter, instrument
-from server.telemetry.account import QUERY
+from tablestakes.telemetry import CODES, RpcAccount, RpcMetrics, current_rpc, enter, instrument
+from tablestakes.telemetry.account import QUERY
 
 GO_CODES = {
     "OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists",

@@ -14,7 +14,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from server.telemetry import RpcMetrics, TimedQueuePool, enter, instrument
+from tablestakes.telemetry import RpcMetrics, TimedQueuePool, enter, instrument
 
 Total = Callable[..., float]
 By = Callable[..., dict[tuple[str, ...], float]]

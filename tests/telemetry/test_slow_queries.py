@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from server.telemetry import RpcAccount, RpcMetrics, enter, instrument
-from server.telemetry.account import CONNECT
+from tablestakes.telemetry import RpcAccount, RpcMetrics, enter, instrument
+from tablestakes.telemetry.account import CONNECT
 
 CANARY = "canary-8d1f"
 Total = Callable[..., float]
@@ -158,11 +158,11 @@ def test_slow_is_the_count_beyond_the_bucket(
     with engine.connect() as connection:
         for seconds in (0.0, 0.0625, 0.4375, 0.5, 0.5000001, 0.7, 30.0):
             clock = iter((0.0, seconds))
-            monkeypatch.setattr("server.telemetry.engine.statement.perf_counter", lambda clock=clock: next(clock))
+            monkeypatch.setattr("tablestakes.telemetry.engine.statement.perf_counter", lambda clock=clock: next(clock))
             connection.execute(text("SELECT 1"))
         for seconds in (2.0, 0.5):
             clock = iter((0.0, seconds))
-            monkeypatch.setattr("server.telemetry.engine.statement.perf_counter", lambda clock=clock: next(clock))
+            monkeypatch.setattr("tablestakes.telemetry.engine.statement.perf_counter", lambda clock=clock: next(clock))
             with pytest.raises(DBAPIError):
                 connection.execute(text("SELECT nothing"))
     engine.dispose()

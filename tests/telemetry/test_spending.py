@@ -11,8 +11,8 @@ from sqlalchemy import Column, Integer, MetaData, Table, column, insert, select,
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from server.telemetry import AsyncTimedQueuePool, MethodMetrics, RpcMetrics, enter, instrument
-from server.telemetry.account import CONNECT, POOL_WAIT, QUERY, RpcAccount
+from tablestakes.telemetry import AsyncTimedQueuePool, MethodMetrics, RpcMetrics, enter, instrument
+from tablestakes.telemetry.account import CONNECT, POOL_WAIT, QUERY, RpcAccount
 
 Total = Callable[..., float]
 By = Callable[..., dict[tuple[str, ...], float]]

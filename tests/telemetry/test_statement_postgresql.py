@@ -9,7 +9,7 @@ from sqlalchemy import Column, Integer, MetaData, Sequence, String, Table, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from server.telemetry import RpcMetrics, enter, instrument
+from tablestakes.telemetry import RpcMetrics, enter, instrument
 
 Counts = Callable[[], dict[tuple[str, str, str], float]]
 Total = Callable[..., float]

@@ -9,8 +9,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.samples import Exemplar
 
-from server.telemetry import new_registry
-from server.telemetry.show.text import write_openmetrics, write_text
+from tablestakes.telemetry import new_registry
+from tablestakes.telemetry.show.text import write_openmetrics, write_text
 
 TEXTS = st.text('aB1_ é漢"\\\n%{}=,#', max_size=8)
 NAMES = st.from_regex(r"[a-z_:][a-z0-9_:]{0,8}", fullmatch=True)

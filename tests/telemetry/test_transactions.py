@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from server.telemetry import instrument
+from tablestakes.telemetry import instrument
 
 Total = Callable[..., float]
 By = Callable[..., dict[tuple[str, ...], float]]

@@ -11,7 +11,7 @@ from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, ins
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from server.telemetry import AsyncTimedQueuePool, instrument
+from tablestakes.telemetry import AsyncTimedQueuePool, instrument
 from tests.postgres import Postgres
 from tests.telemetry import evidence
 

@@ -6,7 +6,7 @@ import grpc
 import pytest
 from marketplace.v1 import user_pb2_grpc
 
-from server.telemetry.otel.tracer import OtelTracer
+from tablestakes.telemetry.otel.tracer import OtelTracer
 from tests.gadgets import gadget_pb2_grpc
 from tests.serving import create_database, serving, settings_for
 from tests.tracing.recording import Spans, Traced, recording

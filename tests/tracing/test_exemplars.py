@@ -10,7 +10,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from server.telemetry.meter.histogram import Histogram
+from tablestakes.telemetry.meter.histogram import Histogram
 from tests.tracing.caller import Caller
 from tests.tracing.recording import Traced, id_of, trace_of
 

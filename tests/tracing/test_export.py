@@ -11,7 +11,7 @@ import grpc
 import pytest
 from marketplace.v1 import user_pb2, user_pb2_grpc
 
-from server.telemetry.tracing import asked
+from tablestakes.telemetry.tracing import asked
 from tests.postgres import free_port
 from tests.process import run, server
 from tests.tracing.caller import Caller
@@ -139,7 +139,7 @@ async def test_a_bad_value_is_one_line(environment: dict[str, str], told: str) -
 def test_what_is_not_asked_for_is_not_imported() -> None:
     """The whole server is imported and asked for a tracer, and nothing of OpenTelemetry is loaded."""
     code = (
-        "import sys, server.__main__; from server.telemetry import open_tracer;"
+        "import sys, server.__main__; from tablestakes.telemetry import open_tracer;"
         "assert open_tracer('shop', '1') is None;"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     )

@@ -17,8 +17,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from server.telemetry import AsyncTimedQueuePool, instrument
-from server.telemetry.otel.tracer import OtelTracer
+from tablestakes.telemetry import AsyncTimedQueuePool, instrument
+from tablestakes.telemetry.otel.tracer import OtelTracer
 from tests.gadgets import gadget_pb2
 from tests.postgres import free_port
 from tests.serving import eventually

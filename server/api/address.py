@@ -1,8 +1,0 @@
-"""Addresses: where users are to be reached."""
-
-from marketplace.v1 import address_pb2
-
-from server.crud import Resource
-from server.models import Address
-
-RESOURCE = Resource(message=address_pb2.Address, model=Address)

@@ -1,6 +1,0 @@
-"""The demo: a client that fills a running server, and knows of it nothing but the contract."""
-
-from server.demo.command import run
-from server.demo.options import DemoError, Options, load, table
-
-__all__ = ["DemoError", "Options", "load", "run", "table"]

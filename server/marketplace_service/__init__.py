@@ -1,0 +1,1 @@
+"""The marketplace: the service that is served out of the box."""

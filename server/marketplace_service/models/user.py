@@ -1,0 +1,26 @@
+"""The table of users."""
+
+from sqlalchemy import CheckConstraint, String, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from marketplace_service.models.declarative import Base, LowerCase, Serial
+
+
+class User(Base):
+    """A person with an account."""
+
+    __tablename__ = "users"
+
+    id: Mapped[Serial]
+    email: Mapped[str] = mapped_column(LowerCase(254), unique=True)
+    username: Mapped[str] = mapped_column(String(30), unique=True)
+    full_name: Mapped[str] = mapped_column(String(200), default="")
+    active: Mapped[bool] = mapped_column(default=True)
+    # An argon2id hash in its PHC form, never the password itself.
+    password: Mapped[str | None] = mapped_column(String(255))
+
+    # What must never be, whoever writes: the proto's rules speak to callers of the API alone.
+    __table_args__ = (
+        CheckConstraint(func.length(email) > 0, name="email"),
+        CheckConstraint(func.length(username) > 0, name="username"),
+    )

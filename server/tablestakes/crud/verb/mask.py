@@ -1,0 +1,57 @@
+"""Which fields an Update writes (AIP-134, AIP-161)."""
+
+from collections.abc import Sequence
+
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
+
+from tablestakes.crud.declaration import likely
+from tablestakes.crud.schema import Plan
+from tablestakes.crud.schema.collection import Collection
+from tablestakes.crud.schema.field import Field
+from tablestakes.errors import StatusError, invalid_field
+
+PATH = "update_mask"
+
+
+def fields_to_write(plan: Plan, paths: Sequence[str], message: Message) -> tuple[Field | Collection, ...]:
+    """Return the fields that an update mask selects, in the message's order.
+
+    Args:
+        plan: The resource.
+        paths: The mask's paths. None at all selects every field that has a value; `*` every field, but for one
+            that is INPUT_ONLY and has none. What a caller may not set is left out without an error.
+        message: The resource as the caller sent it.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT on `update_mask`, for a path that the resource does not have or that
+            goes into a field, and for `*` beside another path.
+    """
+    writable = tuple(part for part in plan.parts if part.writable)
+    if not paths:
+        return tuple(field for field in writable if field.is_set(message))
+    if "*" in paths:
+        if len(paths) > 1:
+            raise invalid_field(PATH, "`*` must be the only path.", "INVALID_FIELD_MASK")
+        # What is never returned cannot be sent back: to leave it out is not to clear it (AIP-161: a resource that
+        # is read and written back with the same mask stays as it is).
+        return tuple(part for part in writable if part.readable or part.is_set(message))
+    for path in paths:
+        _check(plan, path)
+    return tuple(field for field in writable if field.name in paths)
+
+
+def _check(plan: Plan, path: str) -> None:
+    name, dot, below = path.partition(".")
+    descriptor = plan.descriptor.fields_by_name.get(name)
+    if descriptor is None:
+        raise _unknown(path, plan.descriptor, name)
+    if dot and name in plan.writable:
+        raise invalid_field(PATH, f"{path!r} goes into a field that is written as a whole.", "INVALID_FIELD_MASK")
+    if dot and (descriptor.message_type is None or below not in descriptor.message_type.fields_by_name):
+        raise _unknown(path, descriptor.message_type, below)
+
+
+def _unknown(path: str, message: Descriptor | None, name: str) -> StatusError:
+    hint = f"; {likely(name, message.fields_by_name)}" if message is not None else ""
+    return invalid_field(PATH, f"{path!r} is not a field of the resource{hint}", "UNKNOWN_FIELD")
