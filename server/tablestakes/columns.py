@@ -101,6 +101,11 @@ class FixedDecimal(TypeDecorator[Decimal]):
         self._unit = Decimal(1).scaleb(-scale)
         self._context = Context(prec=precision, traps=[InvalidOperation, Inexact])
 
+    @property
+    def python_type(self) -> type[Decimal]:
+        """The type of its values."""
+        return Decimal
+
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Return what keeps the number on a database."""
         return dialect.type_descriptor(
