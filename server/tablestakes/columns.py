@@ -1,7 +1,7 @@
 """What models are written with: the types of columns, keys, the names of constraints, and the audit columns."""
 
 from datetime import UTC, datetime
-from decimal import Context, Decimal, Inexact, InvalidOperation
+from decimal import ROUND_DOWN, Context, Decimal, Inexact, InvalidOperation
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -99,7 +99,8 @@ class FixedDecimal(TypeDecorator[Decimal]):
         self.precision = precision
         self.scale = scale
         self._unit = Decimal(1).scaleb(-scale)
-        self._context = Context(prec=precision, traps=[InvalidOperation, Inexact])
+        # Were it rounded up, 9.99 might have too many digits, which is not what is wrong with it.
+        self._context = Context(prec=precision, rounding=ROUND_DOWN, traps=[InvalidOperation, Inexact])
 
     @property
     def python_type(self) -> type[Decimal]:

@@ -2,22 +2,45 @@
 
 import math
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import JSON, Boolean, Column, Date, DateTime, Float, Integer, LargeBinary, MetaData, Numeric, String
-from sqlalchemy import Table as SqlTable
-from sqlalchemy.types import TypeEngine
-
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    REAL,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Enum,
+    Float,
+    Integer,
+    Interval,
+    LargeBinary,
+    Numeric,
+    SmallInteger,
+    String,
+    Time,
+)
+from sqlalchemy.dialects.postgresql import HSTORE
+from sqlalchemy.types import NullType, TypeEngine
+from tablestakes.columns import FixedDecimal, Instant, LowerCase
 from tablestakes.crud.declaration import DeclarationError
-from tablestakes.crud.schema.codec import INSTANT, NUMBER, TEXT, Codec, codec_for
+from tablestakes.crud.schema.codec import Codec, CodecFor, codec_for, python_type
+from tablestakes.crud.schema.codec.moment import INSTANT
+from tablestakes.crud.schema.codec.number import NUMBER
+from tablestakes.crud.schema.codec.text import TEXT
 from tablestakes.errors import StatusError
-from marketplace_service.models.declarative import Instant, LowerCase
+
 from tests.crud.rejection import rejected
-from tests.gadgets import gadget_pb2
+from tests.crud.specimen import Specimen, column, field
 
 FIRST, LAST = -62_135_596_800, 253_402_300_799
 """The seconds of the years 1 and 9999, by Timestamp's own definition."""
@@ -41,16 +64,18 @@ def shown(value: datetime) -> Any:
     return INSTANT.to_message(value)
 
 
-def column(kind: TypeEngine[Any] | type[TypeEngine[Any]]) -> Column[Any]:
-    """Return a column of a type, in a table."""
-    made: Column[Any] = Column("kept", kind)
-    SqlTable("shelf", MetaData(), made)
-    return made
+def codec(name: str, kind: TypeEngine[Any] | type[TypeEngine[Any]]) -> Codec:
+    """Return the codec of a specimen's field for a column of a type."""
+    return codec_for(field(name), column(kind))
 
 
-def codec(field: str, kind: TypeEngine[Any] | type[TypeEngine[Any]]) -> Codec:
-    """Return the codec of a gadget's field for a column of a type."""
-    return codec_for(gadget_pb2.Gadget.DESCRIPTOR.fields_by_name[field], column(kind))
+def refusal(name: str, kind: TypeEngine[Any] | type[TypeEngine[Any]]) -> str:
+    """Return what is told of a field that a column of a type must not keep."""
+    with pytest.raises(DeclarationError) as caught:
+        codec(name, kind)
+    start = f"specimen.v1.Specimen.{name} cannot be kept in the column shelf.kept: no codec between "
+    assert str(caught.value).startswith(start)
+    return str(caught.value).removeprefix(start)
 
 
 @checked
@@ -154,7 +179,7 @@ def test_what_is_not_a_number_is_refused_by_its_path() -> None:
     assert NUMBER.to_column is not None
     told = rejected("gadget.ratio", NUMBER.to_column, math.nan, "gadget.ratio")
     assert told.reason == "NOT_A_NUMBER"
-    assert codec("ratio", Float) is NUMBER
+    assert codec("a_double", Float) is NUMBER
 
 
 @checked
@@ -169,43 +194,110 @@ def test_text_is_kept_as_it_is_unless_it_has_a_nul(before: str, after: str, brok
         assert TEXT.to_column(text, "user.full_name") == text
 
 
+def test_a_zone_that_sqlite_lost_is_utc() -> None:
+    """A datetime without a zone, as SQLite gives it without the variant, is shown as one in UTC."""
+    assert shown(datetime(1970, 1, 1, 0, 0, 1)) == Timestamp(seconds=1)  # noqa: DTZ001 - the point of it
+
+
 @pytest.mark.parametrize(
-    ("field", "kind"),
+    ("name", "kind", "told"),
     [
-        ("label", Integer),
-        ("label", LargeBinary),
-        ("label", DateTime),
-        ("label", JSON),
-        ("weight", String),
-        ("weight", Boolean),
-        ("weight", Float),
-        ("level", Numeric),
-        ("ratio", Integer),
-        ("ratio", Numeric),
-        ("blob", String),
-        ("due_time", String),
-        ("due_time", Integer),
-        ("due_time", Date),
+        ("text", Integer(), "string and Integer(); use String"),
+        ("text", LargeBinary(), "string and LargeBinary(); use String"),
+        ("text", DateTime(), "string and DateTime(); use String"),
+        ("text", JSON(), "string and JSON(); use String"),
+        ("text", ARRAY(String()), "string and ARRAY(String()); use String"),
+        ("a_int64", String(), "int64 and String(); use BigInteger"),
+        ("a_int64", Boolean(), "int64 and Boolean(); use BigInteger"),
+        ("a_int64", Float(), "int64 and Float(); use BigInteger"),
+        ("a_int32", Numeric(), "int32 and Numeric(); use Integer"),
+        ("a_double", Integer(), "double and Integer(); use Double"),
+        ("a_double", Numeric(), "double and Numeric(); use Double"),
+        ("a_double", REAL(), "double and REAL(); use Double"),
+        ("a_double", Float(24), "double and Float(precision=24); use Double"),
+        ("data", String(), "bytes and String(); use LargeBinary"),
+        ("flag", Integer(), "bool and Integer(); use Boolean"),
+        ("w_uint32", Boolean(), "google.protobuf.UInt32Value and Boolean(); use BigInteger"),
+        ("color", DateTime(), "specimen.v1.Color and DateTime(); use String(13) or longer"),
+        ("color", String(8), "specimen.v1.Color and String(length=8); use String(13) or longer"),
+        ("color", Enum("COLOR_RED"), "specimen.v1.Color and Enum('COLOR_RED'); the column lacks"),
+        ("far", SmallInteger(), "specimen.v1.Far and SmallInteger(); use String(8) or longer"),
+        ("time", String(), "google.protobuf.Timestamp and String(); use DateTime(timezone=True)"),
+        ("time", Date(), "google.protobuf.Timestamp and Date(); use DateTime(timezone=True)"),
+        ("time", DateTime(), "google.protobuf.Timestamp and DateTime(); use DateTime(timezone=True)"),
+        ("lasts", Integer(), "google.protobuf.Duration and Integer(); use Interval"),
+        ("date", DateTime(), "google.type.Date and DateTime(); use Date"),
+        ("clock", Time(timezone=True), "google.type.TimeOfDay and Time(timezone=True); use Time, without a time"),
+        ("decimal", Numeric(9, 2), "google.type.Decimal and Numeric(precision=9, scale=2); use tablestakes.Fixed"),
+        ("money", BigInteger(), "google.type.Money and BigInteger(); use tablestakes.Document"),
+        ("part", String(), "specimen.v1.Part and String(); use tablestakes.Document"),
+        ("texts", String(), "repeated string and String(); use tablestakes.Document, or ARRAY on PostgreSQL"),
+        ("texts", ARRAY(Integer()), "repeated string and ARRAY(Integer()); use tablestakes.Document"),
+        ("texts", ARRAY(String(), dimensions=2), "repeated string and ARRAY(String(), dimensions=2); use table"),
+        ("datas", ARRAY(LargeBinary()).with_variant(JSON(), "sqlite"), "repeated bytes and ARRAY(LargeBinary())"),
+        ("labels", String(), "map<string, string> and String(); use tablestakes.Document"),
+        ("by_number", String(), "map<int64, specimen.v1.Part> and String(); use tablestakes.Document"),
+        ("any", JSON(), "google.protobuf.Any and JSON(); google.protobuf.Any has no column"),
+        ("anys", JSON(), "repeated google.protobuf.Any and JSON(); google.protobuf.Any has no column"),
+        ("suitcase", JSON(), "specimen.v1.Suitcase and JSON(); google.protobuf.Any has no column"),
+        ("suitcases", JSON(), "map<string, specimen.v1.Suitcase> and JSON(); google.protobuf.Any has no column"),
     ],
 )
-def test_types_that_do_not_fit_are_refused(field: str, kind: type[TypeEngine[Any]]) -> None:
-    """A field and a column of types with no codec between them are a DeclarationError that names both."""
-    with pytest.raises(DeclarationError) as caught:
-        codec(field, kind)
-    assert str(caught.value).startswith(
-        f"gadget.v1.Gadget.{field} cannot be kept in the column shelf.kept: no codec"
+def test_types_that_do_not_fit_are_refused(name: str, kind: TypeEngine[Any], told: str) -> None:
+    """A field and a column with no codec between them are a DeclarationError with both types and a likely fix."""
+    assert refusal(name, kind).startswith(told)
+
+
+def test_money_is_told_that_it_has_no_single_column() -> None:
+    """An amount with its currency is told that one column cannot keep it, and what can."""
+    assert refusal("money", FixedDecimal(18, 2)).endswith(
+        "use tablestakes.Document, or columns of its parts: an amount and its currency have no single column"
     )
-    assert kind.__name__.upper() in str(caught.value).upper()
 
 
-def test_a_list_has_no_column() -> None:
-    """A repeated field is a DeclarationError, also where its column would take one of its items."""
-    field = gadget_pb2.ListGadgetsResponse.DESCRIPTOR.fields_by_name["gadgets"]
-    with pytest.raises(DeclarationError, match=r"^gadget\.v1\.ListGadgetsResponse\.gadgets cannot be kept"):
-        codec_for(field, column(String))
+@pytest.mark.parametrize("kind", [String(), Integer(), Numeric(), NullType(), HSTORE(), ARRAY(Integer())])
+def test_every_field_has_a_codec_or_a_hint(kind: TypeEngine[Any]) -> None:
+    """Whatever the field and the column, there is a codec between them or a DeclarationError with a fix."""
+    told = []
+    for each in Specimen.DESCRIPTOR.fields:
+        try:
+            codec_for(each, column(kind))
+        except DeclarationError as error:
+            told.append(str(error))
+    assert told
+    assert all("; " in text for text in told)
 
 
 def test_a_decorated_column_counts_as_what_it_decorates() -> None:
     """A column whose type decorates another, or varies by database, has the codec of the plain type."""
-    assert codec("label", LowerCase(20)) is codec("label", String(20)) is TEXT
-    assert codec("due_time", Instant) is codec("due_time", DateTime(timezone=True)) is INSTANT
+    assert codec("text", LowerCase(20)) is codec("text", String(20)) is TEXT
+    assert codec("time", Instant) is codec("time", DateTime(timezone=True)) is INSTANT
+    assert python_type(column(LowerCase(20))) is str
+    assert python_type(column(Interval())) is timedelta
+    assert python_type(column(FixedDecimal(9, 2))) is Decimal
+
+
+def test_a_service_is_asked_for_its_own_codecs_first() -> None:
+    """The first of a service's own codecs that knows a field and its column has it, before any of the engine's."""
+    first, second = Codec(to_column=lambda value, _: value), Codec()
+    asked: list[str] = []
+
+    def knows(codec: Codec | None, name: str) -> CodecFor:
+        def codec_of(found: FieldDescriptor, kept: Column[Any]) -> Codec | None:
+            asked.append(name)
+            assert (found, kept) == (field("text"), shelf)
+            return codec
+
+        return codec_of
+
+    shelf = column(String)
+    own = [knows(None, "nothing"), knows(first, "first"), knows(second, "second")]
+    assert codec_for(field("text"), shelf, own) is first
+    assert asked == ["nothing", "first"]
+    assert codec_for(field("text"), shelf, [knows(None, "nothing")]) is TEXT
+
+
+def test_a_service_may_keep_what_the_engine_does_not() -> None:
+    """A pair of types that the engine has no codec for is kept by a service's own."""
+    own = Codec(str, lambda value, _: int(value))
+    assert codec_for(field("text"), column(Integer), [lambda _field, _column: own]) is own
