@@ -29,7 +29,7 @@ from tablestakes.telemetry import (
     new_registry,
     serve,
 )
-from tests.telemetry.asking import ask
+from tests.telemetry.http_request import request
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def server() -> Iterator[MetricsServer]:
 
 def test_metrics_are_served(server: MetricsServer) -> None:
     """GET /metrics answers in the text format, every family with its help."""
-    status, headers, body = ask(server, "/metrics")
+    status, headers, body = request(server, "/metrics")
     assert status == 200
     assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
     families = {family.name: family for family in parse_text(body.decode())}
@@ -103,7 +103,7 @@ def test_metrics_are_served(server: MetricsServer) -> None:
 def test_openmetrics_and_gzip_are_negotiated(server: MetricsServer) -> None:
     """A scraper that accepts OpenMetrics and gzip gets both."""
     accept = "application/openmetrics-text; version=1.0.0"
-    _, headers, body = ask(server, "/metrics", Accept=accept, Accept_Encoding="gzip")
+    _, headers, body = request(server, "/metrics", Accept=accept, Accept_Encoding="gzip")
     assert headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
     assert headers["Content-Encoding"] == "gzip"
     names = {family.name for family in parse_openmetrics(gzip.decompress(body).decode())}  # type: ignore[no-untyped-call]
@@ -113,13 +113,13 @@ def test_openmetrics_and_gzip_are_negotiated(server: MetricsServer) -> None:
 
 def test_some_metrics_can_be_asked_for(server: MetricsServer) -> None:
     """`name[]` restricts a scrape to the series that are named."""
-    _, _, body = ask(server, "/metrics?name[]=grpc_server_started_total")
+    _, _, body = request(server, "/metrics?name[]=grpc_server_started_total")
     assert [family.name for family in parse_text(body.decode())] == ["grpc_server_started"]
 
 
 def test_the_index_links_to_the_metrics(server: MetricsServer) -> None:
     """A person who opens the address finds the way."""
-    status, headers, body = ask(server, "/")
+    status, headers, body = request(server, "/")
     assert status == 200
     assert headers["Content-Type"].startswith("text/html")
     assert b'href="/metrics"' in body
@@ -128,13 +128,13 @@ def test_the_index_links_to_the_metrics(server: MetricsServer) -> None:
 @pytest.mark.parametrize("path", ["/metrics/", "/favicon.ico", "/..", "/nothing"])
 def test_anything_else_is_not_found(server: MetricsServer, path: str) -> None:
     """There are two pages, and no third."""
-    assert ask(server, path)[0] == 404
+    assert request(server, path)[0] == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics"])
 def test_head_is_get_without_the_body(server: MetricsServer, path: str) -> None:
     """HEAD has the headers of GET."""
-    status, headers, body = ask(server, path, "HEAD")
+    status, headers, body = request(server, path, "HEAD")
     assert (status, body) == (200, b"")
     assert int(headers["Content-Length"]) > 0
 
@@ -142,7 +142,7 @@ def test_head_is_get_without_the_body(server: MetricsServer, path: str) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
 def test_nothing_can_be_written(server: MetricsServer, method: str) -> None:
     """Other methods are refused, and the answer says which are not."""
-    status, headers, _ = ask(server, "/metrics", method)
+    status, headers, _ = request(server, "/metrics", method)
     assert status == 405
     assert headers["Allow"] == "GET, HEAD"
 
@@ -159,9 +159,9 @@ def test_close_frees_the_port(registry: CollectorRegistry) -> None:
     first.close()
     first.close()
     with pytest.raises(ConnectionError):
-        ask(first, "/")
+        request(first, "/")
     second = serve("127.0.0.1", first.port, registry)
-    assert ask(second, "/")[0] == 200
+    assert request(second, "/")[0] == 200
     second.close()
 
 
@@ -175,18 +175,18 @@ def test_an_ipv6_address(registry: CollectorRegistry) -> None:
             serve("::1", 0, registry)
         return
     server = serve("::1", 0, registry)
-    assert ask(server, "/")[0] == 200
+    assert request(server, "/")[0] == 200
     server.close()
 
 
 def test_a_scraper_that_goes_away_is_no_traceback(server: MetricsServer, capfd: pytest.CaptureFixture[str]) -> None:
     """A connection that is reset in the middle prints nothing, and the next scrape is served."""
-    for request in (b"", b"GET /met", b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\r\n\r\n"):
+    for sent in (b"", b"GET /met", b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\r\n\r\n"):
         with socket.create_connection((server.host, server.port)) as connection:
-            connection.sendall(request)
+            connection.sendall(sent)
             # Closing resets the connection instead of finishing it.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    assert ask(server, "/metrics")[0] == 200
+    assert request(server, "/metrics")[0] == 200
     assert capfd.readouterr().err == ""
 
 
@@ -208,8 +208,8 @@ def test_a_broken_collector_is_an_error_of_the_server(
 
     registry.register(Broken())
     server = serve("127.0.0.1", 0, registry)
-    assert ask(server, "/metrics")[0] == 500
-    assert ask(server, "/")[0] == 200
+    assert request(server, "/metrics")[0] == 500
+    assert request(server, "/")[0] == 200
     server.close()
     assert [record.getMessage() for record in caplog.records] == ["a scrape failed"]
     assert capfd.readouterr().err == ""
@@ -220,12 +220,12 @@ def test_scrapes_are_served_by_threads_that_end_with_the_program(server: Metrics
     threads = [thread for thread in threading.enumerate() if thread.name == "metrics"]
     assert threads
     assert all(thread.daemon for thread in threads)
-    assert ask(server, "/")[0] == 200
+    assert request(server, "/")[0] == 200
 
 
 def test_promtool_accepts_the_scrape(server: MetricsServer, tmp_path: Path) -> None:
     """Names, units and help are as Prometheus wants them; without promtool, at least they parse."""
-    _, _, body = ask(server, "/metrics")
+    _, _, body = request(server, "/metrics")
     assert {family.type for family in parse_text(body.decode())} >= {"counter", "gauge", "histogram"}
     promtool = shutil.which("promtool")
     if promtool is not None:

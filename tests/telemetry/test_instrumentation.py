@@ -159,7 +159,7 @@ def test_a_listener_that_fails_breaks_no_query(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(instrumentation.statements, "_admit", broken)
+    monkeypatch.setattr(instrumentation.statements.series, "get", broken)
     assert registry.get_sample_value("instrumentation_errors_total") == 0
     _select(engine, 3)
     with engine.connect() as connection, pytest.raises(DBAPIError):

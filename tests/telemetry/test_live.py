@@ -33,7 +33,7 @@ from tablestakes.telemetry import (
     instrument,
     serve,
 )
-from tests.telemetry.asking import ask
+from tests.telemetry.http_request import request
 
 CANARY = "canary-51c7"
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>\u2028\U0001f600"
@@ -75,7 +75,7 @@ def server(registry: CollectorRegistry, watched: Instrumentation, rpcs: RpcMetri
 
 
 def _read(server: MetricsServer) -> Any:
-    return json.loads(ask(server, "/live.json")[2])
+    return json.loads(request(server, "/live.json")[2])
 
 
 def _rpc(rpcs: RpcMetrics, name: str, engine: Engine, *statements: str, code: str = "OK") -> None:
@@ -172,7 +172,7 @@ def test_no_value_is_told(server: MetricsServer, engine: Engine, rpcs: RpcMetric
     _rpc(rpcs, "Buy", engine, "SELECT :word AS word")
     with engine.connect() as connection, pytest.raises(DBAPIError):
         connection.execute(text("SELECT * FROM nowhere WHERE word = :word"), {"word": CANARY})
-    body = ask(server, "/live.json")[2]
+    body = request(server, "/live.json")[2]
     assert b"SELECT ? AS word" in body
     assert b"nowhere" in body
     assert CANARY.encode() not in body
@@ -245,7 +245,7 @@ def test_hostile_text_is_text(server: MetricsServer, engine: Engine, rpcs: RpcMe
     """Whatever a statement says arrives as it is, in bytes that are ASCII."""
     statement = f"SELECT 1 /* {HOSTILE} */"
     _rpc(rpcs, "Buy", engine, statement)
-    _, headers, body = ask(server, "/live.json")
+    _, headers, body = request(server, "/live.json")
     assert headers["Content-Type"] == "application/json"
     assert body.isascii()
     assert [row["text"] for row in json.loads(body)["statements"]] == [statement]
@@ -254,7 +254,7 @@ def test_hostile_text_is_text(server: MetricsServer, engine: Engine, rpcs: RpcMe
 def test_long_texts_are_cut(server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
     """A statement of a megabyte is not told every two seconds."""
     _rpc(rpcs, "Buy", engine, f"SELECT '{'x' * 1_000_000}'")
-    assert len(ask(server, "/live.json")[2]) < 20_000
+    assert len(request(server, "/live.json")[2]) < 20_000
 
 
 def test_whatever_is_logged_of_a_slow_query_can_be_told(
@@ -270,7 +270,7 @@ def test_whatever_is_logged_of_a_slow_query_can_be_told(
 
 def test_the_page_may_do_nothing_but_read(server: MetricsServer) -> None:
     """Its policy lets it run its own script and style and ask its own server, and nobody may embed it."""
-    status, headers, body = ask(server, "/")
+    status, headers, body = request(server, "/")
     assert status == 200
     assert headers["Content-Type"] == "text/html; charset=utf-8"
     policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
@@ -286,7 +286,7 @@ def test_the_page_may_do_nothing_but_read(server: MetricsServer) -> None:
 @pytest.mark.parametrize("path", ["/", "/live.json"])
 def test_nothing_of_it_is_kept_or_embedded(server: MetricsServer, path: str) -> None:
     """SQL stays out of caches, and out of other sites."""
-    headers = ask(server, path)[1]
+    headers = request(server, path)[1]
     assert headers["Cache-Control"] == "no-store"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
@@ -296,18 +296,18 @@ def test_nothing_of_it_is_kept_or_embedded(server: MetricsServer, path: str) -> 
 @pytest.mark.parametrize("path", ["/", "/live.json"])
 def test_head_and_other_methods(server: MetricsServer, path: str) -> None:
     """HEAD is GET without the body, and nothing can be written."""
-    status, headers, body = ask(server, path, "HEAD")
+    status, headers, body = request(server, path, "HEAD")
     assert (status, body) == (200, b"")
     assert int(headers["Content-Length"]) > 0
-    status, headers, _ = ask(server, path, "POST")
+    status, headers, _ = request(server, path, "POST")
     assert (status, headers["Allow"]) == (405, "GET, HEAD")
 
 
 def test_without_a_reading_there_is_no_page(registry: CollectorRegistry) -> None:
     """A server that was given nothing live has a link to its metrics, and no SQL."""
     server = serve("127.0.0.1", 0, registry)
-    assert b'href="/metrics"' in ask(server, "/")[2]
-    assert ask(server, "/live.json")[0] == 404
+    assert b'href="/metrics"' in request(server, "/")[2]
+    assert request(server, "/live.json")[0] == 404
     server.close()
 
 
@@ -319,8 +319,8 @@ def test_a_reading_that_fails_is_an_error_of_the_server(
     monkeypatch.setattr(live, "read", lambda: {"nan": float("nan")})
     server = serve("127.0.0.1", 0, registry, live)
     with caplog.at_level(logging.ERROR):
-        assert ask(server, "/live.json")[0] == 500
-    assert ask(server, "/")[0] == 200
+        assert request(server, "/live.json")[0] == 500
+    assert request(server, "/")[0] == 200
     server.close()
     assert [record.getMessage() for record in caplog.records] == ["a scrape failed"]
 

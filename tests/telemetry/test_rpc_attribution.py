@@ -12,8 +12,8 @@ from tablestakes.app import App
 from tests.gadgets import gadget_pb2, gadget_pb2_grpc
 from tests.marketplace.client import Market
 from tests.serving import eventually, serving, settings_for
-from tests.telemetry.load import market
-from tests.telemetry.reading import Growth, scrape
+from tests.telemetry.marketplace_load import market
+from tests.telemetry.metrics_scrape import Growth, scrape
 
 STATEMENTS = "db_client_operation_duration_seconds_count"
 POKE = {"grpc_method": "PokeGadget"}

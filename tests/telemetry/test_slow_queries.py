@@ -155,14 +155,15 @@ def test_slow_is_the_count_beyond_the_bucket(
     """With the threshold on an edge of the histogram, slow statements are its count minus that bucket."""
     engine = create_engine("sqlite://")
     instrument(engine, registry=registry, slow_seconds=0.5)
+    statement = "tablestakes.telemetry.engine.statement"
     with engine.connect() as connection:
         for seconds in (0.0, 0.0625, 0.4375, 0.5, 0.5000001, 0.7, 30.0):
             clock = iter((0.0, seconds))
-            monkeypatch.setattr("tablestakes.telemetry.engine.statement.perf_counter", lambda clock=clock: next(clock))
+            monkeypatch.setattr(f"{statement}.perf_counter", lambda clock=clock: next(clock))
             connection.execute(text("SELECT 1"))
         for seconds in (2.0, 0.5):
             clock = iter((0.0, seconds))
-            monkeypatch.setattr("tablestakes.telemetry.engine.statement.perf_counter", lambda clock=clock: next(clock))
+            monkeypatch.setattr(f"{statement}.perf_counter", lambda clock=clock: next(clock))
             with pytest.raises(DBAPIError):
                 connection.execute(text("SELECT nothing"))
     engine.dispose()

@@ -300,7 +300,7 @@ def test_threads_lose_no_count(engine: Engine, counts: Counts) -> None:
 
 def test_the_number_of_series_is_bounded(engine: Engine, counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes after the last label set that is admitted is counted under _OTHER, and its verb is kept."""
-    monkeypatch.setattr("tablestakes.telemetry.engine.statement.MAX_SERIES", 2)
+    monkeypatch.setattr("tablestakes.telemetry.engine.series.MAX_SERIES", 2)
     with engine.connect() as connection:
         for name in ("sqlite_master", "items", "numbered", "items"):
             connection.execute(select(Table(name, MetaData(), Column("rowid", Integer))))

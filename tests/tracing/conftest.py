@@ -9,7 +9,7 @@ from marketplace.v1 import user_pb2_grpc
 from tablestakes.telemetry.otel.tracer import OtelTracer
 from tests.gadgets import gadget_pb2_grpc
 from tests.serving import create_database, serving, settings_for
-from tests.tracing.recording import Spans, Traced, recording
+from tests.tracing.recorded_spans import Spans, Traced, recording
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])

@@ -11,8 +11,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from tablestakes.telemetry.meter.histogram import Histogram
-from tests.tracing.caller import Caller
-from tests.tracing.recording import Traced, id_of, trace_of
+from tests.tracing.recorded_spans import Traced, id_of, trace_of
+from tests.tracing.trace_context import Caller
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 SHOWN = {"db_client_operation_duration_seconds_bucket", "grpc_server_handling_seconds_bucket"}

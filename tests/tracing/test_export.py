@@ -11,11 +11,11 @@ import grpc
 import pytest
 from marketplace.v1 import user_pb2, user_pb2_grpc
 
-from tablestakes.telemetry.tracing import asked
+from tablestakes.telemetry.tracing import requesting_variable
 from tests.postgres import free_port
 from tests.process import run, server
-from tests.tracing.caller import Caller
-from tests.tracing.collector import collecting
+from tests.tracing.otlp_collector import collecting
+from tests.tracing.trace_context import Caller
 
 # Import systems ask it first, and it has what it takes to be asked: so is a package that is not installed.
 MISSING = """
@@ -167,4 +167,4 @@ def test_who_asks(environment: dict[str, str], variable: str | None, monkeypatch
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert asked() == variable
+    assert requesting_variable() == variable

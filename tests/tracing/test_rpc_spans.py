@@ -12,8 +12,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from tests.gadgets import CANARY, gadget_pb2
 from tests.serving import eventually
-from tests.tracing.caller import Caller
-from tests.tracing.recording import Traced, trace_of
+from tests.tracing.recorded_spans import Traced, trace_of
+from tests.tracing.trace_context import Caller
 
 GET = "marketplace.v1.UserService/GetUser"
 POKE = "gadget.v1.GadgetService/PokeGadget"

@@ -22,8 +22,8 @@ from tablestakes.telemetry.otel.tracer import OtelTracer
 from tests.gadgets import gadget_pb2
 from tests.postgres import free_port
 from tests.serving import eventually
-from tests.tracing.caller import Caller
-from tests.tracing.recording import Spans, Traced, id_of, trace_of
+from tests.tracing.recorded_spans import Spans, Traced, id_of, trace_of
+from tests.tracing.trace_context import Caller
 
 CANARY = "canary-7c20"
 THINGS = Table("things", MetaData(), Column("n", Integer, primary_key=True))

@@ -1,4 +1,4 @@
-"""What a database engine and a gRPC server do, shown to Prometheus.
+"""Metrics and traces of database engines and of a gRPC server, for Prometheus and OpenTelemetry.
 
     from tablestakes.telemetry import RpcMetrics, instrument, new_registry, serve
 
@@ -7,19 +7,19 @@
     get_user = RpcMetrics(registry).method("marketplace.v1.UserService", "GetUser")
     server = serve("127.0.0.1", 9464, registry)            # http://127.0.0.1:9464/metrics
 
-With `Live("shop", "1.2.3", engines=[...], rpcs=...)` for its last argument, of what `instrument()` and `RpcMetrics`
-returned, the server also has a page to look at.
+If the last argument is `Live("shop", "1.2.3", engines=[...], rpcs=...)`, made of the results of `instrument()` and
+`RpcMetrics`, the server also has a page for people.
 
-Around each RPC: `get_user.started()`, `account = enter(get_user)`, and in the end `get_user.finish(account, "OK")`.
-An engine made with `poolclass=AsyncTimedQueuePool` (or `TimedQueuePool`) also tells how long checkouts wait, and
-`LoopLag(registry).start()` measures the event loop. Where the environment asks for traces, by OpenTelemetry's
-variables, `open_tracer("shop", "1.2.3")` returns a tracer: `instrument(…, tracer=tracer)` and `tracer.method(…)`
-make spans, and the histograms of statements and RPCs have exemplars.
+Around each RPC, call `get_user.started()`, `account = enter(get_user)`, and at its end `get_user.finish(account,
+"OK")`. An engine that is made with `poolclass=AsyncTimedQueuePool` (or `TimedQueuePool`) also reports how long
+checkouts wait, and `LoopLag(registry).start()` measures the event loop. If OpenTelemetry's environment variables
+request traces, `open_tracer("shop", "1.2.3")` returns a tracer: `instrument(…, tracer=tracer)` and
+`tracer.method(…)` then make spans, and the histograms of statements and RPCs have exemplars.
 
-It needs SQLAlchemy, prometheus-client, for traces OpenTelemetry, and nothing of this service, so it can be lifted
-into any other one.
-Events only count, in plain objects; prometheus-client sees the numbers when a scrape asks for them. What
-fails in here is counted in `instrumentation_errors_total` and never reaches a query.
+The package needs SQLAlchemy, prometheus-client and, for traces, OpenTelemetry. It imports nothing of this service,
+so it can be copied into any other one. Listeners only count, in plain objects; prometheus-client gets the numbers
+at each scrape. A failure of the instrumentation is counted in `instrumentation_errors_total` and never reaches a
+query.
 """
 
 from .account import RpcAccount, current_rpc

@@ -1,4 +1,4 @@
-"""What one RPC spends on the database, and on which part of it."""
+"""Recording the time and the statements that one RPC spends on the database."""
 
 from contextvars import ContextVar
 from time import perf_counter
@@ -6,24 +6,24 @@ from time import perf_counter
 from .query import Query
 
 PHASES = ("pool_wait", "connect", "query", "fetch", "commit", "rollback", "other")
-"""Where the time of an RPC goes; all but the last are of the database."""
+"""The parts of an RPC's time; all but `other` are spent on the database."""
 POOL_WAIT, CONNECT, QUERY, FETCH, COMMIT, ROLLBACK = range(6)
 
 _NONE = -1
 
-# Statements that one RPC tells apart. What comes after them is counted, but not looked at one by one.
-_DISTINCT = 1_000
+# Distinct statements of one RPC that are recorded one by one. Further statements are only counted.
+_MAX_DISTINCT = 1_000
 
 
-class Runs:
+class StatementRuns:
     """The executions of one statement by one RPC.
 
     Attributes:
-        times: How many there were.
-        repeats: How many of them mean something if there are many: not those that failed, nor the batches that
-            SQLAlchemy sends one statement in.
-        seconds: The time they took together.
-        longest: The time that the longest took, in seconds.
+        times: The number of executions.
+        repeats: The number of executions that are suspect if there are many. Failed ones do not count, nor do the
+            pages in which SQLAlchemy sends one INSERT with many rows.
+        seconds: Their total time.
+        longest: The time of the longest, in seconds.
     """
 
     __slots__ = ("longest", "repeats", "seconds", "times")
@@ -36,21 +36,21 @@ class Runs:
 
 
 class RpcAccount:
-    """What one RPC has spent so far; the engine's listeners add to it.
+    """The time and the statements that one RPC has spent so far; the engine's listeners add to it.
 
-    Tasks that the RPC starts, also through `asyncio.gather`, inherit the account. Time in which several of them
-    are at the database is charged once, to what began first, so the phases never exceed the RPC. Once the
-    account is closed nothing is added to it any more: work may outlive its RPC.
+    Tasks that the RPC starts, also through `asyncio.gather`, inherit the account. Time in which several phases
+    overlap is charged once, to the phase that began first, so the sum of the phases never exceeds the time of the
+    RPC. Nothing is added to a closed account: work may continue after its RPC.
 
-    It is not locked: one RPC runs on one event loop, and statements that it sends through threads may lose an
-    addition.
+    It has no lock: one RPC runs on one event loop. If an RPC sends statements from several threads, an addition may
+    be lost.
     """
 
     __slots__ = (
-        "_first",
-        "_last",
+        "_charged",
+        "_charged_from",
         "_opened",
-        "_others",
+        "_overlapping",
         "closed",
         "full_method",
         "runs",
@@ -63,63 +63,63 @@ class RpcAccount:
         self.full_method = full_method
         self.statements = 0
         self.seconds = [0.0] * (len(PHASES) - 1)
-        self.runs: dict[Query, Runs] = {}
+        self.runs: dict[Query, StatementRuns] = {}
         self.closed = False
         self.total = 0.0
-        # The phase that began first, and those that began while it lasted.
-        self._first = _NONE
-        self._others: list[int] = []
-        self._opened = self._last = perf_counter()
+        # The phase that began first, and the phases that began while it lasted.
+        self._charged = _NONE
+        self._overlapping: list[int] = []
+        self._opened = self._charged_from = perf_counter()
 
     def begin(self, phase: int, now: float) -> None:
-        """Enter a phase of the database."""
-        if self._first == _NONE:
-            self._first = phase
-            self._last = now
+        """Start a phase at the time `now`, in seconds of perf_counter()."""
+        if self._charged == _NONE:
+            self._charged = phase
+            self._charged_from = now
         else:
-            self._others.append(phase)
+            self._overlapping.append(phase)
 
     def end(self, phase: int, now: float) -> None:
-        """Leave a phase; one that was never entered here is ignored."""
-        if phase == self._first:
+        """End a phase at the time `now`; a phase that was not started is ignored."""
+        if phase == self._charged:
             if not self.closed:
-                self.seconds[phase] += now - self._last
-                self._last = now
-            self._first = self._others.pop(0) if self._others else _NONE
-        elif phase in self._others:
-            self._others.remove(phase)
+                self.seconds[phase] += now - self._charged_from
+                self._charged_from = now
+            self._charged = self._overlapping.pop(0) if self._overlapping else _NONE
+        elif phase in self._overlapping:
+            self._overlapping.remove(phase)
 
-    def ran(self, query: Query, seconds: float, repeats: bool) -> None:
+    def add_statement(self, query: Query, seconds: float, counts_as_repeat: bool) -> None:
         """Count the execution of a statement.
 
         Args:
             query: The statement.
             seconds: How long it took.
-            repeats: Whether executing it again and again would mean something.
+            counts_as_repeat: Whether executing it many times is suspect.
         """
         if self.closed:
             return
         self.statements += 1
         runs = self.runs.get(query)
         if runs is None:
-            if len(self.runs) >= _DISTINCT:
+            if len(self.runs) >= _MAX_DISTINCT:
                 return
-            runs = self.runs[query] = Runs()
+            runs = self.runs[query] = StatementRuns()
         runs.times += 1
-        runs.repeats += repeats
+        runs.repeats += counts_as_repeat
         runs.seconds += seconds
         runs.longest = max(runs.longest, seconds)
 
     def close(self) -> float:
-        """End the account, and return how long it was open. Twice is once."""
+        """Close the account and return how long it was open, in seconds; a second call returns the same."""
         if not self.closed:
             now = perf_counter()
-            if self._first != _NONE:
-                self.seconds[self._first] += now - self._last
+            if self._charged != _NONE:
+                self.seconds[self._charged] += now - self._charged_from
             self.total = now - self._opened
             self.closed = True
         return self.total
 
 
 current_rpc: ContextVar[RpcAccount | None] = ContextVar("current_rpc", default=None)
-"""The account of the RPC that is being served, None outside of one."""
+"""The account of the RPC that is being served, None outside of an RPC."""

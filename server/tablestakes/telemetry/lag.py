@@ -1,4 +1,4 @@
-"""How late the event loop is, measured by a timer that knows when it should fire."""
+"""Measuring how late the event loop is, with a timer that knows when it is due."""
 
 from asyncio import AbstractEventLoop, TimerHandle, get_running_loop
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from .meter.histogram import SECONDS, Histogram
 
 
 class LoopLag:
-    """Measures, a few times a second, how long a callback that is due waits for the loop to run it.
+    """Measures, a few times a second, how long a due callback waits until the loop runs it.
 
-    Every duration that is measured on a busy loop contains such a wait: with it beside them, a slow database can
-    be told from a loop that is blocked.
+    Every duration that is measured on a busy loop contains such a wait. Beside this metric, a slow database can be
+    distinguished from a blocked loop.
 
     Args:
-        registry: Where `event_loop_lag_seconds` is exposed.
+        registry: The registry that exposes `event_loop_lag_seconds`.
         interval: Seconds between two measurements.
 
     Raises:
@@ -32,12 +32,12 @@ class LoopLag:
         registry.register(self)
 
     def start(self) -> None:
-        """Begin to measure the running loop. Twice is once."""
+        """Begin to measure the running loop; a second call does nothing."""
         if self._timer is None:
             self._schedule(get_running_loop())
 
     def stop(self) -> None:
-        """Stop measuring. Twice is once."""
+        """Stop measuring; a second call does nothing."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -47,12 +47,12 @@ class LoopLag:
         self._timer = loop.call_later(self._interval, self._fire, loop)
 
     def _fire(self, loop: AbstractEventLoop) -> None:
-        # Loops round their timers, so one may also be a little early.
+        # Event loops round their timers, so a timer may also be a little early.
         self._histogram.observe(max(0.0, perf_counter() - self._due))
         self._schedule(loop)
 
     def snapshot(self) -> tuple[list[int], float]:
-        """Return the measurements by the buckets of `SECONDS` and +Inf, and their sum in seconds."""
+        """Return the number of measurements in each bucket of `SECONDS` and +Inf, and their sum in seconds."""
         return self._histogram.snapshot()
 
     def describe(self) -> Iterator[Metric]:

@@ -1,4 +1,4 @@
-"""What a statement is called, by its verb and its table, and what it says."""
+"""Naming statements by their verb and their table."""
 
 import re
 from typing import Any, NamedTuple
@@ -7,11 +7,11 @@ from sqlalchemy import CompoundSelect, Function, Join, Select, TableClause, Text
 from sqlalchemy.schema import ExecutableDDLElement
 
 RAW = "raw"
-"""The collection of text() and of SQL given straight to the driver: nothing here parses SQL for tables."""
+"""The collection of text() and of SQL given directly to the driver: nothing here parses SQL to find tables."""
 
-# Aliases of subqueries of aliases end somewhere; a construct that contains itself must not hang a query.
-_DEPTH = 16
-# Possessive, so that no SQL text can make the search backtrack.
+# Nested aliases and subqueries are followed this deep, so that a construct that contains itself ends too.
+_MAX_DEPTH = 16
+# The quantifiers are possessive (*+), so that no SQL text can make the search backtrack.
 _VERB = re.compile(r"(?:\s|\(|--[^\n]*+(?:\n|$)|/\*(?:[^*]|\*(?!/))*+\*/)*+([A-Za-z]+)")
 _DML = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 _DDL = frozenset({"CREATE", "ALTER", "DROP", "TRUNCATE", "COMMENT", "GRANT", "REVOKE"})
@@ -25,14 +25,14 @@ class Operation(NamedTuple):
 
 
 class Query:
-    """A statement apart from its values: what it is called, and what it says.
+    """A statement without its values.
 
-    Two executions of one compiled construct, or of one text that was given straight to the driver, are of one
+    All executions of one compiled construct, or of one SQL text that was given directly to the driver, share a
     Query.
 
     Attributes:
-        operation: What it is called.
-        text: Its SQL, with placeholders; as it was first sent, where a list of values makes it vary.
+        operation: Its name.
+        text: Its SQL with placeholders. If a list of values makes the SQL vary, it is the SQL that was sent first.
     """
 
     __slots__ = ("operation", "text")
@@ -43,19 +43,20 @@ class Query:
 
 
 def operation(compiled: Any, statement: str) -> Operation:
-    """Name a statement.
+    """Return the name of a statement.
 
     Args:
-        compiled: Its compiled construct, None for a text that is given straight to the driver.
-        statement: The SQL text that goes to the driver.
+        compiled: Its compiled construct, None for SQL that is given directly to the driver.
+        statement: The SQL that goes to the driver.
     """
     if compiled is None:
         return Operation(_verb(statement), RAW)
-    # Compiling resolves what lambdas and the ORM put around a statement; text and DDL have no such state.
-    return _named(getattr(compiled.compile_state, "statement", compiled.statement), statement)
+    # The compile state has the statement without the wrappers of lambdas and the ORM. Text and DDL have no such
+    # state.
+    return _operation_of(getattr(compiled.compile_state, "statement", compiled.statement), statement)
 
 
-def _named(construct: Any, statement: str) -> Operation:
+def _operation_of(construct: Any, statement: str) -> Operation:
     if isinstance(construct, ExecutableDDLElement):
         element = getattr(construct, "element", None)
         return Operation("DDL", RAW if element is None else _collection(element))
@@ -75,7 +76,7 @@ def _verb(statement: str) -> str:
 
 def _collection(construct: Any) -> str:
     """Return the first table that a construct names, or "" if it names none."""
-    for _ in range(_DEPTH):
+    for _ in range(_MAX_DEPTH):
         match construct:
             case TableClause():
                 return construct.fullname
@@ -89,7 +90,7 @@ def _collection(construct: Any) -> str:
                 construct = construct.selects[0]
             case Select():
                 construct = next(iter(_froms(construct)), None)
-            case _:  # INSERT, UPDATE, DELETE and an index have a table; what wraps something has an element
+            case _:  # INSERT, UPDATE, DELETE and an index have a table; a wrapper has an element
                 table = getattr(construct, "table", None)
                 construct = getattr(construct, "element", None) if table is None else table
     return ""
@@ -98,5 +99,5 @@ def _collection(construct: Any) -> str:
 def _froms(select: Select[Any]) -> Any:
     try:
         return select.get_final_froms()
-    except Exception:  # noqa: BLE001 - SQLAlchemy can compile it but not take it apart: time it without a name
+    except Exception:  # noqa: BLE001 - a statement that SQLAlchemy can compile but not analyze has no table
         return ()

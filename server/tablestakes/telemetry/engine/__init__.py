@@ -1,1 +1,1 @@
-"""Listening to an engine of SQLAlchemy: its statements, transactions, errors and connections."""
+"""Listening to an SQLAlchemy engine: its statements, transactions, errors and connections."""

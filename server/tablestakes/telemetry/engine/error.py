@@ -1,4 +1,4 @@
-"""Errors of the database, by what was being done when they came."""
+"""Counting the errors of a database by what was being done when they occurred."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -16,63 +16,63 @@ PHASES = ("connect", "ping", "checkout", "compile", "execute", "fetch", "commit"
 class Errors:
     """Counts each error of one engine once.
 
-    SQLAlchemy's `handle_error` hears of most errors but does not say what they are of, and does not hear of a
-    pool's timeout, of a connect that fails with an OSError, or of a ROLLBACK that the pool does by itself. What
-    meets an error first counts and marks it; `handle_error` counts what is not marked.
+    SQLAlchemy's `handle_error` receives most errors, but not what was being done. It does not receive a timeout of
+    the pool, an OSError from a connect, or an error of a ROLLBACK that the pool sends by itself. The listener that
+    sees an error first counts it and marks it as counted; `handle_error` counts those that have no mark.
 
     Args:
         labels: `db_system_name` and `db_client_connection_pool_name`.
-        dialect: Knows what loses a connection.
-        guard: Keeps failures of the counting from a ping.
+        dialect: Decides which errors lose a connection.
+        guard: Catches failures of the counting, so that a ping does not fail because of one.
     """
 
     def __init__(self, labels: tuple[str, str], dialect: Dialect, guard: Guard) -> None:
         self.labels = labels
         self._dialect = dialect
         self._tally = Tally()
-        self._miss = guard.wrap("ping", lambda error: self.count("ping", error, disconnect=True))
+        self._count_ping = guard.wrap("ping", lambda error: self.count("ping", error, disconnect=True))
 
-    def hear(self, context: ExceptionContext) -> None:
-        """handle_error: count the error."""
+    def on_handle_error(self, context: ExceptionContext) -> None:
+        """Count an error that no other listener has counted."""
         error = context.original_exception
-        # An error of a column's default comes a second time, wrapped, as one of the statement it was made for.
+        # SQLAlchemy reports an error in a column's default twice: by itself, and wrapped, as one of the INSERT.
         if not is_counted(error) and not is_counted(getattr(error, "orig", None)):
             self.count(_phase(context, error), error, disconnect=context.is_disconnect)
 
     def count(self, phase: str, error: BaseException, *, disconnect: bool = False) -> None:
-        """Count an error where it is first met, and mark it.
+        """Count an error and mark it as counted.
 
         Args:
             phase: One of `PHASES`.
             error: The error.
-            disconnect: A connection was lost by it.
+            disconnect: Whether a connection was lost by it.
         """
         error.tablestakes_counted = True  # type: ignore[attr-defined]
-        lost = "true" if disconnect else "false"
-        self._tally.add((phase, error_type(error), lost), (phase, OTHER, lost))
+        disconnected = "true" if disconnect else "false"
+        self._tally.add((phase, error_type(error), disconnected), (phase, OTHER, disconnected))
 
-    def ping(self, original: Callable[[Any], bool]) -> Callable[[Any], bool]:
-        """Lead Dialect.do_ping: SQLAlchemy tells nobody of a failure that is not the driver's own."""
+    def wrap_do_ping(self, original: Callable[[Any], bool]) -> Callable[[Any], bool]:
+        """Wrap Dialect.do_ping: SQLAlchemy passes only the driver's own errors of a ping to `handle_error`."""
 
         def do_ping(connection: Any) -> bool:
             try:
                 return original(connection)
             except BaseException as error:
                 if not isinstance(error, self._dialect.loaded_dbapi.Error):
-                    self._miss(error)
+                    self._count_ping(error)
                 raise
 
         return do_ping
 
-    def loses(self, error: BaseException, connection: Any) -> bool:
-        """Return whether a connection is lost by an error, as SQLAlchemy decides it."""
+    def is_disconnect(self, error: BaseException, connection: Any) -> bool:
+        """Return whether an error loses its connection, by the same rules as SQLAlchemy."""
         if not isinstance(error, Exception):
             return True
         dialect = self._dialect
         return isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(error, connection, None)
 
     def counts(self) -> dict[tuple[str, ...], int]:
-        """Return how many errors there were, by phase, error_type and disconnect (`true` or `false`)."""
+        """Return the number of errors by phase, error_type and disconnect (`true` or `false`)."""
         return dict(self._tally)
 
     def expose(self, family: CounterMetricFamily) -> None:
@@ -90,17 +90,19 @@ def _phase(context: ExceptionContext, error: BaseException) -> str:
         return "ping"
     if getattr(error, "tablestakes_sent", False):
         return "execute"
-    # Rows are described by what has been executed; a listener may have failed before anything was sent.
+    # A cursor has a description once its statement was executed. Without one, a listener failed before the
+    # statement was sent.
     if getattr(getattr(context.execution_context, "cursor", None), "description", None) is not None:
         return "fetch"
     if context.statement is not None:
         return "compile"
-    # BEGIN, or a look at the connection between statements: COMMIT and ROLLBACK have been counted.
+    # This is BEGIN, or a check of the connection between statements: errors of COMMIT and ROLLBACK are counted
+    # already.
     return "connect" if context.connection is None else "execute"
 
 
 def families(parts: Iterable[Errors] = ()) -> Iterator[Metric]:
-    """Yield the family of `parts`, which share a registry; without parts, only its name."""
+    """Yield the metric family of `parts`, which share a registry; without parts, the family has no samples."""
     errors = CounterMetricFamily(
         "db_client_errors",
         "Errors of the database and of the way to it, by what was being done.",

@@ -1,4 +1,4 @@
-"""The `error_type` of an exception: what went wrong, in a bounded number of words."""
+"""The `error_type` of an exception: one of a bounded set of names."""
 
 from asyncio import CancelledError
 
@@ -6,11 +6,11 @@ from sqlalchemy import exc
 
 
 def error_type(error: BaseException) -> str:
-    """Return the name by which failures of one kind are counted together.
+    """Return the name under which failures of this kind are counted.
 
     Returns:
-        `cancelled`, `timeout` (also the pool's), the SQLSTATE, SQLite's error name, or the name of the
-        exception's class.
+        `cancelled`, `timeout` (also for a timeout of the pool), the SQLSTATE, SQLite's error name, or the name of
+        the exception's class.
     """
     if isinstance(error, CancelledError):
         return "cancelled"
@@ -20,8 +20,8 @@ def error_type(error: BaseException) -> str:
 
 
 def response_code(error: BaseException) -> str | None:
-    """Return what the database itself calls an error, its SQLSTATE or SQLite's name; None if it is not its own."""
-    # asyncpg's adapter and psycopg say `sqlstate`, psycopg2 `pgcode`, sqlite3 `sqlite_errorname`.
+    """Return the database's own name of an error, an SQLSTATE or SQLite's name, None for other errors."""
+    # asyncpg's adapter and psycopg have `sqlstate`, psycopg2 has `pgcode`, sqlite3 has `sqlite_errorname`.
     for attribute in ("sqlstate", "pgcode", "sqlite_errorname"):
         code = getattr(error, attribute, None)
         if isinstance(code, str) and code:
@@ -30,7 +30,7 @@ def response_code(error: BaseException) -> str | None:
 
 
 def outcome(error: BaseException | None) -> str:
-    """Return how something ended that either failed or did not: `ok`, `error`, `cancelled` or `timeout`."""
+    """Return how an operation ended, given its error or None: `ok`, `error`, `cancelled` or `timeout`."""
     if error is None:
         return "ok"
     kind = error_type(error)

@@ -1,4 +1,4 @@
-"""Rows that come after their statement has ended: those of a server-side cursor."""
+"""Timing the rows of a server-side cursor, which are fetched after their statement has ended."""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -14,28 +14,28 @@ _FETCHES = frozenset({"fetchone", "fetchmany", "fetchall"})
 
 
 class TimedCursor:
-    """A driver's cursor, each of whose fetches is timed, also one that fails.
+    """Wraps a cursor of the driver and times each fetch, including one that fails.
 
     Args:
         cursor: The cursor.
-        seconds: Where its fetches are counted.
-        guard: Keeps failures of the counting from the fetch.
+        seconds: Receives the duration of each fetch.
+        guard: Catches failures of the counting, so that no fetch fails because of one.
     """
 
     def __init__(self, cursor: DBAPICursor, seconds: Histogram, guard: Guard) -> None:
-        # Past our own __setattr__, which is the cursor's.
+        # Our own __setattr__ would set these on the cursor.
         vars(self).update(_cursor=cursor, _begin=guard.wrap("fetch", _begin), _end=guard.wrap("fetch", _end))
         vars(self).update(_seconds=seconds)
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._cursor, name)
-        return self._timed(found) if name in _FETCHES else found
+        attribute = getattr(self._cursor, name)
+        return self._timed(attribute) if name in _FETCHES else attribute
 
     def __setattr__(self, name: str, value: object) -> None:
         setattr(self._cursor, name, value)
 
     def _timed(self, fetch: Callable[..., Any]) -> Callable[..., Any]:
-        def fetched(*arguments: Any) -> Any:
+        def timed_fetch(*arguments: Any) -> Any:
             start = perf_counter()
             self._begin(start)
             try:
@@ -43,7 +43,7 @@ class TimedCursor:
             finally:
                 self._end(self._seconds, start)
 
-        return fetched
+        return timed_fetch
 
 
 def _begin(start: float) -> None:

@@ -1,4 +1,4 @@
-"""Listening to an engine: which events, and who hears them."""
+"""Instrumenting an engine: which events have listeners, and which methods are replaced."""
 
 from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
@@ -12,13 +12,14 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from ..internals import connection_events_unchanged, root_engine
 from ..meter.guard import Guard
 from ..tracing import Tracer
-from . import error, lifecycle, pool, statement, transaction, waiting
-from .detour import Detour, Method
+from . import error, lifecycle, pool, series, transaction, waiting
 from .error import Errors
 from .explain import Explainer
 from .lifecycle import Lifecycle
+from .patch import Method, MethodPatch
 from .pool import Connections
 from .slow import SlowQueries
 from .statement import Statements
@@ -26,30 +27,31 @@ from .transaction import Transactions
 from .waiting import Waits
 
 if TYPE_CHECKING:
-    # It cannot be imported without greenlet, which a program with synchronous engines need not have.
+    # Importing it needs greenlet, which a program with synchronous engines may not have.
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 EXECUTE = ("do_execute", "do_executemany", "do_execute_no_params")
-_MET = "tablestakes_met"
+_KNOWN_TO = "tablestakes_known_to"
+# The parameters of `instrument`, in the order of Instrumentation.options after the registry.
 _OPTIONS = ("registry", "pool_name", "slow_seconds", "trace_id", "explainer", "tracer")
 TraceId = Callable[[], str | None]
 
 
 class Instrumentation:
-    """The listeners of one engine, and what they have counted; made by `instrument`.
+    """The listeners of one engine and their counters; made by `instrument`.
 
     Attributes:
         labels: Its `db_system_name` and `db_client_connection_pool_name`.
-        tracer: Makes spans of what they see, None for none.
+        tracer: Makes the spans, None without traces.
         guard: Counts the failures of the listeners.
-        slow: Tells of the statements that take long.
+        slow: Logs the slow statements.
         statements: Times the statements.
         errors: Counts the errors.
-        connections: Knows the connections of the pool.
-        lifecycle: Follows each from connect to close.
+        connections: Counts the open connections of the pool.
+        lifecycle: Follows each connection from connect to close.
         transactions: Times the transactions.
         waits: Times the waits for a connection.
-        tells_waits: Whether the pool is one that tells them.
+        reports_waits: Whether the pool reports its waits.
     """
 
     def __init__(
@@ -75,95 +77,98 @@ class Instrumentation:
         self.lifecycle = Lifecycle(engine, self.labels, self.errors, self.guard, spans)
         self.transactions = Transactions(self.labels, engine.dialect, self.errors, self.guard, spans)
         self.waits = Waits(self.labels, self.errors, self.guard, spans)
-        # Weak, both: the engine holds the listeners, and a registry must not keep an engine alive.
+        # Both references are weak: the engine holds the listeners, and a registry must not keep an engine alive.
         self._engine = ref(engine)
         self._registry = ref(registry)
-        # Everything that is listened to. SQLAlchemy finds the engine's pool and dialect by the event's name;
-        # engines made by execution_options() share the listeners, and so does the pool after dispose().
-        # event.remove() finds a listener by its identity.
+        # All listeners, by event. SQLAlchemy decides by the name of an event whether the engine, its pool or its
+        # dialect gets the listener. Engines made by execution_options() share the listeners, and so does the new
+        # pool after dispose(). event.remove() needs the same function object, so they are kept here.
         self._listeners: tuple[tuple[str, Callable[..., Any]], ...] = (
-            *((name, self.statements.sender(engine.dialect, name)) for name in EXECUTE),
-            ("checkout", self._take),
-            *([("checkin", self.lifecycle.give)] if self.lifecycle.lends_one_by_one else []),
-            ("reset", self.lifecycle.clean),
-            # Those above are for every statement, and guard themselves.
-            *((name, self.guard.wrap(name, handler)) for name, handler in self._events()),
+            *((name, self.statements.execute_listener(engine.dialect, name)) for name in EXECUTE),
+            ("checkout", self._on_checkout),
+            *([("checkin", self.lifecycle.on_checkin)] if self.lifecycle.exclusive_checkouts else []),
+            ("reset", self.lifecycle.on_reset),
+            # The listeners above run for every statement or checkout, and catch their own exceptions.
+            *((name, self.guard.wrap(name, handler)) for name, handler in self._handlers()),
         )
-        listens = engine._has_events
-        for name, listener in self._listeners:
-            # A listener of do_connect may connect by itself, and then those after it are not asked.
-            event.listen(engine, name, listener, insert=name == "do_connect")
-        # Of the events of a Connection only engine_disposed is listened to, which needs no such flag; with it every
-        # statement and every checkout would pay for the others.
-        engine._has_events = listens
-        self._detours = tuple(Detour(engine.dialect, name, around) for name, around in self._methods())
-        self.tells_waits = waiting.report(engine.pool, self.waits)
+        # The only Connection event among them is engine_disposed, which works without the others.
+        with connection_events_unchanged(engine):
+            for name, listener in self._listeners:
+                # Ours must come first: a listener of do_connect may return a connection, and then SQLAlchemy does
+                # not call those after it.
+                event.listen(engine, name, listener, insert=name == "do_connect")
+        self._patches = tuple(MethodPatch(engine.dialect, name, wrap) for name, wrap in self._wrappers())
+        self.reports_waits = waiting.report_waits(engine.pool, self.waits)
 
-    def _events(self) -> Iterator[tuple[str, Callable[..., object]]]:
-        # What else is listened to.
-        yield "handle_error", self.errors.hear
-        yield "do_connect", self.lifecycle.connecting
-        yield "connect", self.connections.meet
-        yield "connect", self.lifecycle.connected
-        yield "invalidate", self.lifecycle.invalidate
-        yield "invalidate", self.transactions.lose
-        yield "soft_invalidate", self.lifecycle.doubt
-        yield "close", self.lifecycle.close
-        yield "close", self.transactions.lose
-        yield "close_detached", self.transactions.lose
-        yield "detach", self.lifecycle.detach
-        yield "engine_disposed", self.connections.retire
-        yield "engine_disposed", self.lifecycle.dispose
+    def _handlers(self) -> Iterator[tuple[str, Callable[..., object]]]:
+        yield "handle_error", self.errors.on_handle_error
+        yield "do_connect", self.lifecycle.on_do_connect
+        yield "connect", self.connections.on_connect
+        yield "connect", self.lifecycle.on_connect
+        yield "invalidate", self.lifecycle.on_invalidate
+        yield "invalidate", self.transactions.on_invalidate
+        yield "soft_invalidate", self.lifecycle.on_soft_invalidate
+        yield "close", self.lifecycle.on_close
+        yield "close", self.transactions.on_close
+        yield "close_detached", self.transactions.on_close_detached
+        yield "detach", self.lifecycle.on_detach
+        yield "engine_disposed", self.connections.on_engine_disposed
+        yield "engine_disposed", self.lifecycle.on_engine_disposed
 
-    def _take(self, driver: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
-        # One listener for two: what listens to every checkout is paid for by every checkout.
+    def _on_checkout(self, driver: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        # One listener serves two counters, because each listener adds to the cost of every checkout.
         try:
-            self.lifecycle.take(record)
-            if record.info.get(_MET) is not self.connections:
-                record.info[_MET] = self.connections
-                self.connections.meet(driver, record)
+            self.lifecycle.on_checkout(record)
+            if record.info.get(_KNOWN_TO) is not self.connections:
+                record.info[_KNOWN_TO] = self.connections
+                self.connections.on_connect(driver, record)
         except Exception:  # noqa: BLE001 - as Guard.wrap
             self.guard.failed("checkout")
 
-    def _methods(self) -> Iterator[tuple[str, Callable[[Method], Method]]]:
-        # What no event tells of, at the one method that SQLAlchemy does it by.
-        yield "connect", self.lifecycle.connect
-        yield "do_terminate", self.lifecycle.terminate
-        yield "do_ping", self.errors.ping
-        yield "do_begin", self.transactions.begin
-        yield "do_commit", self.transactions.commit
-        yield "do_rollback", self.transactions.rollback
+    def _wrappers(self) -> Iterator[tuple[str, Callable[[Method], Method]]]:
+        # No event reports how these methods of the dialect end.
+        yield "connect", self.lifecycle.wrap_connect
+        yield "do_terminate", self.lifecycle.wrap_do_terminate
+        yield "do_ping", self.errors.wrap_do_ping
+        yield "do_begin", self.transactions.wrap_do_begin
+        yield "do_commit", self.transactions.wrap_do_commit
+        yield "do_rollback", self.transactions.wrap_do_rollback
 
     @property
     def engine(self) -> Engine | None:
-        """The engine, None when it is gone."""
+        """The engine, None once it has been garbage-collected."""
         return self._engine()
 
-    def remove(self) -> None:
-        """Stop listening, and take the metrics of this engine out of the registry. Twice is once.
+    @property
+    def options(self) -> tuple[object, ...]:
+        """What `instrument` was called with, without the registry: `labels` stands for the name of the pool."""
+        return self.labels, self.slow.threshold, self.slow.trace_id, self.slow.explainer, self.tracer
 
-        Not while statements run in other threads: SQLAlchemy's lists of listeners are not locked.
+    def remove(self) -> None:
+        """Stop listening, and take the metrics of this engine out of the registry; a second call does nothing.
+
+        Do not call it while statements run in other threads: SQLAlchemy's lists of listeners have no lock.
         """
         with _lock:
             registry = self._registry()
-            exposed = None if registry is None else _exposed.get(registry)
-            if registry is None or exposed is None or self not in exposed.instrumentations:
+            collector = None if registry is None else _collectors.get(registry)
+            if registry is None or collector is None or self not in collector.instrumentations:
                 return
             engine = self.engine
             if engine is not None:
                 for name, listener in self._listeners:
                     event.remove(engine, name, listener)
-                waiting.report(engine.pool, None)
-            for detour in self._detours:
-                detour.remove()
-            exposed.instrumentations.remove(self)
-            if not exposed.instrumentations:
-                registry.unregister(exposed)
-                del _exposed[registry]
+                waiting.report_waits(engine.pool, None)
+            for patch in self._patches:
+                patch.remove()
+            collector.instrumentations.remove(self)
+            if not collector.instrumentations:
+                registry.unregister(collector)
+                del _collectors[registry]
 
 
-class _Exposed:
-    """The one collector of a registry: engines that share a registry share the metric families."""
+class _Collector:
+    """The single collector of a registry: engines that share a registry share the metric families."""
 
     def __init__(self) -> None:
         self.instrumentations: list[Instrumentation] = []
@@ -176,11 +181,11 @@ class _Exposed:
 
 
 def _families(parts: list[Instrumentation]) -> Iterator[Metric]:
-    yield from statement.families([part.statements for part in parts])
+    yield from series.families([part.statements.series for part in parts])
     yield from error.families([part.errors for part in parts])
     yield from transaction.families([part.transactions for part in parts])
     yield from pool.families([part.connections for part in parts])
-    yield from waiting.families([part.waits for part in parts if part.tells_waits])
+    yield from waiting.families([part.waits for part in parts if part.reports_waits])
     yield from lifecycle.families([part.lifecycle for part in parts])
     errors = CounterMetricFamily(
         "instrumentation_errors",
@@ -192,14 +197,14 @@ def _families(parts: list[Instrumentation]) -> Iterator[Metric]:
 
 
 def failures(parts: Iterable[Instrumentation]) -> int:
-    """Return how often these instrumentations, and the tracers they tell, have failed themselves."""
+    """Return how often these instrumentations and their tracers have failed themselves."""
     guards = [part.guard for part in parts] + [part.tracer.guard for part in parts if part.tracer is not None]
     return sum(guard.errors for guard in set(guards))
 
 
-# The only state of the module, and it is nobody's but the registry's: an entry goes when its registry goes.
-# Tests that make a registry of their own share nothing.
-_exposed: WeakKeyDictionary[CollectorRegistry, _Exposed] = WeakKeyDictionary()
+# The only global state of the module. An entry disappears with its registry, so tests with registries of their own
+# share nothing.
+_collectors: WeakKeyDictionary[CollectorRegistry, _Collector] = WeakKeyDictionary()
 _lock = Lock()
 
 
@@ -213,58 +218,61 @@ def instrument(
     explainer: Explainer | None = None,
     tracer: Tracer | None = None,
 ) -> Instrumentation:
-    """Listen to an engine, and expose what it does.
+    """Listen to an engine and expose its metrics.
 
-    Call it before the engine connects: a connection made earlier is known from its next checkout on.
+    Call it before the engine connects: a connection that was made earlier is counted from its next checkout on.
 
     Args:
-        engine: Any engine, synchronous or not. Engines derived from it by `execution_options()` are covered.
-        registry: Where the metrics are exposed. Several engines may share one.
-        pool_name: `db_client_connection_pool_name`, unique among the engines of one database system there.
+        engine: Any engine, synchronous or asynchronous. Engines derived from it by `execution_options()` are
+            covered.
+        registry: The registry that exposes the metrics. Several engines may share one.
+        pool_name: `db_client_connection_pool_name`, unique among the engines of one database system in the
+            registry.
         slow_seconds: A statement that takes longer than this is counted as slow and logged.
-        trace_id: Asked for the `trace_id` of a slow statement's line; None or "" leaves it out. The tracer is
-            asked where there is one and this is not given.
-        explainer: Asked for the plans of slow statements; without one there are none.
-        tracer: Makes a span of each statement, COMMIT, ROLLBACK, connect and wait for a connection, None for none.
+        trace_id: Returns the `trace_id` for the log line of a slow statement; None or "" leaves the field out. By
+            default it comes from the tracer, if there is one.
+        explainer: Gets the plans of slow statements; None for no plans.
+        tracer: Makes a span of each statement, COMMIT, ROLLBACK, connect and wait for a connection; None for no
+            spans.
 
     Returns:
-        The instrumentation of the engine; the same one when the same is asked for again.
+        The instrumentation of the engine. A second call with the same arguments returns the same one.
 
     Raises:
-        ValueError: The engine is instrumented otherwise already, the name is taken by another engine, or the
-            registry has metrics of these names that are not from here.
+        ValueError: The engine is already instrumented with other arguments, another engine has the name, or the
+            registry has metrics of these names from elsewhere.
     """
-    root = _root(engine)
+    root = root_engine(engine if isinstance(engine, Engine) else engine.sync_engine)
     if tracer is not None and trace_id is None:
         trace_id = tracer.trace_id
     labels = (root.dialect.name, pool_name)
     with _lock:
-        for place, exposed in _exposed.items():
-            for known in exposed.instrumentations:
-                if known.engine is root:
-                    slow = known.slow
-                    given = (place, known.labels, slow.threshold, slow.trace_id, slow.explainer, known.tracer)
-                    asked = (registry, labels, slow_seconds, trace_id, explainer, tracer)
-                    other = [name for name, one, two in zip(_OPTIONS, asked, given, strict=True) if one != two]
-                    if not other:
-                        return known
+        for used_registry, used_collector in _collectors.items():
+            for existing in used_collector.instrumentations:
+                if existing.engine is root:
+                    requested = (labels, slow_seconds, trace_id, explainer, tracer)
+                    pairs = zip((used_registry, *existing.options), (registry, *requested), strict=True)
+                    changed = [name for name, (old, new) in zip(_OPTIONS, pairs, strict=True) if old != new]
+                    if not changed:
+                        return existing
                     raise ValueError(
-                        f"the engine is instrumented already, as pool {known.labels[1]!r}, and not with the same "
-                        f"{', '.join(other)}; remove() that instrumentation first"
+                        f"the engine is instrumented already, as pool {existing.labels[1]!r}, and not with the "
+                        f"same {', '.join(changed)}; remove() that instrumentation first"
                     )
-        here = _exposed.get(registry)
-        if here is None:
-            here = _Exposed()
-            registry.register(here)
-            _exposed[registry] = here
-        for namesake in here.instrumentations.copy():
+        collector = _collectors.get(registry)
+        if collector is None:
+            collector = _Collector()
+            registry.register(collector)
+            _collectors[registry] = collector
+        for namesake in collector.instrumentations.copy():
             if namesake.labels == labels:
                 if namesake.engine is not None:
                     raise ValueError(
                         f"pool_name {pool_name!r} is taken by another {labels[0]} engine in this registry"
                     )
-                here.instrumentations.remove(namesake)  # its engine is gone, and the name is free
-        made = Instrumentation(
+                # Its engine was garbage-collected, so the name is free.
+                collector.instrumentations.remove(namesake)
+        instrumentation = Instrumentation(
             root,
             registry=registry,
             pool_name=pool_name,
@@ -273,13 +281,5 @@ def instrument(
             explainer=explainer,
             tracer=tracer,
         )
-        here.instrumentations.append(made)
-        return made
-
-
-def _root(engine: "Engine | AsyncEngine") -> Engine:
-    found = engine if isinstance(engine, Engine) else engine.sync_engine
-    # What execution_options() returns hears its parent's listeners, but not the other way round.
-    while isinstance(parent := getattr(found, "_proxied", None), Engine):
-        found = parent
-    return found
+        collector.instrumentations.append(instrumentation)
+        return instrumentation

@@ -1,4 +1,4 @@
-"""The life of a connection: made, used, and closed for a reason."""
+"""Timing how connections are made, used and reset, and counting why they are closed."""
 
 import sys
 from collections import deque
@@ -22,6 +22,7 @@ from sqlalchemy.pool import (
 )
 
 from ..account import CONNECT, current_rpc
+from ..internals import is_invalidated_with_its_pool
 from ..meter.guard import Guard
 from ..meter.histogram import LONG_SECONDS, SECONDS, Histogram, expose_by
 from ..meter.tally import Tally
@@ -31,25 +32,26 @@ from .failure import outcome
 
 OUTCOMES = ("ok", "error", "cancelled", "timeout")
 CAUSES = ("recycle", "overflow", "invalidate", "soft_invalidate", "dispose", "detach", "gc", "other")
-_STARTED, _TAKEN, _RESET = "tablestakes_started", "tablestakes_taken", "tablestakes_reset"
-_CAUSE = "tablestakes_cause"
+# Keys in the `info` of a connection record: perf_counter() at the start of something, and the cause of a close.
+_CONNECT_STARTED, _CHECKED_OUT = "tablestakes_connect_started", "tablestakes_checked_out"
+_RESET_STARTED, _CAUSE = "tablestakes_reset_started", "tablestakes_cause"
 LIFETIMES = (1.0, 10.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 10_800.0, 21_600.0, 43_200.0, 86_400.0)
-"""Seconds; a day is the last."""
+"""Bounds in seconds; the last is a day."""
 
 
 class Lifecycle:
     """Follows the connections of one engine from connect to close.
 
-    `close` does not say why. An invalidation says so before it; a connection that the pool has no place for is
-    closed while the pool is full; and the others are told by what comes after: a connect in the same place is a
-    recycling, and the end of the place a disposal.
+    The event `close` has no cause. An invalidation is an event before it. A connection that the pool has no room
+    for is closed while the pool is full. Other causes are known from what happens next: if the same connection
+    record connects again, the connection was recycled; if the record is discarded, the pool was disposed of.
 
     Args:
-        engine: Asked, while it lives, for its current pool.
+        engine: The engine, whose current pool is read while the engine lives.
         labels: `db_system_name` and `db_client_connection_pool_name`.
-        errors: Where connects that fail are counted.
-        guard: Keeps failures of the counting from the connect.
-        spans: Told of each connect, if there are any to be made.
+        errors: Counts the connects that fail.
+        guard: Catches failures of the counting, so that no connect fails because of one.
+        spans: Makes a span of each connect, None without traces.
     """
 
     def __init__(
@@ -62,117 +64,122 @@ class Lifecycle:
     ) -> None:
         self.labels = labels
         self._spans = spans
-        self.create = {name: Histogram(SECONDS) for name in OUTCOMES}
-        self.use = Histogram(LONG_SECONDS)
-        self.lifetime = Histogram(LIFETIMES)
-        self.reset = Histogram(SECONDS)
-        # The one connection of a StaticPool is lent to many at a time, and its checkins do not say whose it was.
-        self.lends_one_by_one = not isinstance(engine.pool, StaticPool)
-        # A place that is empty and then gone has been disposed of, in a pool of which that much is known.
-        known = isinstance(engine.pool, (QueuePool, SingletonThreadPool, StaticPool, AssertionPool))
-        self._without_a_word = "dispose" if known else "other"
+        self.create_seconds = {name: Histogram(SECONDS) for name in OUTCOMES}
+        self.use_seconds = Histogram(LONG_SECONDS)
+        self.lifetime_seconds = Histogram(LIFETIMES)
+        self.reset_seconds = Histogram(SECONDS)
+        # Several checkouts share the one connection of a StaticPool at a time, and its checkins do not say which of
+        # them has ended.
+        self.exclusive_checkouts = not isinstance(engine.pool, StaticPool)
+        # In these pools, a record that is discarded after its connection was closed was disposed of with its pool.
+        known_pool = isinstance(engine.pool, (QueuePool, SingletonThreadPool, StaticPool, AssertionPool))
+        self._cause_of_discarded = "dispose" if known_pool else "other"
         self._engine = ref(engine)
         self._asynchronous = engine.dialect.is_async
         self._errors = errors
         self._created = Tally()
         self._closed = Tally()
-        # By id of the driver's connection, from when it is made until it is set up or given up.
-        self._raw: dict[int, float] = {}
-        # When each was ready.
-        self._open: dict[ref[ConnectionPoolEntry], float] = {}
-        self._unexplained: dict[ref[ConnectionPoolEntry], str] = {}
-        # What the garbage collector took. It may call in the middle of anything, so no lock is taken there.
-        self._gone: deque[tuple[str, float | None]] = deque()
+        # When the connect started, by id of the driver's connection, until the connection is set up or given up.
+        self._connecting: dict[int, float] = {}
+        # When each open connection became ready.
+        self._ready: dict[ref[ConnectionPoolEntry], float] = {}
+        # Closed connections that are not counted yet, with the cause if their record connects again.
+        self._closed_records: dict[ref[ConnectionPoolEntry], str] = {}
+        # The cause and lifetime of connections that were garbage-collected. Weakref callbacks can run at any point,
+        # even while this thread holds our lock, so they only append to a deque.
+        self._garbage: deque[tuple[str, float | None]] = deque()
         self._guard = guard
-        self._fail = guard.wrap("connect failure", self._failed)
+        self._record_failure = guard.wrap("connect failure", self._connect_failed)
 
-    def connecting(self, _dialect: object, record: ConnectionPoolEntry, _arguments: object, _named: object) -> None:
-        """do_connect: the clock of a connect starts."""
-        self._explain(record)
-        record.info[_STARTED] = now = perf_counter()
+    def on_do_connect(
+        self, _dialect: object, record: ConnectionPoolEntry, _arguments: object, _options: object
+    ) -> None:
+        """Start the clock of a connect."""
+        self._count_closed_before(record)
+        record.info[_CONNECT_STARTED] = now = perf_counter()
         account = current_rpc.get()
         if account is not None:
             account.begin(CONNECT, now)
 
-    def connect(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Lead Dialect.connect, with its failure seen: `handle_error` does not hear of an OSError."""
+    def wrap_connect(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap Dialect.connect to count its failures: SQLAlchemy does not pass an OSError to `handle_error`."""
 
-        def connect(*arguments: Any, **named: Any) -> Any:
+        def connect(*arguments: Any, **options: Any) -> Any:
             start = perf_counter()
             try:
-                made = original(*arguments, **named)
+                driver = original(*arguments, **options)
             except BaseException as error:
-                self._fail(error, start)
+                self._record_failure(error, start)
                 raise
-            self._raw[id(made)] = start
-            return made
+            self._connecting[id(driver)] = start
+            return driver
 
         return connect
 
-    def terminate(self, original: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Lead Dialect.do_terminate: what ends before it is set up is a connect that failed."""
+    def wrap_do_terminate(self, original: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Wrap Dialect.do_terminate: a connection that is terminated before it is set up is a failed connect."""
 
         def do_terminate(driver: DBAPIConnection) -> None:
-            start, error = self._raw.pop(id(driver), None), sys.exception()
+            start, error = self._connecting.pop(id(driver), None), sys.exception()
             if start is not None and error is not None:
-                self._fail(error, start)
+                self._record_failure(error, start)
             original(driver)
 
         return do_terminate
 
-    def _failed(self, error: BaseException, start: float) -> None:
+    def _connect_failed(self, error: BaseException, start: float) -> None:
         now = perf_counter()
         self._errors.count("connect", error)
-        self.create[outcome(error)].observe(now - start)
+        self.create_seconds[outcome(error)].observe(now - start)
         account = current_rpc.get()
         if account is not None:
             account.end(CONNECT, now)
         if self._spans is not None:
             self._spans.phase(CONNECT, now - start, error)
 
-    def connected(self, driver: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-        """Connect, after everybody else's listeners: a connection is ready to be used."""
-        self._raw.pop(id(driver), None)
-        self._explain(record)
+    def on_connect(self, driver: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        """Count a connection that is ready to be used; listeners that were added earlier have set it up."""
+        self._connecting.pop(id(driver), None)
+        self._count_closed_before(record)
         self._created.add(())
-        self._open[ref(record, self._collected)] = now = perf_counter()
-        started = record.info.pop(_STARTED, None)
+        self._ready[ref(record, self._on_collected)] = now = perf_counter()
+        started = record.info.pop(_CONNECT_STARTED, None)
         if started is not None:
-            self.create["ok"].observe(now - started)
+            self.create_seconds["ok"].observe(now - started)
             account = current_rpc.get()
             if account is not None:
                 account.end(CONNECT, now)
             if self._spans is not None:
                 self._spans.phase(CONNECT, now - started)
 
-    def take(self, record: ConnectionPoolEntry) -> None:
-        """Checkout: the clock of a use starts."""
-        record.info[_TAKEN] = perf_counter()
+    def on_checkout(self, record: ConnectionPoolEntry) -> None:
+        """Start the clock of a use."""
+        record.info[_CHECKED_OUT] = perf_counter()
 
-    def give(self, _driver: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
-        """Checkin: it stops, and that of a reset; a checkin that follows no checkout has none."""
+    def on_checkin(self, _driver: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+        """Stop the clocks of a use and of a reset, if they run: SQLAlchemy has checkins without a checkout."""
         try:
             info, now = record.info, perf_counter()
-            taken = info.pop(_TAKEN, None)
-            if taken is not None:
-                self.use.observe(now - taken)
-            if _RESET in info:
-                self.reset.observe(now - info.pop(_RESET))
-        except Exception:  # noqa: BLE001 - as Guard.wrap, without a call more for each checkin
+            checked_out = info.pop(_CHECKED_OUT, None)
+            if checked_out is not None:
+                self.use_seconds.observe(now - checked_out)
+            if _RESET_STARTED in info:
+                self.reset_seconds.observe(now - info.pop(_RESET_STARTED))
+        except Exception:  # noqa: BLE001 - as Guard.wrap, without one more call for each checkin
             self._guard.failed("checkin")
 
-    def invalidate(self, _driver: DBAPIConnection, record: ConnectionPoolEntry, _error: object) -> None:
-        """Invalidate: the close that follows is of this."""
+    def on_invalidate(self, _driver: DBAPIConnection, record: ConnectionPoolEntry, _error: object) -> None:
+        """Note the cause of the close that follows."""
         record.info[_CAUSE] = "invalidate"
 
-    def doubt(self, _driver: DBAPIConnection, record: ConnectionPoolEntry, _error: object) -> None:
-        """soft_invalidate: the next checkout will put another connection in its place."""
+    def on_soft_invalidate(self, _driver: DBAPIConnection, record: ConnectionPoolEntry, _error: object) -> None:
+        """Note why the next checkout will close this connection and connect again."""
         record.info[_CAUSE] = "soft_invalidate"
 
-    def clean(self, _driver: DBAPIConnection, record: ConnectionPoolEntry | None, state: PoolResetState) -> None:
-        """Reset: the clock of the pool's own ROLLBACK starts, unless a transaction has ended with one already.
+    def on_reset(self, _driver: DBAPIConnection, record: ConnectionPoolEntry | None, state: PoolResetState) -> None:
+        """Start the clock of the pool's own ROLLBACK, unless the transaction has already been rolled back.
 
-        If it may not do anything, the garbage collector found an asynchronous connection.
+        If the pool may not use an asynchronous connection here, the garbage collector has found the connection.
         """
         try:
             if record is None:
@@ -180,68 +187,70 @@ class Lifecycle:
             if not state.asyncio_safe and self._asynchronous:
                 record.info[_CAUSE] = "gc"
             elif not state.transaction_was_reset:
-                record.info[_RESET] = perf_counter()
-        except Exception:  # noqa: BLE001 - as in give
+                record.info[_RESET_STARTED] = perf_counter()
+        except Exception:  # noqa: BLE001 - as in on_checkin
             self._guard.failed("reset")
 
-    def close(self, _driver: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-        """Close: count it now if its cause is known."""
-        self._end(ref(record))
+    def on_close(self, _driver: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        """Count the closed connection if its cause is known, or else keep it until the cause is known."""
+        self._observe_lifetime(ref(record))
         engine, cause = self._engine(), record.info.pop(_CAUSE, None)
         pool = None if engine is None else engine.pool
         if cause == "invalidate":
             self._closed.add((cause,))
-        elif _keeps_no_more(pool):
+        elif _is_full(pool):
             self._closed.add(("overflow",))
         else:
-            # After an invalidation of the whole pool its other connections are replaced as they are next used.
-            whole = getattr(pool, "_invalidate_time", 0) > getattr(record, "starttime", 0)
-            self._unexplained[ref(record, self._collected)] = "invalidate" if whole else cause or "recycle"
+            # After its whole pool was invalidated, a connection is closed when it would next be used.
+            with_pool = is_invalidated_with_its_pool(pool, record)
+            self._closed_records[ref(record, self._on_collected)] = (
+                "invalidate" if with_pool else cause or "recycle"
+            )
 
-    def _explain(self, record: ConnectionPoolEntry) -> None:
-        cause = self._unexplained.pop(ref(record), None)
+    def _count_closed_before(self, record: ConnectionPoolEntry) -> None:
+        cause = self._closed_records.pop(ref(record), None)
         if cause is not None:
             self._closed.add((cause,))
 
-    def _end(self, place: ref[ConnectionPoolEntry]) -> None:
-        ready = self._open.pop(place, None)
+    def _observe_lifetime(self, place: ref[ConnectionPoolEntry]) -> None:
+        ready = self._ready.pop(place, None)
         if ready is not None:
-            self.lifetime.observe(perf_counter() - ready)
+            self.lifetime_seconds.observe(perf_counter() - ready)
 
-    def detach(self, _driver: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-        """Detach: the connection is not the pool's any more."""
-        self._end(ref(record))
-        record.info.pop(_TAKEN, None)
+    def on_detach(self, _driver: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        """Count a connection that no longer belongs to the pool."""
+        self._observe_lifetime(ref(record))
+        record.info.pop(_CHECKED_OUT, None)
         self._closed.add((record.info.pop(_CAUSE, "detach"),))
 
-    def dispose(self, _engine: Engine) -> None:
-        """engine_disposed: what was closed by it and is still referred to."""
-        while self._unexplained:
-            self._unexplained.popitem()
+    def on_engine_disposed(self, _engine: Engine) -> None:
+        """Count the connections that were closed with their pool and whose records still exist."""
+        while self._closed_records:
+            self._closed_records.popitem()
             self._closed.add(("dispose",))
 
-    def _collected(self, gone: ref[ConnectionPoolEntry]) -> None:
-        ready = self._open.pop(gone, None)
+    def _on_collected(self, place: ref[ConnectionPoolEntry]) -> None:
+        ready = self._ready.pop(place, None)
         if ready is not None:
-            self._gone.append(("gc", perf_counter() - ready))
-        elif self._unexplained.pop(gone, None) is not None:
-            self._gone.append((self._without_a_word, None))
+            self._garbage.append(("gc", perf_counter() - ready))
+        elif self._closed_records.pop(place, None) is not None:
+            self._garbage.append((self._cause_of_discarded, None))
 
     def created(self) -> int:
-        """Return how many connections were made."""
+        """Return the number of connections that were made."""
         return sum(count for _, count in self._created)
 
     def closed(self) -> dict[str, int]:
-        """Return how many connections were closed, by cause."""
-        while self._gone:
-            cause, seconds = self._gone.popleft()
+        """Return the number of connections that were closed, by cause."""
+        while self._garbage:
+            cause, seconds = self._garbage.popleft()
             self._closed.add((cause,))
             if seconds is not None:
-                self.lifetime.observe(seconds)
+                self.lifetime_seconds.observe(seconds)
         return dict.fromkeys(CAUSES, 0) | {cause: count for (cause,), count in self._closed}
 
 
-def _keeps_no_more(pool: Pool | None) -> bool:
+def _is_full(pool: Pool | None) -> bool:
     match pool:
         case QueuePool():
             return 0 < pool.size() <= pool.checkedin()
@@ -252,7 +261,7 @@ def _keeps_no_more(pool: Pool | None) -> bool:
 
 
 def families(parts: Iterable[Lifecycle] = ()) -> Iterator[Metric]:
-    """Yield the families of `parts`, which share a registry; without parts, only their names."""
+    """Yield the metric families of `parts`, which share a registry; without parts, they have no samples."""
     labels = ["db_system_name", "db_client_connection_pool_name"]
     create = HistogramMetricFamily(
         "db_client_connection_create_time_seconds",
@@ -279,12 +288,12 @@ def families(parts: Iterable[Lifecycle] = ()) -> Iterator[Metric]:
         labels=[*labels, "cause"],
     )
     for part in parts:
-        expose_by(create, part.labels, part.create)
-        if part.lends_one_by_one:
-            part.use.expose(use, part.labels)
-            part.reset.expose(reset, part.labels)
+        expose_by(create, part.labels, part.create_seconds)
+        if part.exclusive_checkouts:
+            part.use_seconds.expose(use, part.labels)
+            part.reset_seconds.expose(reset, part.labels)
         created.add_metric(part.labels, part.created())
         for cause, count in part.closed().items():
             closed.add_metric((*part.labels, cause), count)
-        part.lifetime.expose(lifetime, part.labels)
+        part.lifetime_seconds.expose(lifetime, part.labels)
     yield from (create, use, lifetime, reset, created, closed)

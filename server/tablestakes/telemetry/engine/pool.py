@@ -1,4 +1,4 @@
-"""How many connections there are: read from the pool's own records when a scrape asks."""
+"""Counting the open connections of a pool from its own records, at each scrape."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -16,20 +16,22 @@ from sqlalchemy.pool import (
     StaticPool,
 )
 
+from ..internals import max_overflow
+
 
 class Connections:
-    """Knows the connection records of one engine, by identity, and asks each of them what it is doing.
+    """Keeps the connection records of one engine and reads the state of each record when it is scraped.
 
-    One mechanism for every kind of pool. A pool's counters are not it: NullPool and StaticPool have none, the
-    others count records whose connection is dead as idle, and forget what was checked out when dispose() put
-    another pool in their place. Neither is counting checkouts up and checkins down: there are checkins
-    without a checkout, connections that end without a checkin, and a checkin comes before the record is back.
-    A record, however, always says whether it has a connection and whether that is in use.
+    This works for every kind of pool. The counters of the pools do not: NullPool and StaticPool have none, and the
+    other pools count a record with a dead connection as idle, and lose count of checked-out connections when
+    `dispose()` replaces the pool. Counting checkouts up and checkins down does not work either: there are checkins
+    without a checkout, connections that end without a checkin, and a checkin is reported before the record is back
+    in the pool. A record, however, always knows whether it has a connection and whether that is in use.
 
-    Records are held weakly, so whatever was never announced as closed is gone when SQLAlchemy lets go of it.
+    References to records are weak, so a record disappears from here when SQLAlchemy drops it without an event.
 
     Args:
-        engine: Asked, while it lives, for its current pool.
+        engine: The engine, whose current pool is read while the engine lives.
         system: `db_system_name`.
         pool_name: `db_client_connection_pool_name`.
     """
@@ -37,37 +39,38 @@ class Connections:
     def __init__(self, engine: Engine, *, system: str, pool_name: str) -> None:
         self.labels = (system, pool_name)
         self._engine = ref(engine)
-        # Only add, discard, in and copy are used on them: each is atomic, also against a scrape.
+        # Only add, discard, in and copy are used on these sets: each is atomic, also during a scrape.
         self._records: set[ref[ConnectionPoolEntry]] = set()
         self._retired: set[ref[ConnectionPoolEntry]] = set()
 
-    def meet(self, _connection: object, record: ConnectionPoolEntry, *_proxy: object) -> None:
-        """connect, and checkout for a connection that was there before the listeners were."""
+    def on_connect(self, _connection: object, record: ConnectionPoolEntry) -> None:
+        """Keep a record; also called at the checkout of a connection that is older than the listeners."""
         if ref(record) not in self._records:
             self._records.add(ref(record, self._records.discard))
 
-    def retire(self, _engine: Engine) -> None:
-        """engine_disposed: the pool is a new one, but what is checked out of the old one is still used."""
-        for known in self._records.copy():
-            record = known()
+    def on_engine_disposed(self, _engine: Engine) -> None:
+        """Start over with the new pool, but keep connections that are still checked out of the old one."""
+        for record_ref in self._records.copy():
+            record = record_ref()
             if record is not None and record.in_use:
                 self._retired.add(ref(record, self._retired.discard))
-            self._records.discard(known)
+            self._records.discard(record_ref)
 
     def counts(self) -> tuple[int, int]:
-        """Return how many open connections are idle in the pool and how many are used.
+        """Return the number of open connections that are idle in the pool, and the number that are used.
 
-        A StaticPool lends its one connection to many at a time: it is idle as soon as one has returned it.
+        Several checkouts may share the one connection of a StaticPool: it is idle as soon as one of them returns
+        it.
         """
-        current = [record for record in _living(self._records) if record.dbapi_connection is not None]
+        current = [record for record in _existing(self._records) if record.dbapi_connection is not None]
         used = sum(record.in_use for record in current)
-        retired = sum(record.in_use and record.dbapi_connection is not None for record in _living(self._retired))
+        retired = sum(record.in_use and record.dbapi_connection is not None for record in _existing(self._retired))
         return len(current) - used, used + retired
 
-    def kept(self) -> float | None:
+    def idle_maximum(self) -> float | None:
         """Return how many idle connections the pool keeps: +Inf without a limit, None if it does not say."""
         engine = self._engine()
-        return None if engine is None else _kept(engine.pool)
+        return None if engine is None else _idle_maximum(engine.pool)
 
     def maximum(self) -> float | None:
         """Return how many connections the pool allows: +Inf without a limit, None if it does not say."""
@@ -75,15 +78,14 @@ class Connections:
         return None if engine is None else _maximum(engine.pool)
 
 
-def _living(refs: set[ref[ConnectionPoolEntry]]) -> list[ConnectionPoolEntry]:
-    return [record for record in (known() for known in refs.copy()) if record is not None]
+def _existing(refs: set[ref[ConnectionPoolEntry]]) -> list[ConnectionPoolEntry]:
+    return [record for record in (record_ref() for record_ref in refs.copy()) if record is not None]
 
 
 def _maximum(pool: Pool) -> float | None:
     match pool:
         case QueuePool():
-            # No public method tells what is allowed; overflow() is what is in use, and below zero at first.
-            overflow: int | None = getattr(pool, "_max_overflow", None)
+            overflow = max_overflow(pool)
             if overflow is None:
                 return None
             return math.inf if overflow < 0 else pool.size() + overflow
@@ -97,7 +99,7 @@ def _maximum(pool: Pool) -> float | None:
             return None
 
 
-def _kept(pool: Pool) -> float | None:
+def _idle_maximum(pool: Pool) -> float | None:
     match pool:
         case QueuePool():
             return pool.size() or math.inf
@@ -108,10 +110,10 @@ def _kept(pool: Pool) -> float | None:
 
 
 def families(parts: Iterable[Connections] = ()) -> Iterator[Metric]:
-    """Yield the families of `parts`, which share a registry; without parts, only their names."""
+    """Yield the metric families of `parts`, which share a registry; without parts, they have no samples."""
     common = ["db_system_name", "db_client_connection_pool_name"]
-    # A gauge in all but its TYPE line: the name is OpenTelemetry's, and `promtool check metrics` refuses a
-    # gauge whose name ends in _count. Nothing that queries the metric sees the difference.
+    # It is a gauge except for its TYPE line: the name is OpenTelemetry's, and `promtool check metrics` rejects a
+    # gauge whose name ends in _count. Queries do not see the difference.
     count = UnknownMetricFamily(
         "db_client_connection_count",
         "Open connections of the pool by state: idle or used.",
@@ -134,7 +136,7 @@ def families(parts: Iterable[Connections] = ()) -> Iterator[Metric]:
         idle, used = part.counts()
         count.add_metric((*part.labels, "idle"), idle)
         count.add_metric((*part.labels, "used"), used)
-        for family, limit in ((maximum, part.maximum()), (idle_maximum, part.kept()), (idle_minimum, 0)):
+        for family, limit in ((maximum, part.maximum()), (idle_maximum, part.idle_maximum()), (idle_minimum, 0)):
             if limit is not None:
                 family.add_metric(part.labels, limit)
     yield from (count, maximum, idle_maximum, idle_minimum)

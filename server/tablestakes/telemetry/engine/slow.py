@@ -1,4 +1,4 @@
-"""Statements that take long: one structured line for each, and the last of them to look at."""
+"""The slow-query log: a structured log line for each slow statement, and a list of the last ones."""
 
 import logging
 from collections import deque
@@ -11,17 +11,17 @@ from ..query import Query
 from .explain import Explainer
 
 _log = logging.getLogger("tablestakes.telemetry.slow")
-_TEXT = 2_000
-_KEPT = 50
+_MAX_TEXT = 2_000
+_MAX_RECENT = 50
 
 
 class SlowQueries:
-    """Tells of the slow statements of one engine.
+    """Logs the slow statements of one engine.
 
     Args:
-        threshold: Statements that take longer than this are slow, in seconds.
-        trace_id: Tells the trace that the running task belongs to; None or "" if to none.
-        explainer: Asked for the plans of slow statements, if there is one.
+        threshold: Seconds; a statement that takes longer is slow.
+        trace_id: Returns the trace of the running task, None or "" if there is none.
+        explainer: Gets the plans of slow statements; None for no plans.
     """
 
     def __init__(
@@ -33,13 +33,14 @@ class SlowQueries:
         self.threshold = threshold
         self.trace_id = trace_id
         self.explainer = explainer
-        self._recent: deque[tuple[float, str, dict[str, Any]]] = deque(maxlen=_KEPT)
+        self._recent: deque[tuple[float, str, dict[str, Any]]] = deque(maxlen=_MAX_RECENT)
 
     @property
     def recent(self) -> list[dict[str, Any]]:
-        """The last of them, the newest first.
+        """The last slow statements, the newest first.
 
-        Of each what was logged, `time`, in seconds since 1970, and its `plan`, None as long as none is known.
+        Each has the fields of its log line, its `time` in seconds since 1970, and its `plan`, None while it is not
+        known.
         """
         plan: Callable[[str], str | None] = (lambda _: None) if self.explainer is None else self.explainer.plan
         return [
@@ -59,16 +60,16 @@ class SlowQueries:
     ) -> None:
         """Log `slow query`, with everything but the bound values as fields of the record.
 
-        Whatever a log handler raises comes out of here: call it from a guarded listener, after counting.
+        An exception of a log handler is raised here: call this from a guarded listener, after counting.
 
         Args:
             query: The statement.
-            statement: Its text as it was sent.
-            parameters: What it was sent with, if with anything; they are only counted.
+            statement: Its SQL as it was sent.
+            parameters: Its parameters, if it has any. Only their number is used.
             seconds: How long it took.
-            rows: How many rows it returned or changed, below 0 if the driver does not say: sqlite3 never counts
-                those of a SELECT.
-            error_type: How it ended, "" for success.
+            rows: How many rows it returned or changed, below 0 if the driver does not say: sqlite3 never counts the
+                rows of a SELECT.
+            error_type: The `error_type` of its failure, "" for success.
         """
         rpc = current_rpc.get()
         fields: dict[str, Any] = {
@@ -76,13 +77,14 @@ class SlowQueries:
             "threshold_seconds": self.threshold,
             "db_operation_name": query.operation.name,
             "db_collection_name": query.operation.collection,
-            "db_query_text": statement[:_TEXT],
+            "db_query_text": statement[:_MAX_TEXT],
             "rpc_method": "" if rpc is None else rpc.full_method,
             "error_type": error_type,
             "rows": rows if rows >= 0 else None,
         }
         if rpc is not None:
-            # What the RPC has waited for before: a slow statement of an RPC that had to connect is half the story.
+            # The time that the RPC had already spent on waiting and connecting: the statement may not be what made
+            # it slow.
             fields |= {"pool_wait_seconds": rpc.seconds[POOL_WAIT], "connect_seconds": rpc.seconds[CONNECT]}
         if self.trace_id is not None and (trace := self.trace_id()):
             fields["trace_id"] = trace
@@ -93,6 +95,6 @@ class SlowQueries:
 
 
 def _placeholders(parameters: Any) -> int:
-    # Of the driver's executemany it is a list of them.
+    # For the driver's executemany this is a list of parameter sets.
     first = parameters[0] if isinstance(parameters, list) and parameters else parameters
     return len(first) if first else 0

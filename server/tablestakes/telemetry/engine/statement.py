@@ -1,100 +1,72 @@
-"""How long statements take: the listeners that time them, and the families that show it."""
+"""Timing statements: the listeners that send and measure them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import dropwhile
-from threading import Lock, RLock
+from threading import Lock
 from time import perf_counter
 from typing import Any, Literal
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.interfaces import DBAPICursor, ExecuteStyle
 
 from ..account import QUERY, RpcAccount, current_rpc
+from ..internals import CONNECTION_HAS_EVENTS, IS_SERVER_SIDE, listeners_getter
 from ..meter.guard import Guard
-from ..meter.histogram import SECONDS, Histogram
-from ..meter.tally import OTHER
 from ..query import Operation, Query, operation
 from ..tracing import DatabaseSpans
 from .failure import error_type
 from .fetch import TimedCursor
+from .series import Series, SeriesByName
 from .slow import SlowQueries
 
-ROWS = (0.0, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
-BATCHES = (1.0, 10.0, 100.0, 1e3, 1e4)
 _ONE, _BATCH = ExecuteStyle.EXECUTE, ExecuteStyle.EXECUTEMANY
-# Statements that are told apart, and how much of the text of each; of the others each is one of its own.
-_KNOWN, _TEXT = 1_000, 2_000
-MAX_SERIES = 500
-"""Label sets of one engine. What comes after them is counted under `_OTHER`: only its name is lost."""
+# How many statements are recognized when they are compiled again, by so many characters of their SQL. Each
+# execution of any other statement counts as a statement of its own.
+_MAX_STATEMENTS, _MAX_TEXT = 1_000, 2_000
 
 
-class Series:
-    """What is counted of one kind of statement with one outcome."""
-
-    __slots__ = ("_lock", "batch", "fetch", "rows", "seconds", "slow")
-
-    def __init__(self) -> None:
-        self._lock = RLock()
-        self.seconds = Histogram(SECONDS, self._lock)
-        self.rows = Histogram(ROWS, self._lock)
-        self.batch = Histogram(BATCHES)
-        self.fetch = Histogram(SECONDS)
-        self.slow = 0
-
-    def add(self, seconds: float, rows: int) -> None:
-        """Count one statement, and its rows unless they are below 0."""
-        with self._lock:
-            self.seconds.add(seconds)
-            if rows >= 0:
-                self.rows.add(rows)
-
-    def slowed(self) -> None:
-        """Count one that was slow."""
-        with self._lock:
-            self.slow += 1
-
-
-class Known:
-    """A statement as one engine knows it: found once, kept where SQLAlchemy keeps the compiled construct.
+class StatementInfo:
+    """A statement of one engine: its name is found once, and then kept on SQLAlchemy's compiled construct.
 
     Attributes:
-        owner: Who knows it; an engine that shares a cache of compiled constructs with another has its own.
+        owner: The counters that it belongs to: several engines may share SQLAlchemy's cache of compiled constructs.
         query: The statement.
-        batches: Whether the driver is given many sets of parameters at once.
-        repeats: Whether to send it again and again would mean something.
-        batch: The same statement for the driver's executemany; itself if it is that, or a part.
-        part: The same statement as a batch of insertmanyvalues, which is how SQLAlchemy sends one INSERT.
-        succeeded: Where its successes are counted, None until the first.
+        is_batch: Whether the driver gets many sets of parameters at once.
+        counts_as_repeat: Whether executing it many times in one RPC is suspect.
+        batch: The same statement for the driver's executemany; itself if it is a batch or a page.
+        page: The same statement as a page of insertmanyvalues, in which SQLAlchemy sends one INSERT with many rows.
+        success: The series that counts its successes, None until the first.
     """
 
-    __slots__ = ("batch", "batches", "owner", "part", "query", "repeats", "succeeded")
+    __slots__ = ("batch", "counts_as_repeat", "is_batch", "owner", "page", "query", "success")
 
-    def __init__(self, owner: "Statements", query: Query, *, batches: bool = False, repeats: bool = True) -> None:
+    def __init__(
+        self, owner: "Statements", query: Query, *, is_batch: bool = False, counts_as_repeat: bool = True
+    ) -> None:
         self.owner = owner
         self.query = query
-        self.batches = batches
-        self.repeats = repeats
-        self.batch = self.part = self
-        self.succeeded: Series | None = None
+        self.is_batch = is_batch
+        self.counts_as_repeat = counts_as_repeat
+        self.batch = self.page = self
+        self.success: Series | None = None
 
 
-Started = tuple[Known, RpcAccount | None, float]
+Started = tuple[StatementInfo, RpcAccount | None, float]
 
 
 class Statements:
     """Times the statements of one engine.
 
-    A duration is wall clock from before to after `cursor.execute`: it includes BEGIN where the driver sends
-    it lazily, the transfer of rows where the driver fetches them at once (asyncpg and aiosqlite do), and the
-    time an event loop was busy elsewhere. With a server-side cursor it is the time until rows could be fetched,
-    and each fetch is timed by itself.
+    A duration is wall-clock time from before to after `cursor.execute`. It includes BEGIN if the driver sends it
+    with the first statement, the transfer of all rows if the driver fetches them at once (asyncpg and aiosqlite
+    do), and the time for which the event loop was busy with other work. With a server-side cursor it ends when rows
+    can be fetched, and each fetch is timed by itself.
 
     Args:
         labels: `db_system_name` and `db_client_connection_pool_name`.
-        slow: Tells of those that take long.
-        guard: Keeps failures of the counting from the statement.
-        spans: Told of each of them, if there are any to be made.
+        slow: Logs the slow statements.
+        guard: Catches failures of the counting, so that no statement fails because of one.
+        spans: Makes a span of each statement, None without traces.
     """
 
     def __init__(
@@ -104,38 +76,39 @@ class Statements:
         self.slow = slow
         self._spans = spans
         self._guard = guard
-        self._series: dict[tuple[str, str, str], Series] = {}
-        self._named: dict[tuple[Operation, str], Known] = {}
-        self._texts: dict[str, Known] = {}
-        self._fail = guard.wrap("do_execute", self._failed)
+        self.series = SeriesByName(labels)
+        self._by_name: dict[tuple[Operation, str], StatementInfo] = {}
+        self._by_text: dict[str, StatementInfo] = {}
+        self._on_failure = guard.wrap("do_execute", self._failed)
         self._lock = Lock()
 
-    # A statement is timed by the listener that sends it, from do_execute and its two kin. So its clock is closed
-    # however it ends; an error that comes without one (compiling, fetching, BEGIN, COMMIT, connecting, a ping) is
-    # no second statement, and the batches of insertmanyvalues are timed one by one. What is sent is what the
-    # listeners of before_cursor_execute have made of it, also of a column's default. That event and its twin
-    # would need a clock kept between them, and listening to any event of a Connection makes SQLAlchemy prepare
-    # for all of them: 4 µs for each statement and 5 for each checkout, with listeners that do nothing.
+    # The listener of do_execute, do_executemany and do_execute_no_params sends the statement itself and times it.
+    # So the clock is stopped however the statement ends. An error without a running clock (in compiling, fetching,
+    # BEGIN, COMMIT, a connect or a ping) is not counted as a second statement, and the pages of insertmanyvalues
+    # are timed one by one. By then, listeners of before_cursor_execute have changed the statement if they want to,
+    # also that of a column's default. The events before_cursor_execute and after_cursor_execute would need a clock
+    # that is kept between them, and a listener of any Connection event makes SQLAlchemy prepare for all of them: 4
+    # µs for each statement and 5 µs for each checkout, with listeners that do nothing.
 
-    def sender(self, dialect: Dialect, event: str) -> Callable[..., Literal[True]]:
+    def execute_listener(self, dialect: Dialect, event: str) -> Callable[..., Literal[True]]:
         """Return a listener that sends a statement and times it.
 
-        It does what SQLAlchemy would do without it, and so answers that the work is done: it asks the listeners
-        after it, and the dialect if none of them did the work.
+        It does the same as SQLAlchemy does without it: it calls the listeners after it, and the dialect if none of
+        them has sent the statement. So it returns True, which tells SQLAlchemy that the statement was sent.
 
         Args:
-            dialect: Of the engine.
+            dialect: The dialect of the engine.
             event: `do_execute`, `do_executemany` or `do_execute_no_params`, which is also the dialect's method.
         """
-        start, finish, fail = self._start, self._finish, self._fail
-        dispatch: Any = dialect.dispatch
+        start, finish, fail = self._start, self._finish, self._on_failure
+        dispatch, listeners_of = dialect.dispatch, listeners_getter(event)
 
         def execute(cursor: DBAPICursor, statement: str, *rest: Any) -> Literal[True]:
-            # The rest is the parameters, if there are any, and the context.
+            # The rest are the parameters, if there are any, and the context.
             started = start(rest[-1], statement)
             try:
-                listeners = getattr(dispatch, event).listeners
-                if listeners[-1] is execute or not _handled(listeners, execute, (cursor, statement, *rest)):
+                listeners = listeners_of(dispatch)
+                if listeners[-1] is execute or not _sent_by_other(listeners, execute, (cursor, statement, *rest)):
                     getattr(dialect, event)(cursor, statement, *rest)
             except BaseException as error:
                 if started is not None:
@@ -147,12 +120,12 @@ class Statements:
 
         return execute
 
-    # The two that every statement passes are guarded in here: a wrapper would be a call more for each.
+    # The next two run for every statement and catch their own exceptions: Guard.wrap would add a call to each.
 
     def _start(self, context: Any, statement: str) -> Started | None:
         try:
-            known = self._know(context, statement)
-            if known is None:
+            info = self._find(context, statement)
+            if info is None:
                 return None
             account, now = current_rpc.get(), perf_counter()
             if account is not None:
@@ -160,165 +133,111 @@ class Statements:
         except Exception:  # noqa: BLE001 - as Guard.wrap
             self._guard.failed("do_execute")
             return None
-        return known, account, now
+        return info, account, now
 
     def _finish(self, started: Started, cursor: DBAPICursor, statement: str, rest: tuple[Any, ...]) -> None:
         try:
             now = perf_counter()
-            known, account, start = started
+            info, account, start = started
             seconds = now - start
             if account is not None:
                 account.end(QUERY, now)
-                account.ran(known.query, seconds, known.repeats)
-            series = known.succeeded or self._succeed(known)
+                account.add_statement(info.query, seconds, info.counts_as_repeat)
+            series = info.success or self._series_of_success(info)
             rows = cursor.rowcount
             series.add(seconds, rows)
             context = rest[-1]
-            if getattr(context, "_is_server_side", False):
-                # The rows are still to come; SQLAlchemy asks the context's cursor for them.
+            if getattr(context, IS_SERVER_SIDE, False):
+                # SQLAlchemy fetches the rows later, with the cursor of the context.
                 context.cursor = TimedCursor(cursor, series.fetch, self._guard)
             if (spans := self._spans) is not None:
-                _trace(spans, known, series, statement, rest, seconds)
-            if known.batches:
+                _record_span(spans, info, series, statement, rest, seconds)
+            if info.is_batch:
                 series.batch.observe(len(rest[0]))
             if seconds > self.slow.threshold:
-                # Last, so that a log handler that raises takes no count with it.
-                series.slowed()
-                self.slow.report(known.query, statement, *rest[:-1], seconds=seconds, rows=rows)
+                # This comes last, so that a log handler that raises prevents no counting.
+                series.add_slow()
+                self.slow.report(info.query, statement, *rest[:-1], seconds=seconds, rows=rows)
         except Exception:  # noqa: BLE001 - as Guard.wrap
             self._guard.failed("do_execute")
 
     def _failed(self, started: Started, statement: str, rest: tuple[Any, ...], error: BaseException) -> None:
         now = perf_counter()
-        # handle_error hears of it next, and wants to know what it is of.
+        # handle_error gets this error next, and then knows that the statement was sent.
         error.tablestakes_sent = True  # type: ignore[attr-defined]
-        known, account, start = started
+        info, account, start = started
         seconds, outcome = now - start, error_type(error)
         if account is not None:
             account.end(QUERY, now)
-            account.ran(known.query, seconds, repeats=False)
-        series = self._admit(known.query.operation, outcome)
+            account.add_statement(info.query, seconds, counts_as_repeat=False)
+        series = self.series.get(info.query.operation, outcome)
         series.add(seconds, -1)
         if (spans := self._spans) is not None:
-            _trace(spans, known, series, statement, rest, seconds, error)
+            _record_span(spans, info, series, statement, rest, seconds, error)
         if seconds > self.slow.threshold:
-            series.slowed()
-            self.slow.report(known.query, statement, *rest[:-1], seconds=seconds, error_type=outcome)
+            series.add_slow()
+            self.slow.report(info.query, statement, *rest[:-1], seconds=seconds, error_type=outcome)
 
-    def _know(self, context: Any, statement: str) -> Known | None:
-        # While a column default is executed, the context is still that of the INSERT it is made for; only then
-        # does it carry the current parameters.
+    def _find(self, context: Any, statement: str) -> StatementInfo | None:
+        # While a column default is executed, the context is still that of its INSERT. Only then does the context
+        # have current_parameters.
         compiled = None if context is None or context.current_parameters is not None else context.compiled
-        # Compiled constructs live in SQLAlchemy's cache: what is kept on one is found once, and goes with it. On
-        # what lives for one statement nothing is kept: an attribute more would cost a microsecond.
+        # SQLAlchemy caches compiled constructs, so the info on one is found only once, and is freed with it.
+        # Nothing is kept on objects that live for one statement: one more attribute would cost a microsecond.
         if compiled is not None:
-            known: Known | None = getattr(compiled, "tablestakes_known", None)
-        elif context is not None and vars(context.root_connection).get("_has_events") is False:
-            # What a dialect asks a server that is new to it is its own: there it shuts listeners out.
+            info: StatementInfo | None = getattr(compiled, "tablestakes_info", None)
+        elif context is not None and vars(context.root_connection).get(CONNECTION_HAS_EVENTS) is False:
+            # This is a question of the dialect to a new server, from which SQLAlchemy excludes listeners.
             return None
         else:
-            known = self._texts.get(statement)
-        if known is None or known.owner is not self:
-            known = self._learn(compiled, statement)
+            info = self._by_text.get(statement)
+        if info is None or info.owner is not self:
+            info = self._create_info(compiled, statement)
         if context is None or (style := context.execute_style) is _ONE:
-            return known
-        return known.batch if style is _BATCH else known.part
+            return info
+        return info.batch if style is _BATCH else info.page
 
-    def _learn(self, compiled: Any, statement: str) -> Known:
-        name, text = operation(compiled, statement), statement[:_TEXT]
+    def _create_info(self, compiled: Any, statement: str) -> StatementInfo:
+        name, text = operation(compiled, statement), statement[:_MAX_TEXT]
         with self._lock:
-            # What SQLAlchemy compiles anew each time, or once more, is the same statement still.
-            known = self._named.get((name, text))
-            if known is None:
-                known = Known(self, Query(name, text))
+            # SQLAlchemy may compile the same statement again, or each time.
+            info = self._by_name.get((name, text))
+            if info is None:
+                info = StatementInfo(self, Query(name, text))
                 batch = Query(Operation(f"BATCH {name.name}", name.collection), text)
-                known.batch = Known(self, batch, batches=True)
-                known.part = Known(self, known.query, repeats=False)
-                if len(self._named) < _KNOWN:
-                    self._named[name, text] = known
+                info.batch = StatementInfo(self, batch, is_batch=True)
+                info.page = StatementInfo(self, info.query, counts_as_repeat=False)
+                if len(self._by_name) < _MAX_STATEMENTS:
+                    self._by_name[name, text] = info
         if compiled is not None:
-            compiled.tablestakes_known = known
-        elif len(self._texts) < _KNOWN and len(statement) <= _TEXT:
-            self._texts[statement] = known
-        return known
+            compiled.tablestakes_info = info
+        elif len(self._by_text) < _MAX_STATEMENTS and len(statement) <= _MAX_TEXT:
+            self._by_text[statement] = info
+        return info
 
-    def _succeed(self, known: Known) -> Series:
-        known.succeeded = self._admit(known.query.operation, "")
-        return known.succeeded
-
-    def _admit(self, name: Operation, outcome: str) -> Series:
-        with self._lock:
-            key = (*name, outcome)
-            if key not in self._series and len(self._series) >= MAX_SERIES:
-                # The verbs are bounded already.
-                key = (name.name, OTHER, outcome and OTHER)
-            return self._series.setdefault(key, Series())
-
-    def snapshot(self) -> list[tuple[tuple[str, str, str], Series]]:
-        """Return the series as they are now, by operation, collection and error_type."""
-        with self._lock:
-            return list(self._series.items())
+    def _series_of_success(self, info: StatementInfo) -> Series:
+        info.success = self.series.get(info.query.operation, "")
+        return info.success
 
 
-def _trace(
+def _record_span(
     spans: DatabaseSpans,
-    known: Known,
+    info: StatementInfo,
     series: Series,
     statement: str,
     rest: tuple[Any, ...],
     seconds: float,
     error: BaseException | None = None,
 ) -> None:
-    """Make the span of a statement that was counted, and let what counted it point there."""
-    # Where there are parameters, the context comes after them.
-    sets = len(rest[0]) if known.batches else int(len(rest) > 1 and bool(rest[0]))
-    exemplar = spans.statement(known.query, statement, seconds, sets=sets, error=error)
+    """Make the span of a statement that was counted, and keep it as the exemplar of its duration."""
+    # If there are parameters, they come before the context.
+    sets = len(rest[0]) if info.is_batch else int(len(rest) > 1 and bool(rest[0]))
+    exemplar = spans.statement(info.query, statement, seconds, sets=sets, error=error)
     if exemplar is not None:
         series.seconds.mark(seconds, exemplar)
 
 
-def _handled(listeners: Iterable[Callable[..., object]], ours: object, given: tuple[Any, ...]) -> bool:
-    """Return whether a listener after ours has executed the statement in the dialect's place."""
+def _sent_by_other(listeners: Iterable[Callable[..., object]], ours: object, given: tuple[Any, ...]) -> bool:
+    """Call the listeners after ours, and return whether one of them has sent the statement."""
     later = list(dropwhile(lambda listener: listener is not ours, listeners))[1:]
     return any(listener(*given) for listener in later)
-
-
-def families(parts: Iterable[Statements] = ()) -> Iterator[Metric]:
-    """Yield the families of `parts`, which share a registry; without parts, only their names."""
-    common = ["db_system_name", "db_client_connection_pool_name", "db_operation_name", "db_collection_name"]
-    durations = HistogramMetricFamily(
-        "db_client_operation_duration_seconds",
-        "Time from sending a statement to its result, also of failed, cancelled and timed-out statements.",
-        labels=[*common, "error_type"],
-    )
-    slows = CounterMetricFamily(
-        "db_client_slow_operations",
-        "Statements that took longer than the threshold of the slow-query log.",
-        labels=common,
-    )
-    rows = HistogramMetricFamily(
-        "db_client_response_returned_rows",
-        "Rows that a statement returned or changed, where the driver knows.",
-        labels=common,
-    )
-    batches = HistogramMetricFamily(
-        "db_client_batch_size", "Sets of parameters that the driver's executemany was given.", labels=common
-    )
-    fetches = HistogramMetricFamily(
-        "db_client_fetch_seconds",
-        "Time of each fetch of more rows through a server-side cursor; of the others all rows come at once.",
-        labels=common,
-    )
-    for part in parts:
-        counts: dict[tuple[str, str], int] = {}
-        for (name, collection, outcome), series in part.snapshot():
-            series.seconds.expose(durations, (*part.labels, name, collection, outcome))
-            for histogram, family in ((series.rows, rows), (series.batch, batches), (series.fetch, fetches)):
-                # Not at zero: most statements never tell the one, or are not the other.
-                if any(histogram.snapshot()[0]):
-                    histogram.expose(family, (*part.labels, name, collection))
-            # Zero is a value: the rate of a counter needs it to exist before the first slow query.
-            counts[name, collection] = counts.get((name, collection), 0) + series.slow
-        for key, count in counts.items():
-            slows.add_metric((*part.labels, *key), count)
-    yield from (durations, slows, rows, batches, fetches)

@@ -1,4 +1,4 @@
-"""How long transactions last, and what ending them costs."""
+"""Timing transactions, and their COMMIT and ROLLBACK."""
 
 from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter
@@ -15,7 +15,7 @@ from ..tracing import DatabaseSpans
 from .error import Errors
 from .failure import outcome
 
-Ended = Callable[[Any], None]
+DoMethod = Callable[[Any], None]
 OUTCOMES = ("ok", "error", "cancelled", "timeout")
 _PHASES = {"commit": COMMIT, "rollback": ROLLBACK}
 
@@ -23,16 +23,16 @@ _PHASES = {"commit": COMMIT, "rollback": ROLLBACK}
 class Transactions:
     """Times the transactions of one engine, from SQLAlchemy's begin until COMMIT or ROLLBACK has returned.
 
-    A connection in autocommit has none: what SQLAlchemy begins and ends there sends nothing. One that ends with
-    its connection, or whose COMMIT fails, counts as rolled back; only the server knows better, and only if the
-    connection was lost while it said COMMIT.
+    A connection in autocommit has no transactions: SQLAlchemy's begin and commit send nothing there. A transaction
+    whose connection is lost, or whose COMMIT fails, counts as rolled back. If the connection is lost during COMMIT,
+    only the server knows the outcome.
 
     Args:
         labels: `db_system_name` and `db_client_connection_pool_name`.
-        dialect: Knows whether a connection is in autocommit, if it is one that can tell; most are.
-        errors: Where errors of COMMIT and ROLLBACK are counted.
-        guard: Keeps failures of the counting from the transaction.
-        spans: Told of each COMMIT and ROLLBACK, if there are any to be made.
+        dialect: Detects whether a connection is in autocommit; most dialects can.
+        errors: Counts the errors of COMMIT and ROLLBACK.
+        guard: Catches failures of the counting, so that no transaction fails because of one.
+        spans: Makes a span of each COMMIT and ROLLBACK, None without traces.
     """
 
     def __init__(
@@ -46,17 +46,19 @@ class Transactions:
         self.labels = labels
         self._spans = spans
         self.seconds = {name: Histogram(LONG_SECONDS) for name in ("commit", "rollback")}
-        self.ends = {name: {word: Histogram(SECONDS) for word in OUTCOMES} for name in ("commit", "rollback")}
+        self.end_seconds = {
+            name: {word: Histogram(SECONDS) for word in OUTCOMES} for name in ("commit", "rollback")
+        }
         self._errors = errors
         self._guard = guard
         self._dialect = dialect
-        # By id of the driver's connection: every use of a connection passes here, and its end takes it out.
+        # When each open transaction began, by id of the driver's connection; its end removes the entry.
         self._begun: dict[int, float] = {}
-        self._enter = guard.wrap("transaction", self._entered)
-        self._leave = guard.wrap("transaction", self._left)
+        self._record_start = guard.wrap("transaction", self._started)
+        self._record_end = guard.wrap("transaction", self._ended)
 
-    def begin(self, original: Ended) -> Ended:
-        """Lead Dialect.do_begin: remember when, unless there is no transaction in autocommit."""
+    def wrap_do_begin(self, original: DoMethod) -> DoMethod:
+        """Wrap Dialect.do_begin to note when a transaction begins; there is none in autocommit."""
         begun, autocommit, guard = self._begun, self._autocommit, self._guard
 
         def do_begin(connection: Any) -> None:
@@ -66,7 +68,7 @@ class Transactions:
                     begun.pop(id(driver), None)
                 else:
                     begun[id(driver)] = perf_counter()
-            except Exception:  # noqa: BLE001 - as Guard.wrap, without a call more for each checkout
+            except Exception:  # noqa: BLE001 - as Guard.wrap, without one more call for each checkout
                 guard.failed("do_begin")
             original(connection)
 
@@ -78,65 +80,68 @@ class Transactions:
         except NotImplementedError:
             return False
 
-    def lose(self, driver: DBAPIConnection, *_: object) -> None:
-        """invalidate, close, close_detached: a transaction that is still open ends with its connection."""
+    def on_close(self, driver: DBAPIConnection, *_: object) -> None:
+        """End a transaction that is still open when its connection is closed or invalidated."""
         begun = self._begun.pop(id(driver), None)
         if begun is not None:
             self.seconds["rollback"].observe(perf_counter() - begun)
 
-    def commit(self, original: Ended) -> Ended:
-        """Lead Dialect.do_commit, timed."""
+    on_invalidate = on_close_detached = on_close
+
+    def wrap_do_commit(self, original: DoMethod) -> DoMethod:
+        """Wrap Dialect.do_commit to time it."""
         return self._timed("commit", original)
 
-    def rollback(self, original: Ended) -> Ended:
-        """Lead Dialect.do_rollback, timed."""
+    def wrap_do_rollback(self, original: DoMethod) -> DoMethod:
+        """Wrap Dialect.do_rollback to time it."""
         return self._timed("rollback", original)
 
-    def _timed(self, name: str, original: Ended) -> Ended:
+    def _timed(self, name: str, original: DoMethod) -> DoMethod:
         begun = self._begun
 
         def end(connection: Any) -> None:
             driver = connection.dbapi_connection
             start = None
-            # Without a transaction nothing is sent: autocommit, or the pool making sure that there is none.
+            # Without a transaction nothing is sent: the connection is in autocommit, or the pool resets an idle
+            # one.
             if id(driver) in begun:
                 start = perf_counter()
-                self._enter(name, start)
+                self._record_start(name, start)
             try:
                 original(connection)
             except BaseException as error:
-                self._leave(name, start, driver, error)
+                self._record_end(name, start, driver, error)
                 raise
             if start is not None:
-                self._leave(name, start, driver, None)
+                self._record_end(name, start, driver, None)
 
         return end
 
-    def _entered(self, name: str, start: float) -> None:
+    def _started(self, name: str, start: float) -> None:
         account = current_rpc.get()
         if account is not None:
             account.begin(_PHASES[name], start)
 
-    def _left(self, name: str, start: float | None, driver: Any, error: BaseException | None) -> None:
+    def _ended(self, name: str, start: float | None, driver: Any, error: BaseException | None) -> None:
         if start is not None:
             now = perf_counter()
             account = current_rpc.get()
             if account is not None:
                 account.end(_PHASES[name], now)
-            self.ends[name][outcome(error)].observe(now - start)
+            self.end_seconds[name][outcome(error)].observe(now - start)
             if self._spans is not None:
                 self._spans.phase(_PHASES[name], now - start, error)
             begun = self._begun.pop(id(driver), None)
             if begun is not None:
                 self.seconds[name if error is None else "rollback"].observe(now - begun)
         if error is not None:
-            self._errors.count(name, error, disconnect=self._errors.loses(error, driver))
+            self._errors.count(name, error, disconnect=self._errors.is_disconnect(error, driver))
 
 
 def families(parts: Iterable[Transactions] = ()) -> Iterator[Metric]:
-    """Yield the families of `parts`, which share a registry; without parts, only their names."""
+    """Yield the metric families of `parts`, which share a registry; without parts, they have no samples."""
     labels = ["db_system_name", "db_client_connection_pool_name", "outcome"]
-    lasted = HistogramMetricFamily(
+    transactions = HistogramMetricFamily(
         "db_client_transaction_seconds",
         "Time from begin until a transaction was committed or rolled back.",
         labels=labels,
@@ -146,8 +151,8 @@ def families(parts: Iterable[Transactions] = ()) -> Iterator[Metric]:
         for name in _PHASES
     }
     for part in parts:
-        expose_by(lasted, part.labels, part.seconds)
+        expose_by(transactions, part.labels, part.seconds)
         for name, family in ends.items():
-            expose_by(family, part.labels, part.ends[name])
-    yield lasted
+            expose_by(family, part.labels, part.end_seconds[name])
+    yield transactions
     yield from ends.values()

@@ -1,4 +1,4 @@
-"""Waiting for a connection of the pool, for which SQLAlchemy has no event: pools that time it themselves."""
+"""Pools that time how long checkouts wait for a connection, because SQLAlchemy has no event for it."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -8,9 +8,9 @@ from time import perf_counter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from sqlalchemy import exc
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, Pool, QueuePool
-from sqlalchemy.util import queue
 
 from ..account import POOL_WAIT, current_rpc
+from ..internals import AsyncAdaptedQueue, Empty, HookedQueuePool, Queue, QueueCommon
 from ..meter.guard import Guard
 from ..meter.histogram import SECONDS, Histogram, expose_by
 from ..tracing import DatabaseSpans
@@ -20,16 +20,16 @@ OUTCOMES = ("ok", "timeout", "cancelled")
 
 
 class Waits:
-    """Counts who waits for a connection of one engine, and how long it took.
+    """Counts and times the checkouts of one engine that wait for a connection.
 
-    A connect, a ping and what listeners do are no part of a wait. A checkout that need not wait counts as one
-    of zero seconds, so the histogram's count is that of checkouts.
+    A wait does not include a connect, a ping or the time of listeners. A checkout that does not wait counts as a
+    wait of zero seconds, so the count of the histogram is the number of checkouts.
 
     Args:
         labels: `db_system_name` and `db_client_connection_pool_name`.
-        errors: Where checkouts that end without a connection are counted.
-        guard: Keeps failures of the counting from the pool.
-        spans: Told of each wait, if there are any to be made.
+        errors: Counts the checkouts that end without a connection.
+        guard: Catches failures of the counting, so that no checkout fails because of one.
+        spans: Makes a span of each wait, None without traces.
     """
 
     def __init__(
@@ -44,14 +44,14 @@ class Waits:
         self.empty = 0
         self.pending: set[object] = set()
         self._errors = errors
-        # For a checkout that need not wait, as nearly all need not.
-        self.passed: Callable[[], None] = partial(self.seconds["ok"].observe, 0.0)
+        # Nearly all checkouts do not wait, so counting one is a single call.
+        self.did_not_wait: Callable[[], None] = partial(self.seconds["ok"].observe, 0.0)
         self.timed_out: Callable[[BaseException], None] = guard.wrap("pool timeout", self._timed_out)
 
-    # Where callers outnumber connections every checkout waits, so the two guard themselves.
+    # If there are more callers than connections, every checkout waits, so these two catch their own exceptions.
 
-    def began(self, ticket: object, start: float) -> None:
-        """Count one who waits."""
+    def wait_started(self, ticket: object, start: float) -> None:
+        """Count a checkout that waits."""
         try:
             self.pending.add(ticket)
             account = current_rpc.get()
@@ -60,8 +60,8 @@ class Waits:
         except Exception:  # noqa: BLE001 - as Guard.wrap
             self._guard.failed("pool wait")
 
-    def ended(self, ticket: object, start: float, outcome: str, error: BaseException | None) -> None:
-        """Count that the wait is over, and how it ended."""
+    def wait_ended(self, ticket: object, start: float, outcome: str, error: BaseException | None) -> None:
+        """Count the end of a wait and its outcome."""
         try:
             now = perf_counter()
             self.pending.discard(ticket)
@@ -78,99 +78,94 @@ class Waits:
         except Exception:  # noqa: BLE001 - as Guard.wrap
             self._guard.failed("pool wait")
 
-    def made(self) -> None:
-        """Count a checkout that found the pool empty, and may have a new connection."""
+    def connection_needed(self) -> None:
+        """Count a checkout that found the pool empty and may make a new connection."""
         with self._lock:
             self.seconds["ok"].add(0.0)
             self.empty += 1
 
     def _timed_out(self, error: BaseException) -> None:
-        # A pool may ask itself again; the error is one.
+        # The pool may report the same error twice.
         if not is_counted(error):
             with self._lock:
                 self.timeouts += 1
             self._errors.count("checkout", error)
 
 
-class _TimedGet(queue.QueueCommon[ConnectionPoolEntry]):
+class _TimedGet(QueueCommon[ConnectionPoolEntry]):
     waits: Waits | None = None
 
     def get(self, block: bool = True, timeout: float | None = None) -> ConnectionPoolEntry:
         waits = self.waits
         if waits is None:
             return super().get(block, timeout)
-        # A pool that may make no more connections says that it would wait, also where one is idle; and an
-        # asynchronous wait is dear even if it is over at once. Nobody who waits already is overtaken.
+        # A pool that may make no more connections asks to wait even if a connection is idle, and an asynchronous
+        # wait is expensive even if it ends at once. So try without waiting, unless another checkout waits already:
+        # it is first.
         if not block or not waits.pending:
             try:
                 item = super().get(False)
-            except queue.Empty:
+            except Empty:
                 if not block:
                     raise
             else:
-                waits.passed()
+                waits.did_not_wait()
                 return item
         error: BaseException | None
         ticket, start, outcome, error = object(), perf_counter(), "ok", None
-        waits.began(ticket, start)
+        waits.wait_started(ticket, start)
         try:
             return super().get(True, timeout)
-        except queue.Empty:
+        except Empty:
             outcome, error = "timeout", TimeoutError()
             raise
         except BaseException as raised:
             outcome, error = "cancelled", raised
             raise
         finally:
-            waits.ended(ticket, start, outcome, error)
+            waits.wait_ended(ticket, start, outcome, error)
 
 
-class _TimedQueue(_TimedGet, queue.Queue[ConnectionPoolEntry]):
+class _TimedQueue(_TimedGet, Queue[ConnectionPoolEntry]):
     pass
 
 
-class _AsyncTimedQueue(_TimedGet, queue.AsyncAdaptedQueue[ConnectionPoolEntry]):
+class _AsyncTimedQueue(_TimedGet, AsyncAdaptedQueue[ConnectionPoolEntry]):
     pass
 
 
-class TimedQueuePool(QueuePool):
-    """SQLAlchemy's QueuePool, which tells an instrumentation how long checkouts wait.
+class TimedQueuePool(HookedQueuePool, queue_class=_TimedQueue, logs_as=QueuePool):
+    """SQLAlchemy's QueuePool, which also reports to an instrumentation how long checkouts wait.
 
-    Pass it as `poolclass` to `create_engine`. Without an instrumentation it is a QueuePool.
+    Pass it as `poolclass` to `create_engine`. Without an instrumentation it behaves like a QueuePool.
     """
 
-    # It speaks through SQLAlchemy's loggers, as the pool that it stands in for: not as a module of this program.
-    _sqla_logger_namespace = "sqlalchemy.pool.impl.QueuePool"
-    _queue_class: type[queue.QueueCommon[ConnectionPoolEntry]] = _TimedQueue
     _waits: Waits | None = None
 
     def report_to(self, waits: Waits | None) -> None:
-        """Tell `waits` from now on, or nobody; pools that take this one's place after dispose() do the same."""
+        """Report to `waits` from now on, None to stop; a pool that replaces this one in dispose() does the same."""
         self._waits = waits
-        self._pool.waits = waits  # type: ignore[attr-defined]  # a queue of _queue_class
+        self.queue.waits = waits  # type: ignore[attr-defined]  # the queue is a _TimedGet
 
-    def _do_get(self) -> ConnectionPoolEntry:
-        try:
-            return super()._do_get()
-        except exc.TimeoutError as error:
-            if self._waits is not None:
-                self._waits.timed_out(error)
-            raise
-
-    def _create_connection(self) -> ConnectionPoolEntry:
+    def on_create(self) -> None:
+        """Count a checkout that found the queue empty."""
         if self._waits is not None:
-            self._waits.made()
-        return super()._create_connection()
+            self._waits.connection_needed()
+
+    def on_timeout(self, error: exc.TimeoutError) -> None:
+        """Count a checkout that got no connection in time."""
+        if self._waits is not None:
+            self._waits.timed_out(error)
 
     def recreate(self) -> QueuePool:
-        """Return a pool like this one, which reports to the same."""
-        made = super().recreate()
-        if isinstance(made, TimedQueuePool):
-            made.report_to(self._waits)
-        return made
+        """Return a new pool with the same settings, which reports to the same instrumentation."""
+        pool = super().recreate()
+        if isinstance(pool, TimedQueuePool):
+            pool.report_to(self._waits)
+        return pool
 
     def dispose(self) -> None:
-        """Close what is in the pool; taking it out to close it is no checkout."""
+        """Close the idle connections; taking them out of the queue for that is not counted as a checkout."""
         waits = self._waits
         self.report_to(None)
         try:
@@ -179,18 +174,17 @@ class TimedQueuePool(QueuePool):
             self.report_to(waits)
 
 
-class AsyncTimedQueuePool(TimedQueuePool, AsyncAdaptedQueuePool):
-    """SQLAlchemy's AsyncAdaptedQueuePool, which tells an instrumentation how long checkouts wait.
+class AsyncTimedQueuePool(
+    TimedQueuePool, AsyncAdaptedQueuePool, queue_class=_AsyncTimedQueue, logs_as=AsyncAdaptedQueuePool
+):
+    """SQLAlchemy's AsyncAdaptedQueuePool, which also reports to an instrumentation how long checkouts wait.
 
     Pass it as `poolclass` to `create_async_engine`.
     """
 
-    _sqla_logger_namespace = "sqlalchemy.pool.impl.AsyncAdaptedQueuePool"
-    _queue_class = _AsyncTimedQueue
 
-
-def report(pool: Pool, waits: Waits | None) -> bool:
-    """Let a pool report its waits, and return whether it is one that can."""
+def report_waits(pool: Pool, waits: Waits | None) -> bool:
+    """Make a pool report its waits, and return whether it can."""
     if not isinstance(pool, TimedQueuePool):
         return False
     pool.report_to(waits)
@@ -198,7 +192,7 @@ def report(pool: Pool, waits: Waits | None) -> bool:
 
 
 def families(parts: Iterable[Waits] = ()) -> Iterator[Metric]:
-    """Yield the families of `parts`, which share a registry; without parts, only their names."""
+    """Yield the metric families of `parts`, which share a registry; without parts, they have no samples."""
     labels = ["db_system_name", "db_client_connection_pool_name"]
     pending = GaugeMetricFamily(
         "db_client_connection_pending_requests", "Checkouts that wait for a connection of the pool.", labels=labels

@@ -1,1 +1,1 @@
-"""Counting: histograms, counters by labels, and a guard around whatever counts."""
+"""Histograms, counters by labels, and a guard that catches the exceptions of listeners."""

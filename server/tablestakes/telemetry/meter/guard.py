@@ -1,4 +1,4 @@
-"""Nothing that observes may raise into what it observes."""
+"""Keeping exceptions of the instrumentation away from the code that it observes."""
 
 import logging
 from collections.abc import Callable
@@ -10,7 +10,7 @@ _log = logging.getLogger("tablestakes.telemetry")
 
 
 class Guard:
-    """Wraps listeners: a failure of their own is counted, logged once for each event, and swallowed."""
+    """Wraps listeners: an exception of theirs is counted, logged once for each event, and not raised."""
 
     __slots__ = ("_lock", "_logged", "errors")
 
@@ -25,18 +25,18 @@ class Guard:
         def listener(*arguments: Any) -> None:
             try:
                 handler(*arguments)
-            except Exception:  # noqa: BLE001 - every failure of a listener ends here, that is the point
+            except Exception:  # noqa: BLE001 - no failure of a listener may reach the program
                 self.failed(event)
 
         return listener
 
     def failed(self, event: str) -> None:
-        """Count the exception that is being handled, as one of the listener of an event."""
+        """Count the exception that is being handled, as a failure of the listener of an event."""
         with self._lock:
             self.errors += 1
             first = event not in self._logged
             self._logged.add(event)
         if first:
-            # The log may be what is broken.
+            # The broken listener may be the log itself.
             with suppress(Exception):
                 _log.exception("a telemetry listener failed; from now on only counted: %s", event)

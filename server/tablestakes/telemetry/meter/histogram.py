@@ -1,4 +1,4 @@
-"""A histogram that costs one lock and one bisection to observe, and nothing of prometheus-client."""
+"""A histogram that needs a lock and a bisection for an observation, and prometheus-client only in a scrape."""
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -8,29 +8,30 @@ from threading import RLock
 from time import time
 
 from prometheus_client.core import HistogramMetricFamily
-from prometheus_client.samples import Exemplar as Shown
-from prometheus_client.utils import floatToGoString
+from prometheus_client.samples import Exemplar as ExposedExemplar
+
+from ..internals import format_float
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Bounds for what a database does; 0.1 and 0.5 are edges, so that "p99 below 100 ms" and "none above 500 ms" are
-exact."""
+"""Bounds for durations of a database. 0.1 and 0.5 make "p99 below 100 ms" and "none above 500 ms" exact."""
 LONG_SECONDS = (*SECONDS, 30.0, 60.0)
 
 Exemplar = Mapping[str, str]
-"""What points to one observation: `trace_id` and `span_id`, in hexadecimal (OpenMetrics 1.0, exemplars)."""
+"""The `trace_id` and `span_id` of one observation, in hexadecimal (OpenMetrics 1.0, exemplars)."""
 
 
 class Histogram:
-    """Counts of observations per bucket, and their sum.
+    """The number of observations in each bucket, and their sum.
 
-    Safe to observe from any thread while another thread takes a snapshot. `list[i] += 1` happens to be
-    atomic under today's GIL, but no one promises it; the lock costs about 100 ns and keeps count and sum of
-    one snapshot in step. It may be taken twice, for the garbage collector may find a forgotten connection, whose
-    end is counted, in the middle of this thread's own counting.
+    Threads may observe while another thread takes a snapshot. `list[i] += 1` is atomic under today's GIL, but that
+    is not guaranteed; the lock costs about 100 ns and keeps the counts and the sum of a snapshot consistent. The
+    lock is reentrant: the garbage collector may find a forgotten connection, whose end is counted, while this
+    thread is counting.
 
     Args:
         bounds: Upper bounds of the buckets, ascending, inclusive (`le`), without +Inf.
-        lock: One that it shares with what is counted along with it, which then calls `add` while it holds it.
+        lock: A lock that is shared with other counters; their owner holds it and calls `add`. By default it has its
+            own lock.
     """
 
     __slots__ = ("_counts", "_exemplars", "_lock", "_sum", "bounds")
@@ -39,7 +40,7 @@ class Histogram:
         self.bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
-        self._exemplars: dict[int, Shown] = {}
+        self._exemplars: dict[int, ExposedExemplar] = {}
         self._lock = RLock() if lock is None else lock
 
     def observe(self, value: float) -> None:
@@ -48,26 +49,28 @@ class Histogram:
             self.add(value)
 
     def add(self, value: float) -> None:
-        """Count one value, for a caller who holds the lock."""
+        """Count one value; the caller holds the lock."""
         self._counts[bisect_left(self.bounds, value)] += 1
         self._sum += value
 
     def mark(self, value: float, exemplar: Exemplar) -> None:
-        """Say what points to a value that was observed; each bucket keeps the last of its values' exemplars."""
-        shown = Shown(dict(exemplar), value, time())
+        """Keep the exemplar of a value that was observed; each bucket keeps its last one."""
+        exposed = ExposedExemplar(dict(exemplar), value, time())
         with self._lock:
-            self._exemplars[bisect_left(self.bounds, value)] = shown
+            self._exemplars[bisect_left(self.bounds, value)] = exposed
 
     def snapshot(self) -> tuple[list[int], float]:
-        """Return the count of each bucket (not cumulated; the last is +Inf) and the sum, taken together."""
+        """Return the count of each bucket (not cumulative; the last is +Inf) and the sum, of the same moment."""
         with self._lock:
             return self._counts.copy(), self._sum
 
     def expose(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
         """Add this histogram to a family that is being scraped."""
         counts, total = self.snapshot()
-        names = [*map(floatToGoString, self.bounds), "+Inf"]
-        buckets: list[tuple[str, float] | tuple[str, float, Shown]] = [*zip(names, accumulate(counts), strict=True)]
+        names = [*map(format_float, self.bounds), "+Inf"]
+        buckets: list[tuple[str, float] | tuple[str, float, ExposedExemplar]] = [
+            *zip(names, accumulate(counts), strict=True)
+        ]
         with self._lock:
             exemplars = self._exemplars.copy()
         for index, exemplar in exemplars.items():
@@ -76,6 +79,6 @@ class Histogram:
 
 
 def expose_by(family: HistogramMetricFamily, labels: Sequence[str], histograms: Mapping[str, Histogram]) -> None:
-    """Add histograms to a family that is being scraped, each with its key as the last label."""
+    """Add histograms to a family that is being scraped; the key of each is its last label."""
     for name, histogram in histograms.items():
         histogram.expose(family, (*labels, name))

@@ -1,4 +1,4 @@
-"""Counters by labels, of which there can only be so many."""
+"""Counters by labels, with a limit on their number."""
 
 from collections.abc import Iterator, Sequence
 from threading import RLock
@@ -6,14 +6,14 @@ from threading import RLock
 from prometheus_client.core import CounterMetricFamily
 
 OTHER = "_OTHER"
-"""Stands for the values of a label that came when there were too many already."""
+"""The value of a label once there are too many values."""
 
 
 class Tally:
-    """Counts by a tuple of labels. Safe to use from any thread.
+    """Counts by a tuple of labels. It may be used from any thread.
 
     Args:
-        limit: Tuples of labels; after them, `add` counts under its second one.
+        limit: Maximum number of tuples; for further ones, `add` counts under its second argument.
     """
 
     __slots__ = ("_counts", "_limit", "_lock")
@@ -21,14 +21,15 @@ class Tally:
     def __init__(self, limit: int = 200) -> None:
         self._counts: dict[tuple[str, ...], int] = {}
         self._limit = limit
-        # As in Histogram: the garbage collector may count in the middle of this thread's own counting.
+        # It is reentrant for the same reason as in Histogram: the garbage collector may count while this thread is
+        # counting.
         self._lock = RLock()
 
-    def add(self, labels: tuple[str, ...], otherwise: tuple[str, ...] = (), times: int = 1) -> None:
-        """Count under `labels`, or under `otherwise` if they are new and there are too many."""
+    def add(self, labels: tuple[str, ...], overflow: tuple[str, ...] = (), times: int = 1) -> None:
+        """Count under `labels`, or under `overflow` if the labels are new and the limit is reached."""
         with self._lock:
             if labels not in self._counts and len(self._counts) >= self._limit:
-                labels = otherwise or labels
+                labels = overflow or labels
             self._counts[labels] = self._counts.get(labels, 0) + times
 
     def __iter__(self) -> Iterator[tuple[tuple[str, ...], int]]:
@@ -36,6 +37,6 @@ class Tally:
             return iter(self._counts.copy().items())
 
     def expose(self, family: CounterMetricFamily, labels: Sequence[str]) -> None:
-        """Add the counts to a family that is being scraped, each under `labels` and its own."""
+        """Add the counts to a family that is being scraped; the labels of each come after `labels`."""
         for own, count in self:
             family.add_metric((*labels, *own), count)

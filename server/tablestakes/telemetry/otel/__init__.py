@@ -1,5 +1,5 @@
-"""Spans by OpenTelemetry: the only room that imports it, and itself imported only where traces are asked for.
+"""Spans by OpenTelemetry. Only this package imports it, and is itself imported only if traces are requested.
 
-Names and attributes are those of the semantic conventions 1.44.0: the ones for databases are stable, the ones for
-RPCs a release candidate.
+The names and attributes are those of the semantic conventions 1.44.0, where the ones for databases are stable and
+the ones for RPCs are a release candidate.
 """

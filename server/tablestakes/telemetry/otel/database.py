@@ -1,4 +1,4 @@
-"""The spans of statements, of COMMIT and ROLLBACK, and of waits for a connection."""
+"""The spans of statements, COMMIT, ROLLBACK, connects and waits for a connection."""
 
 from time import time_ns
 
@@ -19,24 +19,25 @@ from ..meter.histogram import SECONDS, Exemplar
 from ..query import RAW, Query
 
 Attributes = dict[str, str | int]
-_TEXT = 2_000
+_MAX_TEXT = 2_000
 _OPERATIONS = {COMMIT: "COMMIT", ROLLBACK: "ROLLBACK"}
-# A full pool that has a connection to lend makes nobody wait, but does not say so: what is shorter is none.
-_WAIT = SECONDS[0]
+# Seconds. A pool at its maximum reports a wait even if a connection is idle: shorter waits are not waits.
+_SHORTEST_WAIT = SECONDS[0]
 
 
 class OtelDatabase:
-    """Makes the spans of what one engine does.
+    """Makes the spans of one engine.
 
-    A span is made when all is over, and begins as long ago as the listeners measured: nothing is timed twice.
+    A span is made after the operation has ended, with a start time computed from the duration that the listeners
+    measured, so nothing is timed twice.
 
-    A statement belongs to the span that is current in its task. That the trace is sampled is what counts, not that
-    the span still records: the work of an RPC may go on after the RPC was answered, and is what one looks for then.
+    A span is a child of the current span of its task if the trace is sampled, even if that parent has ended: the
+    work of an RPC may continue after the RPC was answered, and then its spans are needed most.
 
     Args:
         tracer: Starts the spans.
-        guard: Keeps failures of the tracing from the statement.
-        engine: Its URL says which database it is.
+        guard: Catches failures of the tracing, so that no statement fails because of one.
+        engine: The engine, whose URL names the server and the database.
     """
 
     def __init__(self, tracer: Tracer, guard: Guard, engine: Engine) -> None:
@@ -44,7 +45,7 @@ class OtelDatabase:
         self._guard = guard
         self._common: Attributes = {"db.system.name": engine.dialect.name}
         url = engine.url
-        # Without a host the database is a file, whose path is not a name that it is known by.
+        # Without a host the database is a file, and its path is not a namespace.
         if url.host:
             self._common["server.address"] = url.host
             if url.port:
@@ -55,7 +56,7 @@ class OtelDatabase:
     def statement(
         self, query: Query, text: str, seconds: float, *, sets: int, error: BaseException | None = None
     ) -> Exemplar | None:
-        """Tell of a statement that has just ended, and return what points to its span."""
+        """Make the span of a statement that has just ended, and return its exemplar."""
         try:
             if not _sampled():
                 return None
@@ -65,19 +66,19 @@ class OtelDatabase:
                 attributes["db.collection.name"] = collection
                 name = f"{name} {collection}"
             if sets or collection != RAW:
-                # Written by hand and without parameters: what it looks for may stand in its text.
-                attributes["db.query.text"] = text[:_TEXT]
+                # The text of handwritten SQL without parameters is left out: it may contain values.
+                attributes["db.query.text"] = text[:_MAX_TEXT]
             if sets > 1:
                 attributes["db.operation.batch.size"] = sets
             return self._record(name, SpanKind.CLIENT, attributes, seconds, error)
-        except Exception:  # noqa: BLE001 - as Guard.wrap, with a result
+        except Exception:  # noqa: BLE001 - as Guard.wrap, but with a result
             self._guard.failed("statement span")
             return None
 
     def phase(self, phase: int, seconds: float, error: BaseException | None = None) -> None:
-        """Tell of another phase of `account` that has just ended: of a wait for the pool only if it was one."""
+        """Make the span of another phase that has just ended; for a wait for the pool, only if it really waited."""
         try:
-            if (phase == POOL_WAIT and seconds < _WAIT and error is None) or not _sampled():
+            if (phase == POOL_WAIT and seconds < _SHORTEST_WAIT and error is None) or not _sampled():
                 return
             attributes, name = self._common, PHASES[phase]
             if phase in _OPERATIONS:
@@ -92,7 +93,7 @@ class OtelDatabase:
         self, name: str, kind: SpanKind, attributes: Attributes, seconds: float, error: BaseException | None
     ) -> Exemplar | None:
         if error is not None:
-            # Only what kind of error: its text may quote values.
+            # Only the kind of error is told: its message may quote values.
             attributes = attributes | {"error.type": error_type(error)}
             if code := response_code(error):
                 attributes["db.response.status_code"] = code

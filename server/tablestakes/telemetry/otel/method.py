@@ -1,4 +1,4 @@
-"""The span of an RPC: a child of its caller's, and the parent of all that the RPC does."""
+"""The span of an RPC: a child of its caller's span, and the parent of all spans that the RPC makes."""
 
 from opentelemetry.context import Context, attach
 from opentelemetry.propagators.textmap import Getter, TextMapPropagator
@@ -17,8 +17,8 @@ from ..meter.histogram import Exemplar
 from ..rpc.method import CODES
 from ..tracing import Metadata
 
-# gRPC's own spelling of `CODES`, in the order of their numbers.
-_SPELLED = (
+# gRPC's own names of `CODES`, in the order of their numbers.
+_GRPC_NAMES = (
     "OK",
     "CANCELLED",
     "UNKNOWN",
@@ -37,8 +37,8 @@ _SPELLED = (
     "DATA_LOSS",
     "UNAUTHENTICATED",
 )
-_STATUS = dict(zip(CODES, _SPELLED, strict=True))
-# What is an error of a server by the conventions for gRPC; with any other code it did what it should.
+_STATUS = dict(zip(CODES, _GRPC_NAMES, strict=True))
+# The codes that are errors of a server by the conventions for gRPC; with any other code the server did its work.
 _ERRORS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
 
 
@@ -48,8 +48,8 @@ class OtelMethod:
     Args:
         tracer: Starts them.
         propagator: Reads the context that a caller sends.
-        guard: Keeps failures of the tracing from the RPC.
-        name: The method's full name, `marketplace.v1.UserService/GetUser`.
+        guard: Catches failures of the tracing, so that no RPC fails because of one.
+        name: The full name of the method, `marketplace.v1.UserService/GetUser`.
     """
 
     def __init__(self, tracer: Tracer, propagator: TextMapPropagator, guard: Guard, name: str) -> None:
@@ -60,15 +60,15 @@ class OtelMethod:
         self._attributes = {"rpc.system.name": "grpc", "rpc.method": name}
 
     def start(self, metadata: Metadata) -> "OtelRpc | None":
-        """Begin the span of an RPC, for the running task and those it starts; None where that fails."""
+        """Begin the span of an RPC for the running task and the tasks it starts; return None if that fails."""
         try:
-            # From nothing: whatever was current where the server was started is not the RPC's parent.
+            # Start from an empty context: a span that was current when the server was started is not the parent.
             caller = self._propagator.extract(metadata, Context(), _GETTER)
             span = self._tracer.start_span(self._name, caller, SpanKind.SERVER, self._attributes)
-            # Never detached: it ends with the RPC's own task.
+            # It need not be detached: the context ends with the RPC's own task.
             attach(set_span_in_context(span, caller))
             return OtelRpc(span, self._guard)
-        except Exception:  # noqa: BLE001 - as Guard.wrap, with a result
+        except Exception:  # noqa: BLE001 - as Guard.wrap, but with a result
             self._guard.failed("rpc span")
             return None
 
@@ -77,9 +77,9 @@ class OtelRpc:
     """The span of an RPC that has begun.
 
     Attributes:
-        trace_id: Of its trace, 32 hexadecimal digits; the caller's, where the caller sent one.
-        span_id: Its own, 16 hexadecimal digits.
-        exemplar: The same as labels, None where the trace is not sampled.
+        trace_id: The id of its trace, 32 hexadecimal digits; the caller's trace if the caller sent one.
+        span_id: Its own id, 16 hexadecimal digits.
+        exemplar: Both ids as labels, None if the trace is not sampled.
     """
 
     __slots__ = ("_guard", "_span", "exemplar", "span_id", "trace_id")
@@ -95,7 +95,7 @@ class OtelRpc:
         self._guard = guard
 
     def end(self, code: str) -> None:
-        """End it, with one of `CODES`."""
+        """End the span with a status code, one of `CODES`."""
         try:
             span, status = self._span, _STATUS.get(code, "UNKNOWN")
             span.set_attribute("rpc.response.status_code", status)
@@ -103,13 +103,13 @@ class OtelRpc:
                 span.set_attribute("error.type", status)
                 span.set_status(StatusCode.ERROR)
             span.end()
-        except Exception:  # noqa: BLE001 - a processor or an exporter of any kind may sit behind it
+        except Exception:  # noqa: BLE001 - ending a span may call any processor and exporter
             self._guard.failed("rpc span")
 
 
 class _MetadataGetter(Getter[Metadata]):
     def get(self, carrier: Metadata, key: str) -> list[str] | None:
-        # Bytes are what keys that end in -bin have, and no propagator asks for those.
+        # Only keys that end in -bin have bytes as values, and no propagator reads such keys.
         return [value for name, value in carrier if name == key and isinstance(value, str)] or None
 
     def keys(self, carrier: Metadata) -> list[str]:

@@ -1,4 +1,4 @@
-"""The tracer: a provider of OpenTelemetry, and the context that callers send."""
+"""The tracer, made of a provider of OpenTelemetry and of a reader for the context that callers send."""
 
 from threading import Thread
 
@@ -15,14 +15,14 @@ from .method import OtelMethod
 
 
 class OtelTracer:
-    """Makes spans by a provider, which samples, batches and exports them.
+    """Makes spans with a provider, which samples, batches and exports them.
 
     Args:
         provider: The provider.
         propagator: Reads the context that a caller sends; None for W3C Trace Context.
 
     Attributes:
-        guard: Counts its failures.
+        guard: Counts the failures of the tracer.
     """
 
     def __init__(self, provider: TracerProvider, propagator: TextMapPropagator | None = None) -> None:
@@ -32,22 +32,22 @@ class OtelTracer:
         self.guard = Guard()
 
     def method(self, service: str, method: str) -> OtelMethod:
-        """Return what makes the spans of a method."""
+        """Return the maker of the spans of a method."""
         return OtelMethod(self._tracer, self._propagator, self.guard, f"{service}/{method}")
 
     def database(self, engine: Engine, guard: Guard) -> OtelDatabase:
-        """Return what makes the spans of an engine; its own failures are the guard's."""
+        """Return the maker of the spans of an engine; its failures are counted by the guard."""
         return OtelDatabase(self._tracer, guard, engine)
 
     def trace_id(self) -> str | None:
-        """Return the trace that the running task belongs to, None if to none."""
+        """Return the id of the running task's trace, None if it has none."""
         context = get_current_span().get_span_context()
         return format_trace_id(context.trace_id) if context.is_valid else None
 
     def close(self, seconds: float) -> bool:
-        """Send what is left, and stop; return whether that was done in so many seconds. It blocks."""
-        # The provider knows no bound of its own, and a collector that is away would make it a long wait. A daemon
-        # does not keep the process.
+        """Export the remaining spans and stop; block for at most `seconds`, and return whether that was enough."""
+        # The provider's shutdown has no time limit, and takes long if the collector does not answer. A daemon
+        # thread does not keep the process alive.
         shutdown = self.guard.wrap("shutdown", self._provider.shutdown)
         thread = Thread(target=shutdown, name="traces", daemon=True)
         thread.start()

@@ -1,1 +1,1 @@
-"""Counting the RPCs of a server, and what each of them spends on the database."""
+"""Counting the RPCs of a server, and the time and the statements that they spend on the database."""

@@ -1,6 +1,6 @@
-"""RPCs of a gRPC server: what is counted of them, spelled as the Go middleware does, and which one runs now.
+"""The metrics of a server's RPCs, with the names and labels of the Go middleware.
 
-Nothing here imports grpc: methods are named by strings, and codes by the names of `CODES`.
+Nothing here imports grpc: methods are named by strings, and status codes by the names in `CODES`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,8 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from ..account import RpcAccount, current_rpc
 from ..meter.histogram import Exemplar, Histogram
-from . import spending
-from .spending import Repeats, Spending
+from . import usage
+from .usage import MethodDatabaseUsage, RepeatLog
 
 BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
@@ -46,7 +46,7 @@ _RETURNS_MANY = ("server_stream", "bidi_stream")
 
 
 class MethodMetrics:
-    """Counters of one method; made by `RpcMetrics.method`. Safe to use from any thread."""
+    """The counters of one method; made by `RpcMetrics.method`. They may be used from any thread."""
 
     __slots__ = (
         "_codes",
@@ -57,14 +57,14 @@ class MethodMetrics:
         "_started",
         "full_method",
         "labels",
-        "spending",
+        "usage",
     )
 
-    def __init__(self, service: str, method: str, grpc_type: str, repeats: Repeats) -> None:
+    def __init__(self, service: str, method: str, grpc_type: str, repeats: RepeatLog) -> None:
         self.labels = (grpc_type, service, method)
         self.full_method = f"/{service}/{method}"
         self._lock = RLock()
-        self.spending = Spending(service, method, repeats, self._lock)
+        self.usage = MethodDatabaseUsage(service, method, repeats, self._lock)
         self._started = 0
         self._received = 0
         self._sent = 0
@@ -77,53 +77,60 @@ class MethodMetrics:
             self._started += 1
 
     def handled(self, code: str, seconds: float) -> None:
-        """Count an RPC that has ended, however it ended, and the time it took.
+        """Count an RPC that has ended, in whatever way, and its time.
 
         Args:
             code: One of `CODES`; any other is counted as `Unknown`, because counting must not fail an RPC.
-            seconds: Time since it started.
+            seconds: The time since it started.
         """
         with self._lock:
-            self._end(code, seconds)
+            self._count_end(code, seconds)
 
-    def _end(self, code: str, seconds: float) -> None:
+    def _count_end(self, code: str, seconds: float) -> None:
         self._codes[code if code in self._codes else "Unknown"] += 1
         self._handling.add(seconds)
 
     def finish(self, account: RpcAccount, code: str, exemplar: Exemplar | None = None) -> float:
-        """Close the account of an RPC, count the RPC and what it spent, and return how long it took.
+        """Close the account of an RPC, count the RPC and its usage of the database, and return how long it took.
 
-        What points to its span, if it has one, is kept as the exemplar of its duration.
+        Statements that the RPC has started and that still run are no longer charged to it. A second call only
+        returns the time again.
 
-        What still runs in the name of the RPC is no longer charged to it. Twice is once.
+        Args:
+            account: The account that `enter` returned.
+            code: One of `CODES`; any other is counted as `Unknown`.
+            exemplar: Points to the RPC's span and becomes the exemplar of its duration, None without a span.
+
+        Returns:
+            Seconds from `enter` to the first call of this method.
         """
         if not account.closed:
             seconds = account.close()
             with self._lock:
-                self._end(code, seconds)
-                self.spending.add(account)
+                self._count_end(code, seconds)
+                self.usage.add(account)
             if exemplar is not None:
                 self._handling.mark(seconds, exemplar)
-            self.spending.suspect(account)
+            self.usage.report_repeats(account)
         return account.total
 
     def received(self) -> None:
-        """Count a message of a request stream; the one message of any other request counts by itself."""
+        """Count a message of a request stream; the single message of a unary request is counted by `started`."""
         with self._lock:
             self._received += 1
 
     def sent(self) -> None:
-        """Count a message of a response stream; the one message of any other response counts by itself."""
+        """Count a message of a response stream; the single message of a unary response is counted with its RPC."""
         with self._lock:
             self._sent += 1
 
     def counts(self) -> tuple[int, dict[str, int]]:
-        """Return how many RPCs have arrived, and how many have ended with each code, taken together."""
+        """Return how many RPCs have arrived, and how many have ended with each code, both of the same moment."""
         with self._lock:
             return self._started, self._codes.copy()
 
     def handling(self) -> tuple[list[int], float]:
-        """Return the RPCs that have ended, by the buckets of `BUCKETS` and +Inf, and their time in seconds."""
+        """Return the number of ended RPCs in each bucket of `BUCKETS` and +Inf, and the sum of their seconds."""
         return self._handling.snapshot()
 
     def expose(
@@ -137,24 +144,25 @@ class MethodMetrics:
     ) -> None:
         """Add this method to the families that are being scraped."""
         with self._lock:
-            begun, codes, took, gave = self._started, self._codes.copy(), self._received, self._sent
+            arrived, codes = self._started, self._codes.copy()
+            received_count, sent_count = self._received, self._sent
             self._handling.expose(handling, self.labels)
         ended = sum(codes.values())
-        started.add_metric(self.labels, begun)
+        started.add_metric(self.labels, arrived)
         for code, count in codes.items():
             handled.add_metric((*self.labels, code), count)
-        # Where there is one message, Go counts it with the RPC, and the response even if the RPC failed.
-        received.add_metric(self.labels, took if self.labels[0] in _SENDS_MANY else begun)
-        sent.add_metric(self.labels, gave if self.labels[0] in _RETURNS_MANY else ended)
-        in_flight.add_metric(self.labels[1:], begun - ended)
+        # The Go middleware counts a single message with its RPC, and the response even if the RPC failed.
+        received.add_metric(self.labels, received_count if self.labels[0] in _SENDS_MANY else arrived)
+        sent.add_metric(self.labels, sent_count if self.labels[0] in _RETURNS_MANY else ended)
+        in_flight.add_metric(self.labels[1:], arrived - ended)
 
 
 class RpcMetrics:
     """The `grpc_server_*` and `rpc_db_*` metrics of one server.
 
     Args:
-        registry: Where they are exposed.
-        repeat_threshold: A compiled statement that one RPC executes this often is a suspect.
+        registry: The registry that exposes them.
+        repeat_threshold: A statement that one RPC executes this often is suspect.
 
     Raises:
         ValueError: The registry already has metrics of these names.
@@ -162,12 +170,12 @@ class RpcMetrics:
 
     def __init__(self, registry: CollectorRegistry, *, repeat_threshold: int = 10) -> None:
         self.repeat_threshold = repeat_threshold
-        self._repeats = Repeats(repeat_threshold)
+        self._repeats = RepeatLog(repeat_threshold)
         self._methods: dict[tuple[str, str], MethodMetrics] = {}
         registry.register(self)
 
     def method(self, service: str, method: str, grpc_type: str = "unary") -> MethodMetrics:
-        """Return the counters of a method, at zero for every code if it is new.
+        """Return the counters of a method; those of a new method are at zero for every code.
 
         Args:
             service: Full name of the service, such as `marketplace.v1.UserService`.
@@ -175,21 +183,21 @@ class RpcMetrics:
             grpc_type: One of `TYPES`.
 
         Raises:
-            ValueError: The type is not one of `TYPES`, or the method is known by another type.
+            ValueError: The type is not one of `TYPES`, or the method exists with another type.
         """
         if grpc_type not in TYPES:
             raise ValueError(
                 f"grpc_type of {service}/{method} is {grpc_type!r}; it must be one of {', '.join(TYPES)}"
             )
-        known = self._methods.setdefault(
+        counters = self._methods.setdefault(
             (service, method), MethodMetrics(service, method, grpc_type, self._repeats)
         )
-        if known.labels[0] != grpc_type:
-            raise ValueError(f"{service}/{method} is {known.labels[0]} already, and cannot be {grpc_type} too")
-        return known
+        if counters.labels[0] != grpc_type:
+            raise ValueError(f"{service}/{method} is {counters.labels[0]} already, and cannot be {grpc_type} too")
+        return counters
 
     def methods(self) -> list[MethodMetrics]:
-        """Return the counters of every method, in the order in which they were asked for."""
+        """Return the counters of every method, in the order in which the methods were added."""
         return list(self._methods.values())
 
     def describe(self) -> Iterator[Metric]:
@@ -202,10 +210,10 @@ class RpcMetrics:
 
 
 def enter(method: MethodMetrics) -> RpcAccount:
-    """Open the account of an RPC, for the running task and those it starts.
+    """Open the account of an RPC for the running task and the tasks it starts.
 
     grpc.aio runs each RPC in a task of its own, so the account ends with the task and is never reset. Its clock
-    runs from here to `MethodMetrics.finish`.
+    runs from here until `MethodMetrics.finish`.
     """
     account = RpcAccount(method.full_method)
     current_rpc.set(account)
@@ -233,4 +241,4 @@ def _families(methods: Sequence[MethodMetrics]) -> Iterator[Metric]:
     for method in methods:
         method.expose(started, handled, handling, received, sent, in_flight)
     yield from (started, handled, handling, received, sent, in_flight)
-    yield from spending.families([method.spending for method in methods])
+    yield from usage.families([method.usage for method in methods])

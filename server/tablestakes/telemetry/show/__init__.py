@@ -1,1 +1,1 @@
-"""Showing what was counted: to Prometheus, and to a person."""
+"""Showing the metrics to Prometheus and to people."""

@@ -18,7 +18,7 @@ from prometheus_client import (
 )
 
 from .live import Live
-from .page import GUARDED, page
+from .page import SECURITY_HEADERS, page
 from .scrape import scrape
 
 _log = logging.getLogger("tablestakes.telemetry")
@@ -35,8 +35,9 @@ def new_registry(build_info: Mapping[str, str] | None = None, *, name: str = "ta
     """Return a registry with the metrics of the process, the platform and the garbage collector.
 
     Args:
-        build_info: Labels of `<name>_build_info`, such as `{"version": "1.2.3"}`; without any there is none.
-        name: What the program is called.
+        build_info: Labels of `<name>_build_info`, such as `{"version": "1.2.3"}`; without labels there is no such
+            metric.
+        name: The name of the program.
     """
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
@@ -48,41 +49,41 @@ def new_registry(build_info: Mapping[str, str] | None = None, *, name: str = "ta
 
 
 class MetricsServer:
-    """A running server; made by `serve`.
+    """A running metrics server; made by `serve`.
 
     Attributes:
-        host: The address it is bound to, as it was asked for.
-        port: The port it is bound to, the real one if 0 was asked for.
+        host: The address it listens on, as given to `serve`.
+        port: The port it listens on; the actual one if `serve` was given 0.
     """
 
     def __init__(self, host: str, server: "_Server") -> None:
         self.host = host
         self.port: int = server.server_address[1]
         self._server = server
-        # The poll is how often it looks whether it shall stop, so how long close() may take.
+        # The argument is how often the server checks whether to stop, in seconds, and so how long close() may take.
         self._thread = Thread(target=server.serve_forever, args=(0.1,), name="metrics", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Stop serving and free the port, within about 0.1 seconds. Twice is once."""
+        """Stop serving and free the port, within about 0.1 seconds; a second call does nothing."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
 
 def serve(host: str, port: int, registry: CollectorRegistry, live: Live | None = None) -> MetricsServer:
-    """Serve `/metrics` from a daemon thread: rendering is CPU work that an event loop must not wait for.
+    """Serve `/metrics` from a daemon thread, because rendering is CPU work that must not block an event loop.
 
-    `/` is a page that shows what `/live.json` tells, if there is something live, and else a link.
+    With `live`, `/` is a page that shows the data of `/live.json`; otherwise it is a link to `/metrics`.
 
     Args:
         host: Name or address to listen on, IPv4 or IPv6, without brackets.
         port: Port to listen on; 0 for any free one.
-        registry: What is exposed.
-        live: What the page shows.
+        registry: The metrics.
+        live: The data of the page, None for no page.
 
     Raises:
-        OSError: The address is in use, not of this machine, or not known.
+        OSError: The address is in use, belongs to another machine, or is unknown.
     """
     family, _, _, _, address = socket.getaddrinfo(
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -94,7 +95,7 @@ def serve(host: str, port: int, registry: CollectorRegistry, live: Live | None =
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
-    # Two servers on one port would each show half of the scrapes.
+    # If two servers shared a port, each would get half of the scrapes.
     allow_reuse_port = False
 
     def __init__(self, address: Any, family: int) -> None:
@@ -102,28 +103,28 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
-        # HTTPServer's own asks the DNS for the name of the host, which can take longer than the start may.
+        # HTTPServer.server_bind looks up the name of the host in the DNS, which can take longer than the start may.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]  # AF_INET: str, int
         self.setup_environ()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's signature
-        # A scraper that went away or never spoke; the inherited one prints a traceback.
+        # The scraper disconnected or sent nothing. The inherited method prints a traceback.
         _log.debug("a scrape ended early", exc_info=True)
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = 10  # seconds that a silent client may hold a thread
+    timeout = 10  # seconds for which a silent client may occupy a thread
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's signature
-        """Log nothing: there is a request every few seconds for ever."""
+        """Log nothing: there is a request every few seconds."""
 
 
 def _pages(live: Live | None) -> _Pages:
     if live is None:
         return {"/": lambda: ([("Content-Type", "text/html; charset=utf-8")], _INDEX)}
     data = ("Content-Type", "application/json")
-    return {"/": page, "/live.json": lambda: ([data, *GUARDED], live.render())}
+    return {"/": page, "/live.json": lambda: ([data, *SECURITY_HEADERS], live.render())}
 
 
 def _application(
@@ -132,7 +133,7 @@ def _application(
     def application(environ: dict[str, Any], start_response: _StartResponse) -> Iterable[bytes]:
         try:
             status, headers, body = _answer(registry, pages, environ)
-        except Exception:  # noqa: BLE001 - any collector may be broken; wsgiref would print to stderr
+        except Exception:  # noqa: BLE001 - a collector may raise anything; wsgiref would print it to stderr
             _log.exception("a scrape failed")
             status, headers, body = _plain(HTTPStatus.INTERNAL_SERVER_ERROR)
         start_response(status, [*headers, ("Content-Length", str(len(body)))])

@@ -1,4 +1,4 @@
-"""What has been counted so far, in plain numbers, for the page that shows it."""
+"""The current counters as plain numbers, for the live page."""
 
 import json
 import math
@@ -9,32 +9,32 @@ from operator import attrgetter
 from typing import Any
 
 from ..engine.instrument import Instrumentation, failures
-from ..engine.statement import Statements
+from ..engine.series import SeriesByName
 from ..engine.waiting import Waits
 from ..lag import LoopLag
 from ..meter.histogram import SECONDS
 from ..query import Query
 from ..rpc.method import BUCKETS, MethodMetrics, RpcMetrics
-from ..rpc.spending import Spent
+from ..rpc.usage import StatementUsage
 
-# Of the statements the costliest by each measure, so that the page can order them by any.
-_MOST = 25
-_SUSPECTS = 50
-_TEXT = 2_000
+# The page can order statements by several measures, and gets this many of the costliest by each.
+_MAX_STATEMENTS = 25
+_MAX_SUSPECTS = 50
+_MAX_TEXT = 2_000
 
 
 class Live:
-    """Reads the counters of a program as they are now.
+    """Reads the current counters of a program.
 
-    Everything is cumulative: who reads it twice knows what happened in between. Nothing is kept between two
-    readings, and nothing is added to what a statement or an RPC costs. SQL has placeholders, never values.
+    All counters are cumulative: the difference of two readings is what happened in between. Nothing is kept between
+    two readings, and no statement or RPC gets slower. SQL has placeholders, never values.
 
     Args:
-        name: What the program is called.
-        version: Which version of it runs, "" if it has none.
-        engines: What listens to its engines.
-        rpcs: Its RPCs, None if it serves none.
-        lag: The lag of its event loop, None if nobody measures it.
+        name: The name of the program.
+        version: Its version, "" if it has none.
+        engines: The instrumentations of its engines.
+        rpcs: The metrics of its RPCs, None if it serves none.
+        lag: The lag of its event loop, None if it is not measured.
     """
 
     def __init__(
@@ -56,15 +56,15 @@ class Live:
 
     def render(self) -> bytes:
         """Return the reading as JSON, in ASCII."""
-        # What was logged of a slow query is the listeners' and the trace's: whatever it is, it can be shown.
+        # A field of a slow query, such as the trace id, may be of any type, and is then shown as its text.
         return json.dumps(self.read(), allow_nan=False, default=str, separators=(",", ":")).encode("ascii")
 
     def read(self) -> dict[str, Any]:
         """Return the reading.
 
-        Times are seconds, moments seconds since 1970, and a histogram is the counts of its buckets, not
-        cumulated, the last for what is above the last of its `bounds`. `started` tells one run of the program
-        from the next, whose counters begin at zero again.
+        Durations are in seconds, and moments in seconds since 1970. A histogram is the counts of its buckets, not
+        cumulative; the last one is for values above the last of its `bounds`. `started` distinguishes one run of
+        the program from the next, whose counters begin at zero again.
         """
         methods = [] if self._rpcs is None else self._rpcs.methods()
         return {
@@ -93,8 +93,8 @@ def _method(method: MethodMetrics) -> dict[str, Any]:
         "codes": {code: count for code, count in codes.items() if count},
         "counts": counts,
         "seconds": total,
-        "statements": method.spending.sent(),
-        "phases": method.spending.phases(),
+        "statements": method.usage.statement_count(),
+        "phases": method.usage.seconds_by_phase(),
     }
 
 
@@ -102,7 +102,7 @@ def _engine(engine: Instrumentation) -> dict[str, Any]:
     system, pool = engine.labels
     idle, used = engine.connections.counts()
     maximum = engine.connections.maximum()
-    counts, slow = _operations(engine.statements)
+    counts, slow = _operations(engine.statements.series)
     return {
         "system": system,
         "pool": pool,
@@ -112,22 +112,22 @@ def _engine(engine: Instrumentation) -> dict[str, Any]:
         "connections": {
             "idle": idle,
             "used": used,
-            # JSON has no infinity: null is no limit, or none that the pool tells.
+            # JSON has no infinity: null means that the pool has no limit, or does not say.
             "max": maximum if maximum is not None and math.isfinite(maximum) else None,
             "created": engine.lifecycle.created(),
             "closed": {cause: count for cause, count in engine.lifecycle.closed().items() if count},
         },
-        "waits": _waits(engine.waits) if engine.tells_waits else None,
+        "waits": _waits(engine.waits) if engine.reports_waits else None,
         "errors": [
-            {"phase": phase, "error_type": kind, "disconnect": lost == "true", "times": times}
-            for (phase, kind, lost), times in engine.errors.counts().items()
+            {"phase": phase, "error_type": kind, "disconnect": disconnect == "true", "times": times}
+            for (phase, kind, disconnect), times in engine.errors.counts().items()
         ],
     }
 
 
-def _operations(statements: Statements) -> tuple[list[int], int]:
+def _operations(by_name: SeriesByName) -> tuple[list[int], int]:
     counts, slow = [0] * (len(SECONDS) + 1), 0
-    for _, series in statements.snapshot():
+    for _, series in by_name.snapshot():
         counts = [sum(pair) for pair in zip(counts, series.seconds.snapshot()[0], strict=True)]
         slow += series.slow
     return counts, slow
@@ -142,8 +142,8 @@ def _waits(waits: Waits) -> dict[str, Any]:
     }
 
 
-class _Statement:
-    """What all RPCs together have spent on one statement."""
+class _StatementTotal:
+    """The executions of one statement by all RPCs."""
 
     __slots__ = ("longest", "parts", "query", "seconds", "times")
 
@@ -151,13 +151,13 @@ class _Statement:
         self.query = query
         self.times = 0
         self.seconds = self.longest = 0.0
-        self.parts: list[tuple[str, Spent]] = []
+        self.parts: list[tuple[str, StatementUsage]] = []
 
-    def add(self, method: str, spent: Spent) -> None:
-        self.times += spent.times
-        self.seconds += spent.seconds
-        self.longest = max(self.longest, spent.longest)
-        self.parts.append((method, spent))
+    def add(self, method: str, usage: StatementUsage) -> None:
+        self.times += usage.times
+        self.seconds += usage.seconds
+        self.longest = max(self.longest, usage.longest)
+        self.parts.append((method, usage))
 
     @property
     def mean(self) -> float:
@@ -167,48 +167,48 @@ class _Statement:
         return {
             "operation": self.query.operation.name,
             "collection": self.query.operation.collection,
-            "text": self.query.text[:_TEXT],
+            "text": self.query.text[:_MAX_TEXT],
             "times": self.times,
             "seconds": self.seconds,
             "longest": self.longest,
             "methods": [
-                {"method": method, "times": spent.times, "seconds": spent.seconds, "longest": spent.longest}
-                for method, spent in sorted(self.parts, key=lambda part: -part[1].seconds)
+                {"method": method, "times": usage.times, "seconds": usage.seconds, "longest": usage.longest}
+                for method, usage in sorted(self.parts, key=lambda part: -part[1].seconds)
             ],
         }
 
 
 def _statements(methods: Iterable[MethodMetrics]) -> list[dict[str, Any]]:
     """Return the costliest statements, each once, with the RPCs that send it."""
-    # There may be thousands, so they are added up in place and only the few that are told are written out.
-    found: dict[tuple[str, str], _Statement] = {}
+    # There may be thousands, so they are summed in place, and only the few that are shown are converted.
+    totals: dict[tuple[str, str], _StatementTotal] = {}
     for method in methods:
-        for spent in method.spending.statements():
-            query = spent.query
+        for usage in method.usage.statements():
+            query = usage.query
             key = (query.operation.name, query.text)
-            known = found.get(key)
-            if known is None:
-                known = found[key] = _Statement(query)
-            known.add(method.full_method, spent)
-    told = {
+            total = totals.get(key)
+            if total is None:
+                total = totals[key] = _StatementTotal(query)
+            total.add(method.full_method, usage)
+    costliest = {
         id(statement): statement
         for measure in ("seconds", "mean", "longest")
-        for statement in nlargest(_MOST, found.values(), key=attrgetter(measure))
+        for statement in nlargest(_MAX_STATEMENTS, totals.values(), key=attrgetter(measure))
     }
-    return [statement.show() for statement in told.values()]
+    return [statement.show() for statement in costliest.values()]
 
 
 def _suspects(methods: Iterable[MethodMetrics]) -> list[dict[str, Any]]:
-    """Return the statements that single RPCs repeated, those that most RPCs did first."""
-    found = [(method, spent) for method in methods for spent in method.spending.statements() if spent.suspects]
+    """Return the statements that single RPCs repeated, beginning with those that most RPCs repeated."""
+    found = [(method, usage) for method in methods for usage in method.usage.statements() if usage.suspects]
     return [
         {
             "method": method.full_method,
-            "operation": spent.query.operation.name,
-            "collection": spent.query.operation.collection,
-            "text": spent.query.text[:_TEXT],
-            "rpcs": spent.suspects,
-            "repeated": spent.repeated,
+            "operation": usage.query.operation.name,
+            "collection": usage.query.operation.collection,
+            "text": usage.query.text[:_MAX_TEXT],
+            "rpcs": usage.suspects,
+            "repeated": usage.repeated,
         }
-        for method, spent in nlargest(_SUSPECTS, found, key=lambda part: (part[1].suspects, part[1].repeated))
+        for method, usage in nlargest(_MAX_SUSPECTS, found, key=lambda part: (part[1].suspects, part[1].repeated))
     ]

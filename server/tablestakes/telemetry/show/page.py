@@ -1,4 +1,4 @@
-"""The page for a person without Grafana: one file, and the headers that keep it from being anything else."""
+"""The live page for people without Grafana, and the headers that restrict it."""
 
 import re
 from base64 import b64encode
@@ -9,22 +9,22 @@ from pathlib import Path
 _FILE = Path(__file__).with_name("live.html")
 _INLINE = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
 
-GUARDED = (
+SECURITY_HEADERS = (
     ("Cache-Control", "no-store"),
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
-    # What other sites embed is not this.
+    # Other sites must not embed it.
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
-"""Headers of whatever shows SQL."""
+"""The headers of every response that shows SQL."""
 
 
 @cache
 def page() -> tuple[list[tuple[str, str]], bytes]:
-    """Return the headers of the page, and the page.
+    """Return the headers and the body of the page.
 
-    It runs its own script and style, known by their hashes (Content Security Policy Level 3), and talks to
-    nobody but the server that it came from.
+    Its policy (Content Security Policy Level 3) allows only its own script and style, identified by their hashes,
+    and requests only to the server that it came from.
     """
     text = _FILE.read_text(encoding="utf-8")
     hashes = {tag: b64encode(sha256(inline.encode()).digest()).decode() for tag, inline in _INLINE.findall(text)}
@@ -41,6 +41,6 @@ def page() -> tuple[list[tuple[str, str]], bytes]:
     headers = [
         ("Content-Type", "text/html; charset=utf-8"),
         ("Content-Security-Policy", "; ".join(policy)),
-        *GUARDED,
+        *SECURITY_HEADERS,
     ]
     return headers, text.encode()

@@ -1,4 +1,4 @@
-"""The answer to a scrape: what it asks for, in the format and with the compression that it accepts."""
+"""Answering a scrape in the format and with the compression that the scraper accepts."""
 
 import gzip
 from typing import Any
@@ -9,7 +9,8 @@ from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from .text import write_openmetrics, write_text
 
-# Ways to write names that are not Prometheus's own. Ours are, and are written alike in all but these two.
+# There are several ways to write names that older versions of Prometheus reject. Our names are not such names, and
+# are written differently only by these two.
 _ESCAPINGS = ("escaping=dots", "escaping=values")
 
 
@@ -17,7 +18,7 @@ def scrape(registry: CollectorRegistry, environ: dict[str, Any]) -> tuple[list[t
     """Answer `GET /metrics`.
 
     Args:
-        registry: What is exposed.
+        registry: The metrics.
         environ: The WSGI environment: `Accept` chooses between the Prometheus text format and OpenMetrics,
             `Accept-Encoding` may ask for gzip, and `name[]` in the query picks families.
 
@@ -36,6 +37,7 @@ def scrape(registry: CollectorRegistry, environ: dict[str, Any]) -> tuple[list[t
         body = write_text(source.collect())
     if gzip_accepted(environ.get("HTTP_ACCEPT_ENCODING", "")):
         headers.append(("Content-Encoding", "gzip"))
-        # The fastest level leaves a twentieth of the text; the slowest leaves hardly less, for eight times the CPU.
+        # The fastest level compresses the text to a twentieth; the slowest hardly does better, with eight times the
+        # CPU.
         body = gzip.compress(body, 1)
     return headers, body

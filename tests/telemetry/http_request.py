@@ -6,7 +6,7 @@ import http.client
 from tablestakes.telemetry import MetricsServer
 
 
-def ask(
+def request(
     server: MetricsServer, path: str, method: str = "GET", **headers: str
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
     """Ask for a path, and return the status, the headers and the body; `_` in a header's name stands for `-`."""

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from tablestakes.telemetry import AsyncTimedQueuePool, instrument
 from tests.postgres import Postgres, postgres
 from tests.serving import eventually
-from tests.telemetry import evidence
+from tests.telemetry import database_record
 
 Total = Callable[..., float]
 By = Callable[..., dict[tuple[str, ...], float]]
@@ -40,7 +40,7 @@ def own_postgres() -> Iterator[Postgres]:
 @asynccontextmanager
 async def witness(url: str) -> AsyncIterator[asyncpg.Connection]:
     """Ask a server past SQLAlchemy."""
-    connection = await evidence.connect(url)
+    connection = await database_record.connect(url)
     try:
         yield connection
     finally:

@@ -250,5 +250,5 @@ async def test_what_is_compiled_each_time_is_one_statement(
 
     await asyncio.create_task(serve())
     assert by(REPEATED, "db_collection_name") == {("spent",): 1}
-    inserts = [spent for spent in method.spending.statements() if spent.query.operation.name == "INSERT"]
+    inserts = [spent for spent in method.usage.statements() if spent.query.operation.name == "INSERT"]
     assert [(spent.times, spent.repeated) for spent in inserts] == [(12, 12)]

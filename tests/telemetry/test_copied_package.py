@@ -10,7 +10,7 @@ import pytest
 
 import tablestakes.telemetry
 
-PROGRAM = Path(__file__).with_name("lifted.py")
+PROGRAM = Path(__file__).with_name("copied_program.py")
 SYNCHRONOUS = ("sqlalchemy", "prometheus_client", "typing_extensions")
 ASYNCHRONOUS = (*SYNCHRONOUS, "greenlet", "aiosqlite")
 

@@ -1,6 +1,6 @@
-"""Somebody else's program, into which the telemetry was copied; `test_lifting.py` runs it where little else is.
+"""A program of another project into which the telemetry was copied; `test_copied_package.py` runs it.
 
-It is given a folder to work in, and the names of its parts to run.
+Its arguments are a folder to work in, and the names of its parts to run.
 """
 
 import asyncio

@@ -20,7 +20,7 @@ _END = re.compile(r"\s*(BEGIN|COMMIT|ROLLBACK)\b(?! TO\b)(?! IMMEDIATE\b)")
 
 
 @dataclass
-class Evidence:
+class DatabaseRecord:
     """What was done.
 
     Attributes:
@@ -67,13 +67,13 @@ async def connect(url: str) -> asyncpg.Connection:
     return await asyncpg.connect(make_url(url).set(drivername="postgresql").render_as_string())
 
 
-async def statistics(connection: asyncpg.Connection) -> Evidence:
+async def from_statistics(connection: asyncpg.Connection) -> DatabaseRecord:
     """Return what pg_stat_statements has counted in this database: only statements that succeeded.
 
     It misses repetitions of what is prepared and is no query, such as SAVEPOINT, and has no part of a statement
     that failed.
     """
-    told = Evidence()
+    told = DatabaseRecord()
     for query, calls, rows in await connection.fetch(
         "SELECT query, calls, rows FROM pg_stat_statements"
         " WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -91,7 +91,7 @@ _DURATION = re.compile(
 )
 
 
-def log(path: Path, database: str, offset: int) -> Evidence:
+def from_log(path: Path, database: str, offset: int) -> DatabaseRecord:
     """Return what PostgreSQL has logged of a database, whose log_min_duration_statement is 0.
 
     Args:
@@ -99,7 +99,7 @@ def log(path: Path, database: str, offset: int) -> Evidence:
         database: The database.
         offset: Bytes of the log to skip.
     """
-    told = Evidence()
+    told = DatabaseRecord()
     for code, level, text in _entries(path.read_bytes()[offset:].decode(), database):
         if level == "STATEMENT":
             told.failures[(*kind(text), code)] += 1
@@ -120,9 +120,9 @@ def _entries(log: str, database: str) -> Iterator[tuple[str, str, str]]:
             yield head["code"], head["level"], log[head.end() : end]
 
 
-def trace(statements: Iterable[str]) -> Evidence:
+def from_trace(statements: Iterable[str]) -> DatabaseRecord:
     """Return what SQLite's trace has seen: each statement that began, also one that failed then."""
-    told = Evidence()
+    told = DatabaseRecord()
     for statement, times in groupby(statements):
         # With an isolation level the dialect sets a pragma, past all events.
         if statement.startswith("PRAGMA"):

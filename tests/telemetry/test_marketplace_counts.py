@@ -15,10 +15,10 @@ from tablestakes.telemetry import CODES
 from tests.conftest import DATABASES
 from tests.postgres import Postgres
 from tests.serving import create_database
-from tests.telemetry import evidence
-from tests.telemetry.evidence import Evidence, Kind
-from tests.telemetry.load import Ledger, market, visits
-from tests.telemetry.reading import Growth, scrape
+from tests.telemetry import database_record
+from tests.telemetry.database_record import DatabaseRecord, Kind
+from tests.telemetry.marketplace_load import Ledger, market, visits
+from tests.telemetry.metrics_scrape import Growth, scrape
 
 CUSTOMERS = 10
 STATEMENTS, SECONDS = "db_client_operation_duration_seconds_count", "db_client_operation_duration_seconds_sum"
@@ -52,7 +52,7 @@ class Loaded:
     app: App
     grown: Growth
     ledger: Ledger
-    evidence: dict[str, Evidence]
+    evidence: dict[str, DatabaseRecord]
     connections: int | None = None
 
 
@@ -70,12 +70,12 @@ async def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
             await visits(shop, range(CUSTOMERS))
             await driver.set_trace_callback(None)
             grown = Growth(first, await scrape(shop.app))
-            yield Loaded(shop.app, grown, ledger, {"trace": evidence.trace(traced)})
+            yield Loaded(shop.app, grown, ledger, {"trace": database_record.from_trace(traced)})
         return
     server: Postgres = request.getfixturevalue("server_of_postgres")
     url, log = await create_database(server), server.folder / "log"
     name = str(make_url(url).database)
-    witness = await evidence.connect(url)
+    witness = await database_record.connect(url)
     await witness.execute("CREATE EXTENSION pg_stat_statements")
     # Of sessions that begin from now on; the witness' own is not among them.
     await witness.execute(f"ALTER DATABASE {name} SET log_min_duration_statement = 0")
@@ -84,12 +84,15 @@ async def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         await witness.execute("SELECT pg_stat_statements_reset()")
         await visits(shop, range(CUSTOMERS))
         grown = Growth(first, await scrape(shop.app))
-        told = {"statistics": await evidence.statistics(witness), "log": evidence.log(log, name, offset)}
+        records = {
+            "statistics": await database_record.from_statistics(witness),
+            "log": database_record.from_log(log, name, offset),
+        }
         connections = await witness.fetchval(
             "SELECT count(*) FROM pg_stat_activity"
             " WHERE datname = current_database() AND application_name = 'tablestakes'"
         )
-        yield Loaded(shop.app, grown, ledger, told, connections)
+        yield Loaded(shop.app, grown, ledger, records, connections)
     await witness.close()
 
 
@@ -192,7 +195,7 @@ async def test_durations_are_of_the_servers_order(loaded: Loaded, server_of_post
 
     await loaded.app.database.run(nap)
     grown = Growth(first, await scrape(loaded.app))
-    told = evidence.log(log, str(loaded.app.settings.url.database), offset)
+    told = database_record.from_log(log, str(loaded.app.settings.url.database), offset)
     inside, outside = sum(told.seconds.values()), grown.total(SECONDS)
     assert told.statements.total() == grown.total(STATEMENTS) == 3
     assert 0.9 <= inside <= outside < inside * 2
@@ -290,7 +293,7 @@ def test_buckets_count_what_their_histogram_counts(loaded: Loaded) -> None:
         assert values[-1] == counts[key]
 
 
-def ends_agree(grown: Growth, told: Evidence) -> None:
+def ends_agree(grown: Growth, told: DatabaseRecord) -> None:
     """Compare COMMIT and ROLLBACK, and what became of transactions, with what the database says."""
     ends = {"commit": told.ends["COMMIT"], "rollback": told.ends["ROLLBACK"]}
     for name, times in ends.items():

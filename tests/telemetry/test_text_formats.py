@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -29,6 +29,10 @@ EXEMPLARS = st.builds(
     st.floats(allow_nan=False),
     st.one_of(st.none(), st.floats(0, 2e9)),
 )
+
+
+# Neither how long an example takes nor how long it takes to draw one says anything on a busy machine.
+untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class Families:
@@ -63,12 +67,14 @@ def _openmetrics(*families: Metric) -> bytes:
     return written
 
 
+@untimed
 @given(st.lists(metrics(), max_size=3))
 def test_the_text_format_is_the_librarys(families: list[Metric]) -> None:
     """Whatever a collector yields, the text is the library's."""
     assert write_text(families) == generate_latest(Families(*families))
 
 
+@untimed
 @given(st.lists(metrics(), max_size=3))
 def test_openmetrics_is_the_librarys(families: list[Metric]) -> None:
     """Whatever a collector yields, also with exemplars, the OpenMetrics text is the library's."""

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tablestakes.telemetry import AsyncTimedQueuePool, instrument
 from tests.postgres import Postgres
-from tests.telemetry import evidence
+from tests.telemetry import database_record
 
 metadata = MetaData()
 things = Table("things", metadata, Column("id", Integer, primary_key=True), Column("n", Integer, unique=True))
@@ -49,7 +49,7 @@ async def heard(engine: AsyncEngine, server: Postgres) -> AsyncIterator[Said]:
     log = server.folder / "log"
     offset = log.stat().st_size
     yield said
-    said += evidence.log(log, str(engine.url.database), offset).texts
+    said += database_record.from_log(log, str(engine.url.database), offset).texts
 
 
 def listeners(engine: Engine) -> dict[str, int]:
