@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tablestakes.database import open_database
-from tablestakes.database.migrate import upgrade
+from tablestakes.database.migrations import upgrade
 from tablestakes.settings import load
 from tests.postgres import postgres
 from tests.serving import create_database

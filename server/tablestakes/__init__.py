@@ -1,1 +1,76 @@
-"""The engine."""
+"""The engine: protobuf-defined CRUD over SQLAlchemy, served by grpc.aio, for any domain.
+
+A `Service` is the one value that makes a service; each of its `Resource`s says which message is kept in which
+table. A function that serves an RPC takes a `Schema` and a `Call`, and returns `Work`. The names below are all that
+a service needs; `tablestakes.columns` has the types that models are written with, and `tablestakes.testing` the
+contract suite.
+"""
+
+from tablestakes.columns import (
+    NAMING_CONVENTION,
+    Audited,
+    Document,
+    FixedDecimal,
+    FreshIds,
+    Instant,
+    LowerCase,
+    RandomUuidKey,
+    Serial,
+    UuidKey,
+)
+from tablestakes.command import Command, CommandError
+from tablestakes.crud.call import ANONYMOUS, Call, Caller
+from tablestakes.crud.declaration import DeclarationError
+from tablestakes.crud.method import Method
+from tablestakes.crud.resource import Resource, Transition
+from tablestakes.crud.schema.codec import Codec, CodecFor
+from tablestakes.crud.schema.name import Key
+from tablestakes.crud.schema.reference import missing
+from tablestakes.crud.schema.schema import Schema
+from tablestakes.crud.session import Session
+from tablestakes.crud.transition import wrong_state
+from tablestakes.crud.work import Work
+from tablestakes.edge.arrival import Arrival, Gate
+from tablestakes.errors import FieldViolation, StatusError, invalid_field, invalid_fields, not_found
+from tablestakes.service import Service
+from tablestakes.settings import Settings, SettingsError
+
+__all__ = [
+    "ANONYMOUS",
+    "NAMING_CONVENTION",
+    "Arrival",
+    "Audited",
+    "Call",
+    "Caller",
+    "Codec",
+    "CodecFor",
+    "Command",
+    "CommandError",
+    "DeclarationError",
+    "Document",
+    "FieldViolation",
+    "FixedDecimal",
+    "FreshIds",
+    "Gate",
+    "Instant",
+    "Key",
+    "LowerCase",
+    "Method",
+    "RandomUuidKey",
+    "Resource",
+    "Schema",
+    "Serial",
+    "Service",
+    "Session",
+    "Settings",
+    "SettingsError",
+    "StatusError",
+    "Transition",
+    "UuidKey",
+    "Work",
+    "invalid_field",
+    "invalid_fields",
+    "missing",
+    "not_found",
+    "wrong_state",
+]

@@ -1,8 +1,7 @@
-"""The composition root: the one place that knows every room. It starts the service, drains it and stops it."""
+"""A running service: it is started, drained and stopped here."""
 
 import asyncio
 import signal
-from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -13,12 +12,14 @@ import sqlalchemy
 import structlog
 from prometheus_client import CollectorRegistry
 
-from marketplace_service.api import RESOURCES
-from tablestakes.crud import PageTokens, Resource, bind
-from tablestakes.database import Database, open_database, open_explaining
-from tablestakes.database.migrate import require_head, upgrade
-from tablestakes.edge import BindError, Health, Work, listen, wrap
-from tablestakes.edge.handler import RpcHandler
+from tablestakes.crud.query.page import PageTokens
+from tablestakes.database import Database, open_database
+from tablestakes.database.engine import backend_of
+from tablestakes.edge.health import Health
+from tablestakes.edge.listen import BindError, listen
+from tablestakes.edge.tasks import Tasks
+from tablestakes.edge.unary import Edge, unary
+from tablestakes.service import Service
 from tablestakes.settings import Settings
 from tablestakes.telemetry import (
     Explainer,
@@ -45,11 +46,13 @@ class App:
     """A service that is running.
 
     Attributes:
-        settings: What it was started with.
-        address: Where gRPC is served, as a client dials it.
-        metrics_address: Where /metrics is served.
+        settings: The settings that it was started with.
+        address: The address where gRPC is served, as a client dials it.
+        metrics_address: The address where /metrics is served.
         database: Its database.
-        registry: What /metrics shows.
+        registry: The metrics that /metrics shows.
+        tasks: The tasks that serve calls.
+        server: The gRPC server.
     """
 
     settings: Settings
@@ -57,144 +60,156 @@ class App:
     metrics_address: str
     database: Database
     registry: CollectorRegistry
+    tasks: Tasks
     server: grpc.aio.Server
-    metrics_server: MetricsServer
-    health: Health
-    work: Work
-    lag: LoopLag
-    tracer: Tracer | None
-    explainer: Explainer | None
+    _opened: AsyncExitStack
 
     async def drain(self) -> None:
-        """Stop: say NOT_SERVING, refuse new calls, let the ones in progress end, and close everything."""
-        grace = self.settings.drain_grace
-        loop = asyncio.get_running_loop()
-        log.info("draining", grace_seconds=grace)
-        await self.health.draining()
-        await asyncio.sleep(self.settings.drain_delay)
-        self.health.close()
-        until = loop.time() + grace
-        await self.server.stop(grace)
-        # The server waits for answers and not for what is behind them: work whose caller left may still run.
-        if left := await self.work.ended(max(0.0, until - loop.time())):
-            log.warning("work abandoned", units=left)
-        try:
-            # A connection says goodbye, which a database that no longer answers would make a long one.
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self.database.close()
-        except TimeoutError:
-            log.warning("database not closed", seconds=CLOSE_SECONDS)
-        if self.tracer is not None and not await asyncio.to_thread(self.tracer.close, CLOSE_SECONDS):
-            log.warning("traces not sent", seconds=CLOSE_SECONDS)
-        if self.explainer is not None:
-            await asyncio.to_thread(self.explainer.close)
-        self.lag.stop()
-        self.metrics_server.close()
+        """Stop: report NOT_SERVING, refuse new calls, let those in progress end, and close everything."""
+        log.info("draining", grace_seconds=self.settings.drain_grace)
+        await self._opened.aclose()
         log.info("stopped")
 
 
-async def start(
-    settings: Settings, resources: Iterable[Resource] = RESOURCES, *, tracer: Tracer | None = None
-) -> App:
+async def start(service: Service, settings: Settings, *, tracer: Tracer | None = None) -> App:
     """Start serving, and return once calls are answered.
 
     Args:
-        settings: The settings.
-        resources: What is served.
+        service: The service.
+        settings: Its settings.
         tracer: Makes a span of each call and each statement, None for none. The drain closes it.
 
     Raises:
         DeclarationError: A resource, its model and its proto do not fit together.
-        SchemaError: PostgreSQL's schema is not what this version serves.
+        SchemaError: PostgreSQL's schema is not the one that this version serves.
         BindError: The address for gRPC or the one for metrics cannot be listened on.
         sqlalchemy.exc.SQLAlchemyError: The database cannot be reached.
     """
-    rpcs = bind(resources, PageTokens(settings.page_token_key.get_secret_value().encode() or OPEN_KEY))
-    # What is open already is closed again, should a later step fail.
+    methods = service.bind(PageTokens(settings.page_token_key.get_secret_value().encode() or OPEN_KEY))
+    # Each step says how it is undone: the drain undoes them all, and a step that fails undoes those before it.
     async with AsyncExitStack() as opened:
-        database = open_database(settings)
-        opened.push_async_callback(database.close)
-        registry = new_registry(_build())
-        explainer = _explainer(settings)
-        instrumentation = instrument(
-            database.engine,
-            registry=registry,
-            slow_seconds=settings.slow_query,
-            explainer=explainer,
-            tracer=tracer,
-        )
-        embedded = database.engine.dialect.name == "sqlite"
-        await (upgrade if embedded else require_head)(database.engine)
-
-        metrics, work = RpcMetrics(registry), Work()
-        health = Health(dict.fromkeys(rpc.service for rpc in rpcs))
-        handlers: dict[str, dict[str, RpcHandler]] = {}
-        for rpc in rpcs:
-            handlers.setdefault(rpc.service, {})[rpc.method] = wrap(
-                rpc,
-                database=database,
-                work=work,
-                metrics=metrics,
-                default_deadline=settings.default_deadline,
-                tracer=tracer,
-            )
-        lag = LoopLag(registry)
-        live = Live("tablestakes", version("tablestakes"), engines=[instrumentation], rpcs=metrics, lag=lag)
-        host, _, port = settings.metrics_listen.rpartition(":")
-        try:
-            metrics_server = serve(host.strip("[]"), int(port), registry, live)
-        except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or "not an address"
-            raise BindError(f"cannot listen on {settings.metrics_listen}: {reason}") from None
+        registry = new_registry(_build(service), name=service.name)
+        lag, tasks, metrics = LoopLag(registry), Tasks(), RpcMetrics(registry)
+        database = await _open_database(service, settings, registry, tracer, opened)
+        live = Live(service.name, service.version, engines=[database[1]], rpcs=metrics, lag=lag)
+        metrics_server = _serve_metrics(settings, registry, live)
         opened.callback(metrics_server.close)
-        server, grpc_port = listen(settings.listen, handlers, health, reflect=settings.reflection)
         lag.start()
         opened.callback(lag.stop)
+
+        edge = Edge(
+            database=database[0],
+            tasks=tasks,
+            metrics=metrics,
+            gates=service.gates(settings),
+            default_deadline=settings.default_deadline,
+            tracer=tracer,
+        )
+        services = list(dict.fromkeys(method.service for method in methods))
+        health = Health(services)
+        handlers = {method.path: unary(method, edge) for method in methods}
+        server, port = listen(settings.listen, handlers, health, services, reflect=settings.reflection)
         await server.start()
         await health.serving()
-        opened.pop_all()
-    return App(
-        settings=settings,
-        address=f"{settings.listen.rpartition(':')[0]}:{grpc_port}",
-        metrics_address=f"{host}:{metrics_server.port}",
-        database=database,
+        opened.push_async_callback(_stop, settings, health, server, tasks)
+        return App(
+            settings=settings,
+            address=f"{settings.listen.rpartition(':')[0]}:{port}",
+            metrics_address=f"{settings.metrics_listen.rpartition(':')[0]}:{metrics_server.port}",
+            database=database[0],
+            registry=registry,
+            tasks=tasks,
+            server=server,
+            _opened=opened.pop_all(),
+        )
+
+
+async def _open_database(
+    service: Service,
+    settings: Settings,
+    registry: CollectorRegistry,
+    tracer: Tracer | None,
+    opened: AsyncExitStack,
+) -> tuple[Database, Any]:
+    """Open the database, with its listeners, and return it with its instrumentation once its schema is right."""
+    database = open_database(settings)
+    opened.push_async_callback(_close, "database not closed", database.close)
+    if tracer is not None:
+        opened.push_async_callback(_close_tracer, tracer)
+    explainer = None
+    if settings.explain_slow_query and (asked := backend_of(settings).create_explaining_engine(settings)):
+        explainer = Explainer(asked)
+        opened.push_async_callback(asyncio.to_thread, explainer.close)
+    instrumentation = instrument(
+        database.engine,
         registry=registry,
-        server=server,
-        metrics_server=metrics_server,
-        health=health,
-        work=work,
-        lag=lag,
-        tracer=tracer,
+        slow_seconds=settings.slow_query,
         explainer=explainer,
+        tracer=tracer,
     )
+    await (service.schema.upgrade if database.backend.embedded else service.schema.require_head)(database)
+    return database, instrumentation
 
 
-def _explainer(settings: Settings) -> Explainer | None:
-    engine = open_explaining(settings) if settings.explain_slow_query else None
-    return None if engine is None else Explainer(engine)
+def _serve_metrics(settings: Settings, registry: CollectorRegistry, live: Live) -> MetricsServer:
+    host, _, port = settings.metrics_listen.rpartition(":")
+    try:
+        return serve(host.strip("[]"), int(port), registry, live)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "not an address"
+        raise BindError(f"cannot listen on {settings.metrics_listen}: {reason}") from None
 
 
-def _build() -> dict[str, str]:
-    return {"version": version("tablestakes"), "grpcio": grpc.__version__, "sqlalchemy": sqlalchemy.__version__}
+async def _stop(settings: Settings, health: Health, server: grpc.aio.Server, tasks: Tasks) -> None:
+    """Stop serving calls, and let those in progress end within the grace."""
+    loop = asyncio.get_running_loop()
+    await health.draining()
+    await asyncio.sleep(settings.drain_delay)
+    health.close()
+    until = loop.time() + settings.drain_grace
+    await server.stop(settings.drain_grace)
+    # The server waits for answers and not for the work behind them: a task whose caller left may still run.
+    if left := await tasks.ended(max(0.0, until - loop.time())):
+        log.warning("work abandoned", units=left)
 
 
-async def serve_until_told(settings: Settings, *, tracer: Tracer | None = None) -> None:
+async def _close(warning: str, close: Any) -> None:
+    try:
+        # A connection says goodbye to the database, and one that no longer answers would make that a long wait.
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await close()
+    except TimeoutError:
+        log.warning(warning, seconds=CLOSE_SECONDS)
+
+
+async def _close_tracer(tracer: Tracer) -> None:
+    if not await asyncio.to_thread(tracer.close, CLOSE_SECONDS):
+        log.warning("traces not sent", seconds=CLOSE_SECONDS)
+
+
+def _build(service: Service) -> dict[str, str]:
+    found = {"version": service.version, "grpcio": grpc.__version__, "sqlalchemy": sqlalchemy.__version__}
+    return found | {"engine": version("tablestakes")}
+
+
+async def serve_until_signal(service: Service, settings: Settings, *, tracer: Tracer | None = None) -> None:
     """Serve until SIGTERM or SIGINT, drain, and return; a second signal does not wait for calls in progress.
 
     Args:
-        settings: The settings.
+        service: The service.
+        settings: Its settings.
         tracer: As for `start`.
 
     Raises:
-        Exception: What `start` raises.
+        Exception: The errors of `start`.
     """
-    told = asyncio.Event()
+    signalled = asyncio.Event()
     loop = asyncio.get_running_loop()
     # Before anything is started: the first process of a container is deaf to signals that it has no handler for.
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    starting = asyncio.ensure_future(start(settings, tracer=tracer))
-    if not await _unless_told(starting, told):
+        loop.add_signal_handler(number, signalled.set)
+    starting = asyncio.ensure_future(start(service, settings, tracer=tracer))
+    if not await _done_before(signalled, starting):
         starting.cancel()
         await asyncio.wait((starting,))
         return
@@ -205,10 +220,10 @@ async def serve_until_told(settings: Settings, *, tracer: Tracer | None = None) 
         metrics=f"http://{app.metrics_address}/metrics",
         database=settings.url.render_as_string(),
     )
-    await told.wait()
-    told.clear()
+    await signalled.wait()
+    signalled.clear()
     draining = asyncio.ensure_future(app.drain())
-    if await _unless_told(draining, told):
+    if await _done_before(signalled, draining):
         draining.result()
         return
     log.warning("stopping now")
@@ -216,9 +231,9 @@ async def serve_until_told(settings: Settings, *, tracer: Tracer | None = None) 
     draining.cancel()
 
 
-async def _unless_told(task: asyncio.Future[Any], told: asyncio.Event) -> bool:
-    """Wait for a task, and return whether it ended before a signal came."""
-    signalled = asyncio.ensure_future(told.wait())
-    await asyncio.wait((task, signalled), return_when=asyncio.FIRST_COMPLETED)
-    signalled.cancel()
+async def _done_before(event: asyncio.Event, task: asyncio.Future[Any]) -> bool:
+    """Wait for a task or an event, and return whether the task is done."""
+    waiting = asyncio.ensure_future(event.wait())
+    await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
     return task.done()

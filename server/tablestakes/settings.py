@@ -1,8 +1,8 @@
-"""What an operator may set: each an environment variable and a flag, documented here and nowhere else."""
+"""The settings of a service: each an environment variable and a flag, documented here and nowhere else."""
 
 import re
 import textwrap
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -10,9 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-PREFIX = "TABLESTAKES_"
-
-# What platforms hand out names no driver; each database has one here.
+# A URL that a platform hands out names no driver; each database has one here.
 DRIVERS = {
     "postgres": "postgresql+asyncpg",
     "postgresql": "postgresql+asyncpg",
@@ -21,14 +19,14 @@ DRIVERS = {
     "sqlite+aiosqlite": "sqlite+aiosqlite",
 }
 
-
-# What may stand after the ? of a URL. The driver's other options are settings here, or would be printed with it.
+# The options that may follow the ? of a URL. The driver's other options are settings here, or would be printed with
+# it.
 QUERIES = {
     "postgresql+asyncpg": {"host", "port", "ssl", "target_session_attrs"},
     "sqlite+aiosqlite": {"cache", "immutable", "mode", "uri"},
 }
 
-# What people are used to from other drivers, or is a setting here.
+# Options that people know from other drivers, or that are settings here.
 REFUSED = {
     *(
         "application_name",
@@ -43,7 +41,7 @@ REFUSED = {
     *("ssl", "sslrootcert", "statement_timeout", "timeout", "user"),
 }
 
-# What gRPC takes for a kind of address and not for a host.
+# Words that gRPC takes for a kind of address and not for a host.
 SCHEMES = {"dns", "ipv4", "ipv6", "unix", "unix-abstract", "vsock", "xds"}
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]")
 PORTS = 1 << 16
@@ -57,7 +55,7 @@ def _database_url(given: SecretStr) -> SecretStr:
     try:
         url = make_url(given.get_secret_value())
     except (ArgumentError, ValueError):
-        # Not what make_url says: that quotes what it could not read, which may be a part of the password.
+        # make_url's own message quotes the part that it could not read, which may be a part of the password.
         raise ValueError("not a database URL, such as postgresql+asyncpg://user@host/database") from None
     if url.drivername not in DRIVERS:
         raise ValueError(f"{url.drivername} is not served: use postgresql+asyncpg or sqlite+aiosqlite")
@@ -89,13 +87,16 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
-    """The settings of a server; a flag wins over the environment, and both over the default."""
+    """The settings of a service; a flag wins over the environment, and both over the default.
+
+    A service with fields of its own, or another prefix of its environment variables, makes a subclass.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        # An empty variable is one that is not set, as a compose file passes it on.
+        env_prefix="TABLESTAKES_",
+        # A compose file passes a variable that is not set on as an empty one.
         env_ignore_empty=True,
-        # For the environment's sake: a misspelt flag is the command line's to refuse.
+        # The environment has variables of other programs; the command line refuses a misspelt flag by itself.
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
@@ -134,9 +135,11 @@ class Settings(BaseSettings):
         description="Seals page tokens; the same for every replica. A fixed one where it is empty, which finds"
         " damage but not forgery.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The lowest level that is logged."
+    )
     log_format: Literal["auto", "console", "json"] = Field(
-        "auto", description="How it is logged; auto is console on a terminal and json elsewhere."
+        "auto", description="The form of log lines; auto is console on a terminal and json elsewhere."
     )
 
     @property
@@ -144,23 +147,57 @@ class Settings(BaseSettings):
         """The database's URL, its driver filled in."""
         return make_url(self.database_url.get_secret_value())
 
+    @property
+    def application_name(self) -> str:
+        """The name by which the database knows the service: `tablestakes`, of the prefix `TABLESTAKES_`."""
+        return self.prefix().rstrip("_").lower()
 
-def load(**given: Any) -> Settings:
-    """Read the settings from flags and, for what they leave out, from the environment.
+    @classmethod
+    def prefix(cls) -> str:
+        """Return the prefix of the environment variables: `TABLESTAKES_`."""
+        return str(cls.model_config.get("env_prefix", ""))
 
-    Args:
-        given: Values of flags by setting, as strings or as their types.
+    @classmethod
+    def load(cls, **given: Any) -> Self:
+        """Read the settings from flags and, for those that are not given, from the environment.
 
-    Raises:
-        SettingsError: A value is bad; the message names its setting and says why, in one line.
-    """
-    aliased = {str(Settings.model_fields[name].validation_alias or name): value for name, value in given.items()}
-    try:
-        return Settings(**aliased)
-    except ValidationError as error:
-        name, problem = error.errors()[0]["loc"][0], error.errors()[0]["msg"].removeprefix("Value error, ")
-        setting = next(n for n, f in Settings.model_fields.items() if name in (n, f.validation_alias))
-        raise SettingsError(f"{flag(setting)} ({variable(setting)}): {problem}") from None
+        Args:
+            given: Values of flags by setting, as strings or as their types.
+
+        Raises:
+            SettingsError: A value is bad; the message names its setting and says why, in one line.
+        """
+        aliased = {str(cls.model_fields[name].validation_alias or name): value for name, value in given.items()}
+        try:
+            return cls(**aliased)
+        except ValidationError as error:
+            name, problem = error.errors()[0]["loc"][0], error.errors()[0]["msg"].removeprefix("Value error, ")
+            setting = next(n for n, f in cls.model_fields.items() if name in (n, f.validation_alias))
+            raise SettingsError(f"{flag(setting)} ({cls.variable(setting)}): {problem}") from None
+
+    @classmethod
+    def variable(cls, name: str) -> str:
+        """Return the environment's spelling of a setting: `TABLESTAKES_METRICS_LISTEN`."""
+        return str(cls.model_fields[name].validation_alias or cls.prefix() + name.upper())
+
+    @classmethod
+    def table(cls, width: int = 100) -> str:
+        """Return every setting with its flag, variable, default and meaning, for a terminal of so many columns."""
+        lines = []
+        for name, field in cls.model_fields.items():
+            lines.append(f"  {flag(name)}  ({cls.variable(name)})")
+            meaning = f"{field.description} Default: {default(field) or 'empty'}"
+            lines += textwrap.wrap(meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        return "\n".join(lines)
+
+    @classmethod
+    def markdown(cls) -> str:
+        """Return the same table in Markdown, as the documentation holds it."""
+        rows = ["| Flag | Environment variable | Default | Meaning |", "|---|---|---|---|"]
+        for name, field in cls.model_fields.items():
+            value = f"`{default(field)}`" if default(field) else "empty"
+            rows.append(f"| `{flag(name)}` | `{cls.variable(name)}` | {value} | {field.description} |")
+        return "\n".join(rows)
 
 
 def flag(name: str) -> str:
@@ -168,31 +205,7 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def variable(name: str) -> str:
-    """Return the environment's spelling of a setting: `TABLESTAKES_METRICS_LISTEN`."""
-    return str(Settings.model_fields[name].validation_alias or PREFIX + name.upper())
-
-
 def default(field: FieldInfo) -> str:
     """Return a setting's default as a person would write it."""
     value = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def table(width: int = 100) -> str:
-    """Return every setting with its flag, variable, default and meaning, for a terminal of a width in columns."""
-    lines = []
-    for name, field in Settings.model_fields.items():
-        lines.append(f"  {flag(name)}  ({variable(name)})")
-        meaning = f"{field.description} Default: {default(field) or 'empty'}"
-        lines += textwrap.wrap(meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    return "\n".join(lines)
-
-
-def markdown() -> str:
-    """Return the same table in Markdown, as the documentation holds it."""
-    rows = ["| Flag | Environment variable | Default | Meaning |", "|---|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        value = f"`{default(field)}`" if default(field) else "empty"
-        rows.append(f"| `{flag(name)}` | `{variable(name)}` | {value} | {field.description} |")
-    return "\n".join(rows)

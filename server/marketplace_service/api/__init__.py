@@ -1,7 +1,8 @@
 """What is served: every resource of the marketplace, in the order in which `tablestakes routes` lists them."""
 
+from tablestakes import Resource
+
 from marketplace_service.api import address, comment, order, post, product, profile, tag, transfer, user, wallet
-from tablestakes.crud import Resource
 
 RESOURCES: tuple[Resource, ...] = (
     user.RESOURCE,

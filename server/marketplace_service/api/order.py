@@ -1,127 +1,147 @@
-"""Orders: what a customer buys. Stock is taken when an order is made, and money when it is paid."""
+"""Orders: purchases of a customer. Stock is taken when an order is made, and money when it is paid."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.message import Message
 from grpc import StatusCode
 from marketplace.v1 import order_pb2
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
+from tablestakes import (
+    Call,
+    FieldViolation,
+    Key,
+    Resource,
+    Schema,
+    Session,
+    StatusError,
+    Transition,
+    Work,
+    invalid_fields,
+    not_found,
+    wrong_state,
+)
 
 from marketplace_service.api.wallet import credit, debit
-from tablestakes.crud import Plan, Resource, Transition
-from tablestakes.crud.verb.transition import wrong_state
-from tablestakes.database import Database
-from tablestakes.errors import FieldViolation, StatusError, invalid_fields, not_found
 from marketplace_service.models import Order, OrderItem, Product, User
 
 # Every function below locks in one order, so that no two of them wait for each other: the order, then its products
 # by id, then the customer's wallet.
-ADD_STOCK = (
-    update(Product).where(Product.id == bindparam("product")).values(stock=Product.stock + bindparam("quantity"))
-)
 
 
-async def create_order(plan: Plan, database: Database, request: Any) -> Message:
+async def create_order(orders: Schema, call: Call[order_pb2.CreateOrderRequest]) -> Work[Message]:
     """Price the items, take the stock and compute the total, in one transaction."""
-    order = request.order
-    customer = plan.fields["customer"].value(order, "order")
-    product = plan.collections["items"].fields["product"]
+    order = call.request.order
+    customer = orders.field("customer").value(order, "order")
+    product: Any = orders.items("items").fields["product"]
     products = [product.value(item, f"order.items[{index}]") for index, item in enumerate(order.items)]
     quantities: Counter[int] = Counter()
     for key, item in zip(products, order.items, strict=True):
         quantities[key] += item.quantity
 
-    def work(connection: Connection) -> Message:
-        if not connection.scalar(select(User.id).where(User.id == customer)):
+    def create(session: Session) -> Message:
+        connection = session.connection
+        if connection.scalar(select(User.id).where(User.id == customer)) is None:
             raise invalid_fields(_dangling("order.customer"))
-        prices = _take(connection, quantities, products)
+        prices = _take_stock(session, quantities, products)
         total = sum(prices[key] * item.quantity for key, item in zip(products, order.items, strict=True))
-        made = insert(Order).values(customer_id=customer, total_cents=total).returning(*plan.full.columns)
-        row = connection.execute(made).one()
+        row = orders.insert(session, {"customer_id": customer, "total_cents": total})
+        (order_id,) = orders.full.key(row)
         items = [
             {
-                "order_id": row[0],
+                "order_id": order_id,
                 "position": position,
                 "product_id": key,
                 "quantity": item.quantity,
                 "unit_price_cents": prices[key],
+                **session.created,
             }
             for position, (key, item) in enumerate(zip(products, order.items, strict=True))
         ]
         connection.execute(insert(OrderItem), items)
-        return plan.full.message(connection, row)
+        return orders.full.message(connection, row)
 
-    return await database.transact(work)
+    return Work(create, atomic=True, writes={"customer_id": customer})
 
 
-def _take(connection: Connection, quantities: Mapping[int, int], products: Sequence[int]) -> dict[int, int]:
+def _take_stock(session: Session, quantities: Mapping[int, int], products: Sequence[int]) -> dict[int, int]:
     """Take the stock of products, locked in the order of their ids, and return their prices in cents.
 
     Raises:
         StatusError: INVALID_ARGUMENT, a product does not exist; FAILED_PRECONDITION, there is too little of one.
     """
     wanted = select(Product.id, Product.price_cents, Product.stock).where(Product.id.in_(quantities))
-    found = {row.id: row for row in connection.execute(wanted.order_by(Product.id).with_for_update())}
+    found = {row.id: row for row in session.connection.execute(wanted.order_by(Product.id).with_for_update())}
     if unknown := [index for index, key in enumerate(products) if key not in found]:
         raise invalid_fields(*(_dangling(f"order.items[{index}].product") for index in unknown))
     short = [index for index, key in enumerate(products) if found[key].stock < quantities[key]]
     if short:
-        name = f"products/{products[short[0]]}"
+        name, stock = f"products/{products[short[0]]}", found[products[short[0]]].stock
         raise StatusError(
             StatusCode.FAILED_PRECONDITION,
             "OUT_OF_STOCK",
-            f"{name} has {found[products[short[0]]].stock} left.",
-            metadata={"resource": name, "stock": str(found[products[short[0]]].stock)},
+            f"{name} has {stock} left.",
+            metadata={"resource": name, "stock": str(stock)},
             violations=tuple(
                 FieldViolation(f"order.items[{index}].quantity", "is more than there is.", "OUT_OF_STOCK")
                 for index in short
             ),
         )
-    taken = [{"product": key, "quantity": -quantities[key]} for key in sorted(quantities)]
-    connection.execute(ADD_STOCK, taken)
+    _add_stock(session, ((key, -quantity) for key, quantity in quantities.items()))
     return {key: row.price_cents for key, row in found.items()}
 
 
-async def pay_order(plan: Plan, database: Database, request: Any) -> Message:
+def _add_stock(session: Session, quantities: Iterable[tuple[int, int]]) -> None:
+    """Add to the stock of products, given by id and quantity, in the order of their ids."""
+    change = (
+        update(Product)
+        .where(Product.id == bindparam("product"))
+        .values(stock=Product.stock + bindparam("quantity"), **session.changed)
+    )
+    session.connection.execute(
+        change, [{"product": key, "quantity": quantity} for key, quantity in sorted(quantities)]
+    )
+
+
+async def pay_order(orders: Schema, call: Call[order_pb2.PayOrderRequest]) -> Work[Message]:
     """Take the total from the customer's wallet."""
+    name = call.request.name
+    key = orders.names.parse(name, "name")
 
-    def work(connection: Connection) -> Message:
-        order = _locked(connection, plan, request.name, ("PENDING",), "PAID")
-        debit(connection, order.customer_id, order.total_cents, f"users/{order.customer_id}/wallet")
-        return _become(connection, plan, order.id, "PAID")
+    def pay(session: Session) -> Message:
+        order = _locked(session, orders, key, name, ("PENDING",), "PAID")
+        debit(session, order.customer_id, order.total_cents, f"users/{order.customer_id}/wallet")
+        return _become(session, orders, key, "PAID")
 
-    return await database.transact(work)
+    return Work(pay, atomic=True, key=key)
 
 
-async def cancel_order(plan: Plan, database: Database, request: Any) -> Message:
+async def cancel_order(orders: Schema, call: Call[order_pb2.CancelOrderRequest]) -> Work[Message]:
     """Give back the stock, and the money where it was paid."""
+    name = call.request.name
+    key = orders.names.parse(name, "name")
 
-    def work(connection: Connection) -> Message:
-        order = _locked(connection, plan, request.name, ("PENDING", "PAID"), "CANCELLED")
+    def cancel(session: Session) -> Message:
+        order = _locked(session, orders, key, name, ("PENDING", "PAID"), "CANCELLED")
         items = select(OrderItem.product_id, OrderItem.quantity).where(OrderItem.order_id == order.id)
-        given = [
-            {"product": product, "quantity": quantity}
-            for product, quantity in sorted(tuple(row) for row in connection.execute(items))
-        ]
-        connection.execute(ADD_STOCK, given)
+        _add_stock(session, [(row.product_id, row.quantity) for row in session.connection.execute(items)])
         if order.state == "PAID":
-            credit(connection, order.customer_id, order.total_cents, f"users/{order.customer_id}/wallet")
-        return _become(connection, plan, order.id, "CANCELLED")
+            credit(session, order.customer_id, order.total_cents, f"users/{order.customer_id}/wallet")
+        return _become(session, orders, key, "CANCELLED")
 
-    return await database.transact(work)
+    return Work(cancel, atomic=True, key=key)
 
 
-def _locked(connection: Connection, plan: Plan, name: str, sources: Sequence[str], target: str) -> Any:
+def _locked(session: Session, orders: Schema, key: Key, name: str, sources: Sequence[str], target: str) -> Any:
     """Return an order's row, locked, that is in one of some states.
 
     Raises:
         StatusError: NOT_FOUND, there is no such order; FAILED_PRECONDITION, it is in another state.
     """
     columns = select(Order.id, Order.state, Order.customer_id, Order.total_cents)
-    parameters = plan.names.parse(name, "name")
-    order = connection.execute(columns.where(plan.has_name()).with_for_update(), parameters).first()
+    locking = columns.where(orders.names.where()).with_for_update()
+    order = session.connection.execute(locking, orders.names.bind(key)).first()
     if order is None:
         raise not_found(name)
     if order.state not in sources:
@@ -129,9 +149,10 @@ def _locked(connection: Connection, plan: Plan, name: str, sources: Sequence[str
     return order
 
 
-def _become(connection: Connection, plan: Plan, key: int, state: str) -> Message:
-    changed = update(Order).where(Order.id == key).values(state=state).returning(*plan.full.columns)
-    return plan.full.message(connection, connection.execute(changed).one())
+def _become(session: Session, orders: Schema, key: Key, state: str) -> Message:
+    row = orders.update(session, key, {"state": state})
+    assert row is not None  # noqa: S101 - it is locked
+    return orders.full.message(session.connection, row)
 
 
 def _dangling(path: str) -> FieldViolation:

@@ -1,14 +1,14 @@
-"""Posts: what users write. A draft is published, and what was published is archived."""
+"""Posts: texts that users write. A draft is published, and a published post is archived."""
 
 from marketplace.v1 import post_pb2
+from tablestakes import Resource, Transition
 
-from tablestakes.crud import Resource, Transition
 from marketplace_service.models import Post
 
 RESOURCE = Resource(
     message=post_pb2.Post,
     model=Post,
-    detail=frozenset({"content"}),
+    full_view_only=frozenset({"content"}),
     methods={
         "PublishPost": Transition(("DRAFT",), "PUBLISHED", stamp="publish_time"),
         "ArchivePost": Transition(("PUBLISHED",), "ARCHIVED"),

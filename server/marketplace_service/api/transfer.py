@@ -1,47 +1,42 @@
 """Transfers: money from one wallet to another, all of it or none."""
 
-from typing import Any
-
 from google.protobuf.message import Message
-from marketplace.v1 import transfer_pb2
-from sqlalchemy import Connection, insert, select
+from marketplace.v1 import transfer_pb2, wallet_pb2
+from sqlalchemy import select
+from tablestakes import Call, Resource, Schema, Session, Work, invalid_field, missing
 
-from marketplace_service.api.wallet import credit, debit, opened
-from tablestakes.crud import Plan, Resource
-from tablestakes.crud.schema.reference import missing
-from tablestakes.database import Database
-from tablestakes.errors import invalid_field
+from marketplace_service.api.wallet import credit, debit
 from marketplace_service.models import Transfer, User, Wallet
 
 
-async def create_transfer(plan: Plan, database: Database, request: Any) -> Message:
+async def create_transfer(transfers: Schema, call: Call[transfer_pb2.CreateTransferRequest]) -> Work[Message]:
     """Move money, with both wallets locked in the order of their ids: opposite transfers never deadlock."""
-    transfer = request.transfer
-    source = plan.fields["source"].value(transfer, "transfer")
-    destination = plan.fields["destination"].value(transfer, "transfer")
-    cents: int = transfer.amount_cents
+    transfer = call.request.transfer
+    source = transfers.field("source").value(transfer, "transfer")
+    destination = transfers.field("destination").value(transfer, "transfer")
+    cents = transfer.amount_cents
     if source == destination:
         raise invalid_field("transfer.destination", "must be another wallet than the source.", "SAME_WALLET")
+    names = {source: transfer.source, destination: transfer.destination}
+    values = {"source_id": source, "destination_id": destination, "amount_cents": cents}
 
-    def work(connection: Connection) -> Message:
+    def move(session: Session) -> Message:
+        connection = session.connection
         wallets = select(Wallet.user_id).where(Wallet.user_id.in_((source, destination))).order_by(Wallet.user_id)
-        names = {source: transfer.source, destination: transfer.destination}
-        fresh = names.keys() - set(connection.scalars(wallets))
+        absent = names.keys() - set(connection.scalars(wallets))
         for path, user in (("transfer.source", source), ("transfer.destination", destination)):
-            if user in fresh and not connection.scalar(select(User.id).where(User.id == user)):
+            if user in absent and connection.scalar(select(User.id).where(User.id == user)) is None:
                 raise missing(path, names[user])
         # Before anything is locked: a wallet that another call makes meanwhile would not be among those locked
         # here, and be locked later, out of the order.
-        for user in sorted(fresh):
-            opened(connection, user, names[user])
+        for user in sorted(absent):
+            transfers.of(wallet_pb2.Wallet).ensure(session, (user,))
         connection.execute(wallets.with_for_update())
-        debit(connection, source, cents, transfer.source)
-        credit(connection, destination, cents, transfer.destination)
-        values = {"source_id": source, "destination_id": destination, "amount_cents": cents}
-        row = connection.execute(insert(Transfer).values(values).returning(*plan.full.columns)).one()
-        return plan.full.message(connection, row)
+        debit(session, source, cents, transfer.source)
+        credit(session, destination, cents, transfer.destination)
+        return transfers.full.message(connection, transfers.insert(session, values))
 
-    return await database.transact(work)
+    return Work(move, atomic=True, writes=values)
 
 
 RESOURCE = Resource(message=transfer_pb2.Transfer, model=Transfer, methods={"CreateTransfer": create_transfer})

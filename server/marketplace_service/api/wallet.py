@@ -1,59 +1,52 @@
 """Wallets: the money of users; one for each user, empty until something is paid in."""
 
-from typing import Any, cast
-
 from google.protobuf.message import Message
 from grpc import StatusCode
 from marketplace.v1 import wallet_pb2
-from sqlalchemy import Connection, Table, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import select, update
+from tablestakes import Call, Resource, Schema, Session, StatusError, Work, not_found
 
-from tablestakes.crud import Plan, Resource
-from tablestakes.crud.verb.singleton import adding
-from tablestakes.database import Database, FaultKind, diagnose
-from tablestakes.errors import StatusError, not_found
 from marketplace_service.models import Wallet
 
-# In cents. Far below what 64 bits hold, so that no sum of a balance and an amount leaves them: SQLite would go on
+# In cents. Far below the limit of 64 bits, so that no sum of a balance and an amount passes it: SQLite would go on
 # with a rounded floating-point number.
 MAX_BALANCE = 10**16
 
-WALLETS = cast(Table, Wallet.__table__)
+
+async def deposit(wallets: Schema, call: Call[wallet_pb2.DepositRequest]) -> Work[Message]:
+    """Pay into a wallet; the first time makes its row."""
+    request = call.request
+    key = wallets.names.parse(request.name, "name")
+
+    def pay_in(session: Session) -> Message:
+        (user,) = key
+        if not add(session, user, request.amount_cents):
+            wallets.ensure(session, key)
+            credit(session, user, request.amount_cents, request.name)
+        row = wallets.read(session, key)
+        if row is None:
+            raise not_found(request.name)
+        return wallets.full.message(session.connection, row)
+
+    return Work(pay_in, atomic=True, writes={"user_id": key[0]}, key=key)
 
 
-async def deposit(plan: Plan, database: Database, request: Any) -> Message:
-    """Pay into a wallet."""
-    (user,) = plan.names.parse(request.name, "name").values()
-
-    def work(connection: Connection) -> Message:
-        credit(connection, user, request.amount_cents, request.name)
-        row = connection.execute(select(*plan.full.columns).where(Wallet.user_id == user)).one()
-        return plan.full.message(connection, row)
-
-    return await database.transact(work)
-
-
-def credit(connection: Connection, user: int, cents: int, name: str) -> None:
-    """Add to a wallet, in a transaction; the first time makes its row.
+def credit(session: Session, user: int, cents: int, name: str) -> None:
+    """Add to a wallet, in a transaction.
 
     Args:
-        connection: The transaction.
-        user: Whose wallet.
+        session: The session.
+        user: The id of the wallet's user.
         cents: How much.
         name: The wallet's name, for errors.
 
     Raises:
-        StatusError: NOT_FOUND, there is no such user; FAILED_PRECONDITION, the balance would be too large.
+        StatusError: NOT_FOUND, the wallet has no row; FAILED_PRECONDITION, the balance would be too large.
     """
-    change = (
-        update(Wallet)
-        .where(Wallet.user_id == user, Wallet.balance_cents <= MAX_BALANCE - cents)
-        .values(balance_cents=Wallet.balance_cents + cents)
-    )
-    if connection.execute(change).rowcount or (
-        opened(connection, user, name) and connection.execute(change).rowcount
-    ):
+    if add(session, user, cents):
         return
+    if session.connection.scalar(select(Wallet.user_id).where(Wallet.user_id == user)) is None:
+        raise not_found(name)
     raise StatusError(
         StatusCode.FAILED_PRECONDITION,
         "BALANCE_LIMIT",
@@ -62,27 +55,17 @@ def credit(connection: Connection, user: int, cents: int, name: str) -> None:
     )
 
 
-def opened(connection: Connection, user: int, name: str) -> bool:
-    """Make the row of a wallet where there is none, in a transaction, and return that it is there.
-
-    Raises:
-        StatusError: NOT_FOUND, there is no such user.
-    """
-    try:
-        # Another call may make it at the same time; what fails then is undone by itself, and not all the rest.
-        with connection.begin_nested():
-            made = connection.execute(adding(WALLETS, {}), {"key_user_id": user}).rowcount
-    except IntegrityError as error:
-        fault = diagnose(error)
-        if fault is None or fault.kind is not FaultKind.DUPLICATE:
-            raise
-        return True
-    if not made:
-        raise not_found(name)
-    return True
+def add(session: Session, user: int, cents: int) -> bool:
+    """Add to a wallet, and return whether it has a row that can hold so much."""
+    change = (
+        update(Wallet)
+        .where(Wallet.user_id == user, Wallet.balance_cents <= MAX_BALANCE - cents)
+        .values(balance_cents=Wallet.balance_cents + cents, **session.changed)
+    )
+    return session.connection.execute(change).rowcount > 0
 
 
-def debit(connection: Connection, user: int, cents: int, name: str) -> None:
+def debit(session: Session, user: int, cents: int, name: str) -> None:
     """Take from a wallet, in a transaction.
 
     Raises:
@@ -91,9 +74,9 @@ def debit(connection: Connection, user: int, cents: int, name: str) -> None:
     change = (
         update(Wallet)
         .where(Wallet.user_id == user, Wallet.balance_cents >= cents)
-        .values(balance_cents=Wallet.balance_cents - cents)
+        .values(balance_cents=Wallet.balance_cents - cents, **session.changed)
     )
-    if not connection.execute(change).rowcount:
+    if not session.connection.execute(change).rowcount:
         raise StatusError(
             StatusCode.FAILED_PRECONDITION,
             "INSUFFICIENT_FUNDS",

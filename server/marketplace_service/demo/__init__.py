@@ -1,6 +1,23 @@
-"""The demo: a client that fills a running server, and knows of it nothing but the contract."""
+"""The demo: a client that fills a running server, and knows nothing of it but the contract."""
+
+from typing import Any
+
+import uvloop
+from tablestakes import Command
 
 from marketplace_service.demo.command import run
-from marketplace_service.demo.options import DemoError, Options, load, table
+from marketplace_service.demo.options import Options, load, table
 
-__all__ = ["DemoError", "Options", "load", "run", "table"]
+
+def _run(given: dict[str, Any]) -> None:
+    uvloop.run(run(load(**given)))
+
+
+DEMO = Command(
+    name="demo",
+    meaning="fill a running server with believable data, through its API; twice adds nothing",
+    run=_run,
+    flags=list(Options.model_fields),
+    takes="[OPTIONS]",
+    epilog=f"options:\n\n{table()}",
+)

@@ -3,11 +3,11 @@
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
+from tablestakes.command import CommandError
 from tablestakes.settings import Address, Settings, SettingsError, default, flag
 
 
-class DemoError(Exception):
+class DemoError(CommandError):
     """The demo cannot go on; the message is one line that says why."""
 
 

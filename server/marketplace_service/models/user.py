@@ -2,8 +2,9 @@
 
 from sqlalchemy import CheckConstraint, String, func
 from sqlalchemy.orm import Mapped, mapped_column
+from tablestakes.columns import LowerCase, Serial
 
-from marketplace_service.models.declarative import Base, LowerCase, Serial
+from marketplace_service.models.declarative import Base
 
 
 class User(Base):

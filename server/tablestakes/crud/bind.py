@@ -1,227 +1,128 @@
 """Finding what serves each RPC: compiled and verified once, at start."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+import inspect
+import pkgutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from importlib import import_module
+from typing import Any, cast
 
-from google.api import client_pb2
-from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.descriptor import FileDescriptor, MethodDescriptor, ServiceDescriptor
 
+from tablestakes.crud import transition
+from tablestakes.crud.asks import UNSERVED, Asks
 from tablestakes.crud.declaration import DeclarationError, likely
-from tablestakes.crud.schema import Plan, compile_plans
-from tablestakes.crud.schema.behavior import REQUIRED, behaves, option
-from tablestakes.crud.schema.codec import python_type
-from tablestakes.crud.schema.name import plural_of
-from tablestakes.crud.resource import Resource, Serve, Transition
-from tablestakes.crud.rpc import Rpc
-from tablestakes.crud.shape import (
-    BOOL,
-    EMPTY,
-    FIELD_MASK,
-    INT32,
-    STRING,
-    field_of,
-    require,
-    require_response,
-    require_unary,
-)
-from tablestakes.crud.verb import create, delete, get, singleton, update
-from tablestakes.crud.verb import list as list_verb
-from tablestakes.crud.verb.mask import fields_to_write
-from tablestakes.crud.verb.page import PageTokens
-from tablestakes.crud.verb.transition import prepare as prepare_transition
+from tablestakes.crud.method import Method, Rpc
+from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.resource import Resource, Transition
+from tablestakes.crud.schema.codec import CodecFor
+from tablestakes.crud.schema.schema import Schema, compile_schemas
+from tablestakes.crud.shape import require_unary
+from tablestakes.crud.verb import VERBS
 
-Declared = tuple[Resource, Plan]
+Declared = tuple[Resource, Schema]
 
 
-def bind(resources: Iterable[Resource], tokens: PageTokens) -> list[Rpc]:
-    """Return every RPC of every service that the files of the resources declare.
+def bind(resources: Iterable[Resource], tokens: PageTokens, codecs: Sequence[CodecFor] = ()) -> list[Method]:
+    """Return every RPC of every service in the proto packages of the resources.
 
     A method is served by the function that a resource names for it, or else by the standard verb that its name
     and its resource say: `GetUser`, `ListUsers`.
 
     Args:
-        resources: What is served.
+        resources: The resources that are served.
         tokens: Makes and reads page tokens.
+        codecs: The service's own codecs.
 
     Raises:
         DeclarationError: A declaration, a model and a proto do not fit together, or a method has nothing to
             serve it.
     """
     resources = list(resources)
-    plans = compile_plans(resources)
-    declared: dict[str, Declared] = {
-        name: (resource, plans[name]) for resource in resources if (name := resource.descriptor.full_name)
-    }
-    services = {
-        service.full_name: service
-        for resource, _ in declared.values()
-        for service in resource.descriptor.file.services_by_name.values()
-    }
-    rpcs = [rpc for service in services.values() for rpc in _bind_service(service, declared, tokens)]
-    for name, (resource, _) in declared.items():
-        own = {rpc.method for rpc in rpcs if rpc.resource == name}
-        if not own:
+    schemas = compile_schemas(resources, codecs)
+    declared = {resource.descriptor.full_name: resource for resource in resources}
+    pairs = [(resource, schemas[name]) for name, resource in declared.items()]
+    methods = [method for service in _services(resources) for method in _bind_service(service, pairs, tokens)]
+    for name, resource in declared.items():
+        served = {method.name for method in methods if method.schema is schemas[name]}
+        if not served:
             raise DeclarationError(f"no RPC serves {name}")
-        for method in sorted(set(resource.methods) - own):
+        for unknown in sorted(set(resource.methods) - served):
             package = resource.descriptor.file.package
-            known = {rpc.method for rpc in rpcs if rpc.service.startswith(f"{package}.")}
-            raise DeclarationError(f"{name} has a function for {method}, which is no RPC; {likely(method, known)}")
-    return rpcs
+            known = {method.name for method in methods if method.service.startswith(f"{package}.")}
+            raise DeclarationError(
+                f"{name} has a function for {unknown}, which is no RPC; {likely(unknown, known)}"
+            )
+    return methods
 
 
-def _bind_service(
-    service: ServiceDescriptor, declared: Mapping[str, Declared], tokens: PageTokens
-) -> Iterator[Rpc]:
+def _services(resources: Sequence[Resource]) -> list[ServiceDescriptor]:
+    """Return the services of the resources' proto packages, those of the resources' own files first.
+
+    A service may stand in a file of its own, which no message refers to: every generated module beside the
+    resource's own is looked at.
+    """
+    files = {resource.descriptor.file.name: resource.descriptor.file for resource in resources}
+    for resource in resources:
+        own = resource.descriptor.file
+        package = resource.message.__module__.rpartition(".")[0]
+        paths = getattr(sys.modules.get(package), "__path__", ())
+        for module in pkgutil.iter_modules(paths):
+            if module.name.endswith("_pb2"):
+                file = cast(FileDescriptor, import_module(f"{package}.{module.name}").DESCRIPTOR)
+                if file.package == own.package:
+                    files.setdefault(file.name, file)
+    return [service for file in files.values() for service in file.services_by_name.values()]
+
+
+def _bind_service(service: ServiceDescriptor, declared: Sequence[Declared], tokens: PageTokens) -> Iterator[Method]:
     # A resource is served by its own package: another one may have a message and methods of the same names.
-    near = [each for each in declared.values() if each[0].descriptor.file.package == service.file.package]
-    for method in service.methods:
-        require_unary(method)
-        rpc = _custom(method, near) or _standard(method, near, tokens)
-        if rpc is None:
-            standard = [_method_name(verb, plan) for verb in VERBS for _, plan in near]
+    near = [each for each in declared if each[0].descriptor.file.package == service.file.package]
+    for descriptor in service.methods:
+        require_unary(descriptor)
+        method = _declared(descriptor, near, tokens) or _standard(descriptor, near, tokens)
+        if method is None:
+            standard = [verb.method_name(schema.descriptor) for verb in VERBS for _, schema in near]
             raise DeclarationError(
-                f"nothing serves {method.full_name}: it is no standard method of a declared resource, and no"
-                f" resource has a function for it; {likely(method.name, standard)}"
+                f"nothing serves {descriptor.full_name}: it is no standard method of a declared resource, and no"
+                f" resource has a function for it; {likely(descriptor.name, standard)}"
             )
-        yield rpc
+        yield method
 
 
-def _custom(method: MethodDescriptor, declared: Sequence[Declared]) -> Rpc | None:
-    for resource, plan in declared:
-        match resource.methods.get(method.name):
-            case Transition() as transition:
-                require(method.input_type, name=STRING)
-                require_response(method, plan.descriptor.full_name)
-                served_by = f"{' or '.join(transition.sources)} to {transition.target}"
-                return _rpc(method, plan, prepare_transition(plan, transition), served_by)
+def _declared(descriptor: MethodDescriptor, declared: Sequence[Declared], tokens: PageTokens) -> Method | None:
+    """Return the method that a resource declares a function or a transition for."""
+    for resource, schema in declared:
+        match resource.methods.get(descriptor.name):
+            case Transition() as declared_transition:
+                return transition.bind(_rpc(descriptor, schema, tokens), declared_transition)
             case function if function is not None:
-                served_by = f"{function.__module__}.{function.__qualname__}"
-                return _rpc(method, plan, partial(function, plan), served_by)
+                if not inspect.iscoroutinefunction(function):
+                    raise DeclarationError(
+                        f"{_name_of(function)} must be `async def`: it serves {descriptor.full_name}"
+                    )
+                return _rpc(descriptor, schema, tokens).method(partial(function, schema), _name_of(function))
     return None
 
 
-def _standard(method: MethodDescriptor, declared: Sequence[Declared], tokens: PageTokens) -> Rpc | None:
-    for _, plan in declared:
-        for verb, bind_verb in VERBS.items():
-            if method.name == _method_name(verb, plan):
-                return bind_verb(method, plan, tokens)
+def _standard(descriptor: MethodDescriptor, declared: Sequence[Declared], tokens: PageTokens) -> Method | None:
+    """Return the standard method that the name says."""
+    for _, schema in declared:
+        for verb in VERBS:
+            if descriptor.name == verb.method_name(schema.descriptor):
+                if unserved := sorted(UNSERVED.intersection(descriptor.input_type.fields_by_name)):
+                    raise DeclarationError(
+                        f"{descriptor.input_type.full_name} has {', '.join(unserved)}, which no standard method"
+                        f" serves yet: leave it out, or serve {descriptor.name} by a function"
+                    )
+                return verb.bind(_rpc(descriptor, schema, tokens))
     return None
 
 
-def _method_name(verb: str, plan: Plan) -> str:
-    return verb + (plural_of(plan.descriptor) if verb == "List" else plan.descriptor.name)
+def _rpc(descriptor: MethodDescriptor, schema: Schema, tokens: PageTokens) -> Rpc:
+    return Rpc(descriptor, schema, Asks.of(descriptor.input_type), tokens)
 
 
-def _bind_get(method: MethodDescriptor, plan: Plan, _: PageTokens) -> Rpc:
-    require(method.input_type, name=STRING)
-    require_response(method, plan.descriptor.full_name)
-    if plan.names.singleton:
-        return _rpc(method, plan, singleton.prepare_get(plan), "get singleton")
-    return _rpc(method, plan, get.prepare(plan, method.input_type), "get")
-
-
-def _bind_list(method: MethodDescriptor, plan: Plan, tokens: PageTokens) -> Rpc:
-    require(method.input_type, page_size=INT32, page_token=STRING)
-    _require_parent(method, plan)
-    require(method.output_type, next_page_token=STRING)
-    items = field_of(method.output_type, plan, repeated=True)
-    serve = list_verb.prepare(plan, method.input_type, GetMessageClass(method.output_type), items, tokens)
-    return _rpc(method, plan, serve, "list")
-
-
-def _bind_create(method: MethodDescriptor, plan: Plan, _: PageTokens) -> Rpc:
-    body = field_of(method.input_type, plan)
-    _require_parent(method, plan)
-    require_response(method, plan.descriptor.full_name)
-    _require_writable(method, plan)
-    chosen_id = f"{body}_id" if f"{body}_id" in method.input_type.fields_by_name else None
-    if chosen_id:
-        require(method.input_type, **{chosen_id: STRING})
-        key = plan.names.columns[-1]
-        if python_type(key) is not str or not behaves(method.input_type.fields_by_name[chosen_id], REQUIRED):
-            raise DeclarationError(
-                f"{method.full_name}: {chosen_id} must be REQUIRED, and {plan.table.name}.{key.name} be text"
-            )
-    rpc = _rpc(method, plan, create.prepare(plan, body, chosen_id), "create", body, lambda _request: plan.writable)
-    if not chosen_id:
-        return rpc
-    return replace(rpc, columns={**rpc.columns, plan.names.columns[-1].name: chosen_id})
-
-
-def _bind_update(method: MethodDescriptor, plan: Plan, _: PageTokens) -> Rpc:
-    body = field_of(method.input_type, plan)
-    require(method.input_type, update_mask=FIELD_MASK)
-    require_response(method, plan.descriptor.full_name)
-    _require_writable(method, plan)
-
-    def writes(request: Any) -> frozenset[str]:
-        parts = fields_to_write(plan, request.update_mask.paths, getattr(request, body))
-        return frozenset(part.name for part in parts)
-
-    if plan.names.singleton:
-        return _rpc(method, plan, singleton.prepare_update(plan, body), "update singleton", body, writes)
-    return _rpc(method, plan, update.prepare(plan, body), "update", body, writes)
-
-
-def _bind_delete(method: MethodDescriptor, plan: Plan, _: PageTokens) -> Rpc:
-    require(method.input_type, name=STRING)
-    require_response(method, EMPTY)
-    forcible = "force" in method.input_type.fields_by_name
-    if forcible:
-        require(method.input_type, force=BOOL)
-    return _rpc(method, plan, delete.prepare(plan, forcible=forcible), "delete")
-
-
-def _require_parent(method: MethodDescriptor, plan: Plan) -> None:
-    if plan.names.parent is not None:
-        require(method.input_type, parent=STRING)
-
-
-def _require_writable(method: MethodDescriptor, plan: Plan) -> None:
-    """Refuse to write items that are messages: what they mean together is for a function to say."""
-    if plan.names.singleton and any(field.immutable for field in plan.fields.values()):
-        raise DeclarationError(f"{plan.descriptor.full_name} is a singleton without a Create: nothing is IMMUTABLE")
-    for collection in plan.collections.values():
-        if collection.writable and (collection.target is None or plan.names.singleton or collection.immutable):
-            raise DeclarationError(
-                f"{method.full_name} needs a function: {plan.descriptor.name}.{collection.name} cannot be"
-                " written by a standard method"
-            )
-
-
-VERBS: dict[str, Callable[[MethodDescriptor, Plan, PageTokens], Rpc]] = {
-    "Get": _bind_get,
-    "List": _bind_list,
-    "Create": _bind_create,
-    "Update": _bind_update,
-    "Delete": _bind_delete,
-}
-
-
-def _rpc(
-    method: MethodDescriptor,
-    plan: Plan,
-    serve: Serve,
-    served_by: str,
-    body: str | None = None,
-    writes: Callable[[Any], frozenset[str]] | None = None,
-) -> Rpc:
-    service = method.containing_service
-    host: str = option(service, client_pb2.default_host)
-    return Rpc(
-        service=service.full_name,
-        method=method.name,
-        request=GetMessageClass(method.input_type),
-        serve=serve,
-        served_by=served_by,
-        resource=plan.descriptor.full_name,
-        table=plan.table.name,
-        domain=host or service.full_name,
-        body=body,
-        writes=writes,
-        columns={field.column.name: f"{body}.{field.name}" for field in plan.fields.values()} if body else {},
-        constraints=plan.constraints,
-    )
+def _name_of(function: Any) -> str:
+    return f"{function.__module__}.{function.__qualname__}"

@@ -1,6 +1,6 @@
-"""What a developer declares of a resource."""
+"""The declaration of a resource."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -8,15 +8,12 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from sqlalchemy.orm import DeclarativeBase
 
-from tablestakes.database import Database
+from tablestakes.crud.call import Call
+from tablestakes.crud.work import Work
 
-Serve = Callable[[Database, Any], Awaitable[Message]]
-"""What serves an RPC: given the database and the request, it returns the response or raises StatusError."""
-
-
-Method = Callable[[Any, Database, Any], Awaitable[Message]]
-"""A function that serves an RPC: given the compiled resource (a Plan), the database and the
-request."""
+Function = Callable[[Any, Call[Any]], Coroutine[Any, Any, Work[Any]]]
+"""A function that serves an RPC: given the compiled resource (a Schema) and the call, it returns the work to do. It
+raises StatusError for a request that it refuses. What it awaits is no database: that is for its work."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class Transition:
     Attributes:
         sources: The states that it may be in: `("DRAFT",)`.
         target: The state that it is in then.
-        stamp: The field that tells when, or None.
+        stamp: The field that keeps the time of the change, or None.
     """
 
     sources: tuple[str, ...]
@@ -38,26 +35,27 @@ class Transition:
 class Resource:
     """A message of the API and the table that keeps it.
 
-    The proto says the rest: the name's pattern (`google.api.resource`), what is required or read-only
+    The proto says the rest: the name's pattern (`google.api.resource`), which fields are required or read-only
     (`google.api.field_behavior`), and which standard methods there are. A field is kept in the column of its
     name.
 
     Attributes:
         message: The resource's message class.
         model: The mapped class of its table.
-        methods: What serves the RPCs that no standard method serves, or that are to be served in another way,
-            by RPC name: a function, or a `Transition` of the resource's state.
-        detail: The fields that are costly to read: the BASIC view leaves them out (AIP-157).
-        encode: Functions from a field's value to what is kept of it, for those where that takes time: a hash.
+        methods: By RPC name, a function or a `Transition` of the resource's state, for the RPCs that no standard
+            method serves, or that are to be served in another way.
+        full_view_only: The fields that are costly to read: the BASIC view leaves them out (AIP-157).
+        transform: By field name, an async function from the field's value to the value that is kept, such as a
+            password's hash.
     """
 
     message: type[Message]
     model: type[DeclarativeBase]
-    methods: "Mapping[str, Method | Transition]" = field(default_factory=dict)
-    detail: frozenset[str] = frozenset()
-    encode: Mapping[str, Callable[[Any], Awaitable[Any]]] = field(default_factory=dict)
+    methods: Mapping[str, Function | Transition] = field(default_factory=dict)
+    full_view_only: frozenset[str] = frozenset()
+    transform: Mapping[str, Callable[[Any], Awaitable[Any]]] = field(default_factory=dict)
 
     @property
     def descriptor(self) -> Descriptor:
-        """What the proto says of the message."""
+        """The descriptor of the message."""
         return cast(Descriptor, self.message.DESCRIPTOR)

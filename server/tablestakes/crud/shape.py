@@ -3,12 +3,7 @@
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
 from tablestakes.crud.declaration import DeclarationError, likely
-from tablestakes.crud.schema import Plan
 
-STRING = FieldDescriptor.TYPE_STRING
-INT32 = FieldDescriptor.TYPE_INT32
-BOOL = FieldDescriptor.TYPE_BOOL
-FIELD_MASK = "google.protobuf.FieldMask"
 EMPTY = "google.protobuf.Empty"
 
 
@@ -21,7 +16,7 @@ def require(message: Descriptor, **fields: int | str) -> None:
     for name, kind in fields.items():
         field = message.fields_by_name.get(name)
         if field is None:
-            # The standard fields that are there are not what was meant by the one that is not.
+            # A standard field that is there is not a misspelling of the one that is not.
             others = message.fields_by_name.keys() - fields.keys()
             hint = f"; {likely(name, others)}" if others else ""
             raise DeclarationError(f"{message.full_name} needs a field {name}{hint}")
@@ -30,21 +25,33 @@ def require(message: Descriptor, **fields: int | str) -> None:
             raise DeclarationError(f"{field.full_name} is not of the type that a standard method needs")
 
 
-def field_of(message: Descriptor, plan: Plan, *, repeated: bool = False) -> str:
-    """Return the name of the field of a message that holds the resource, or a page of them.
+def find_field(message: Descriptor, of: Descriptor, *, repeated: bool = False) -> str | None:
+    """Return the name of the field of a message that holds a resource, or a page of them; None without one."""
+    for field in message.fields:
+        if field.message_type is of and field.is_repeated == repeated and not _is_map(field):
+            return field.name
+    return None
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
+
+
+def require_field(message: Descriptor, of: Descriptor, *, repeated: bool = False) -> str:
+    """Return the name of the field of a message that holds a resource, or a page of them.
 
     Raises:
         DeclarationError: There is none.
     """
-    for field in message.fields:
-        if field.message_type is plan.descriptor and field.is_repeated == repeated:
-            return field.name
-    many = "repeated " if repeated else ""
-    raise DeclarationError(f"{message.full_name} needs a field of the type {many}{plan.descriptor.name}")
+    found = find_field(message, of, repeated=repeated)
+    if found is None:
+        many = "repeated " if repeated else ""
+        raise DeclarationError(f"{message.full_name} needs a field of the type {many}{of.name}")
+    return found
 
 
 def require_response(method: MethodDescriptor, full_name: str) -> None:
-    """Require what a method returns.
+    """Require that a method returns a message, by its full name.
 
     Raises:
         DeclarationError: It returns another message.

@@ -1,4 +1,4 @@
-"""The database that handlers use: an engine in autocommit, and the few ways to run a statement on it."""
+"""The database that works are run on: an engine in autocommit, and the few ways to run something on it."""
 
 import asyncio
 import random
@@ -11,13 +11,16 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util.concurrency import greenlet_spawn
 
-from tablestakes.database import postgresql, sqlite
+from tablestakes.database.backend import Backend
 from tablestakes.database.fault import FaultKind, diagnose
+from tablestakes.database.postgresql import POSTGRESQL
+from tablestakes.database.sqlite import SQLITE
 from tablestakes.settings import Settings
 
 T = TypeVar("T")
+BACKENDS = {backend.name: backend for backend in (POSTGRESQL, SQLITE)}
 
-# The longest pause before each new try, in seconds: the first collision is mostly over at once.
+# The longest pause before each new try, in seconds; the first is short, for most collisions are over at once.
 RETRY_SECONDS = (0.02, 0.1, 0.4)
 
 
@@ -30,19 +33,21 @@ class Database:
 
     Attributes:
         engine: The engine and its pool.
+        backend: The kind of database.
     """
 
     engine: AsyncEngine
+    backend: Backend
 
     async def run(self, work: Callable[[Connection], T]) -> T:
-        """Run statements in autocommit, each for itself, and return what the work returns.
+        """Run statements in autocommit, each by itself, and return the work's result.
 
         Args:
-            work: A plain function of a connection. It runs in a greenlet of its own, where the driver's waiting
-                looks like a call; it must not wait for anything else.
+            work: A plain function of a connection. It runs in a greenlet of its own, in which waiting for the
+                driver looks like a call; it must not wait for anything else.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: What the database or the pool said; see `diagnose`.
+            sqlalchemy.exc.SQLAlchemyError: The database's or the pool's error; see `diagnose`.
         """
         try:
             return await greenlet_spawn(self._run, work)
@@ -56,24 +61,38 @@ class Database:
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Run statements in one transaction, which is committed when the work returns and undone when it raises.
 
-        When another transaction is in the way (a deadlock, a serialization failure) the whole work is done again,
-        a few times, after a moment that is never the same.
+        When another transaction is in the way (a deadlock, a serialization failure) all of the work is done again,
+        up to three times, each after a random pause. Only what is known to have been undone is done again.
 
         Args:
             work: A plain function of a connection, as for `run`.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: What the database or the pool said; see `diagnose`.
+            sqlalchemy.exc.SQLAlchemyError: The database's or the pool's error; see `diagnose`.
         """
+        return await self._retried(work, keep=True)
+
+    async def rehearse(self, work: Callable[[Connection], T]) -> T:
+        """Run statements in one transaction that is always undone, and return the work's result.
+
+        Args:
+            work: A plain function of a connection, as for `run`.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: As `transact`.
+        """
+        return await self._retried(work, keep=False)
+
+    async def _retried(self, work: Callable[[Connection], T], *, keep: bool) -> T:
         for pause in RETRY_SECONDS:
             try:
-                return await greenlet_spawn(self._transact, work)
+                return await greenlet_spawn(self._transact, work, keep)
             except SQLAlchemyError as error:
                 fault = diagnose(error)
                 if fault is None or fault.kind not in (FaultKind.CONFLICT, FaultKind.STALE):
                     raise
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - it need not be hard to guess
-        return await greenlet_spawn(self._transact, work)
+        return await greenlet_spawn(self._transact, work, keep)
 
     def _run(self, work: Callable[[Connection], T]) -> T:
         # Check-out, statements and check-in in one greenlet: an AsyncConnection switches into a new one for
@@ -81,15 +100,25 @@ class Database:
         with self.engine.sync_engine.connect() as connection:
             return work(connection)
 
-    def _transact(self, work: Callable[[Connection], T]) -> T:
+    def _transact(self, work: Callable[[Connection], T], keep: bool) -> T:
         with self.engine.sync_engine.connect() as connection:
-            level = "SERIALIZABLE" if connection.dialect.name == "sqlite" else "READ COMMITTED"
-            with connection.execution_options(isolation_level=level).begin():
-                return work(connection)
+            transaction = connection.execution_options(isolation_level=self.backend.isolation_level).begin()
+            try:
+                result = work(connection)
+            except BaseException:
+                transaction.rollback()
+                raise
+            (transaction.commit if keep else transaction.rollback)()
+            return result
 
     async def close(self) -> None:
         """Close every connection of the pool."""
         await self.engine.dispose()
+
+
+def backend_of(settings: Settings) -> Backend:
+    """Return the kind of database that the settings name."""
+    return BACKENDS[settings.url.get_backend_name()]
 
 
 def open_database(settings: Settings, *, patient: bool = False) -> Database:
@@ -99,16 +128,5 @@ def open_database(settings: Settings, *, patient: bool = False) -> Database:
         settings: The settings.
         patient: Whether statements may take as long as they take, as those of a migration do.
     """
-    if settings.url.get_backend_name() == "sqlite":
-        return Database(sqlite.create_engine(settings))
-    return Database(postgresql.create_engine(settings, patient=patient))
-
-
-def open_explaining(settings: Settings) -> AsyncEngine | None:
-    """Return an engine to ask the database of the settings for plans with, None if there is no way to.
-
-    Each question has a connection of its own, made by the thread that asks.
-    """
-    if settings.url.get_backend_name() == "sqlite":
-        return sqlite.create_explaining_engine(settings)
-    return postgresql.create_explaining_engine(settings)
+    backend = backend_of(settings)
+    return Database(backend.create_engine(settings, patient=patient), backend)

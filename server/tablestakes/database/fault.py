@@ -1,4 +1,4 @@
-"""What went wrong in the database, in words that are the same for every database and every driver.
+"""Errors of the database, named alike for every database and every driver.
 
 By SQLSTATE on PostgreSQL (its Appendix A) and by extended result code on SQLite (sqlite.org/rescode.html).
 SQLite tells the columns of a violated constraint in its message alone, so there, and only there, text is read.
@@ -21,7 +21,8 @@ class FaultKind(enum.Enum):
     CHECK = enum.auto()
     NOT_NULL = enum.auto()
     VALUE = enum.auto()  # a value that its column cannot hold
-    CONFLICT = enum.auto()  # a deadlock, a serialization failure, a lock not had in time: the same call may succeed
+    CONFLICT = enum.auto()  # a deadlock, a serialization failure, a lock not had in time: it was undone
+    UNDETERMINED = enum.auto()  # it is not known whether the statement took effect: it must not be repeated
     STALE = enum.auto()  # a prepared statement from before the schema changed; it did not run
     TIMEOUT = enum.auto()
     BUSY = enum.auto()  # no connection was free in time
@@ -32,19 +33,21 @@ class FaultKind(enum.Enum):
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault, and what the database said of where.
+    """A fault, and the place of it that the database tells.
 
     Attributes:
         kind: The kind.
-        constraint: The name of the violated constraint or unique index, where the database told it.
-        columns: The columns at fault, where it told those.
+        constraint: The name of the violated constraint or unique index, where the database tells it.
+        columns: The columns at fault, where it tells those.
         code: The SQLSTATE, or SQLite's name of the error, where there is one.
+        table: The table at fault, where it tells that.
     """
 
     kind: FaultKind
     constraint: str | None = None
     columns: tuple[str, ...] = ()
     code: str = ""
+    table: str = ""
 
 
 # Exact states first, then their class, which is the first two characters.
@@ -56,6 +59,7 @@ SQLSTATES = {
     "23502": FaultKind.NOT_NULL,
     "22": FaultKind.VALUE,
     "40": FaultKind.CONFLICT,
+    "40003": FaultKind.UNDETERMINED,
     "55P03": FaultKind.CONFLICT,
     "0A000": FaultKind.STALE,
     "57014": FaultKind.TIMEOUT,
@@ -123,6 +127,7 @@ def _of_driver(original: BaseException, *, disconnected: bool) -> Fault:
             getattr(cause, "constraint_name", None),
             (column,) if column else (),
             state,
+            getattr(cause, "table_name", None) or "",
         )
     if isinstance(cause, sqlite3.Error):
         return _of_sqlite(cause)
@@ -145,4 +150,10 @@ def _of_sqlite(error: sqlite3.Error) -> Fault:
         return Fault(kind, constraint=culprit, code=name)
     if culprit.startswith("index "):  # a unique index on expressions has a name and no columns
         return Fault(kind, constraint=culprit.removeprefix("index ").strip("'"), code=name)
-    return Fault(kind, columns=tuple(column.rpartition(".")[2] for column in culprit.split(", ")), code=name)
+    columns = culprit.split(", ")
+    return Fault(
+        kind,
+        columns=tuple(column.rpartition(".")[2] for column in columns),
+        code=name,
+        table=columns[0].rpartition(".")[0],
+    )

@@ -1,25 +1,35 @@
 """PostgreSQL through asyncpg: every wait has a bound, and a dead or demoted server is noticed."""
 
+import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import asyncpg
-from sqlalchemy import event
+from sqlalchemy import event, func, select
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
 
+from tablestakes.database.backend import Backend
+from tablestakes.database.schema_error import SchemaError
 from tablestakes.settings import Settings
 from tablestakes.telemetry import AsyncTimedQueuePool
 
 # A connection that says one of these has no future, though its socket is open: the server became read-only
 # under it (25006, a failover), or is shutting down (57P01), crashed (57P02) or not up yet (57P03).
-FORSAKEN = frozenset({"25006", "57P01", "57P02", "57P03"})
+LOST_STATES = frozenset({"25006", "57P01", "57P02", "57P03"})
 
 # Seconds until the kernel gives up a peer that no longer answers; the driver alone would wait for hours.
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 15, 5, 3
 UNACKNOWLEDGED_MS = 10_000
+
+
+# Any number that nothing else locks; the same for every migrator.
+LOCK = 0x7AB1E57A
+LOCK_SECONDS, LOCK_POLL_SECONDS = 300.0, 0.2
 
 
 def create_engine(settings: Settings, *, patient: bool = False) -> AsyncEngine:
@@ -47,7 +57,7 @@ def create_engine(settings: Settings, *, patient: bool = False) -> AsyncEngine:
             "command_timeout": None if patient else settings.statement_timeout + 2,
             "async_creator_fn": _connect,
             "server_settings": {
-                "application_name": "tablestakes",
+                "application_name": settings.application_name,
                 # Short statements only lose time to it, and the driver's look-ups of types lose most.
                 "jit": "off",
                 "statement_timeout": "0" if patient else _milliseconds(settings.statement_timeout),
@@ -56,9 +66,9 @@ def create_engine(settings: Settings, *, patient: bool = False) -> AsyncEngine:
             },
         },
     )
-    event.listen(engine.sync_engine, "connect", _keep_alive)
-    event.listen(engine.sync_engine, "checkout", _require_open)
-    event.listen(engine.sync_engine, "handle_error", _notice_forsaken)
+    event.listen(engine.sync_engine, "connect", _on_connect)
+    event.listen(engine.sync_engine, "checkout", _on_checkout)
+    event.listen(engine.sync_engine, "handle_error", _on_handle_error)
     return engine
 
 
@@ -71,7 +81,7 @@ def create_explaining_engine(settings: Settings) -> AsyncEngine:
             "timeout": settings.connect_timeout,
             "command_timeout": settings.statement_timeout,
             "server_settings": {
-                "application_name": "tablestakes explain",
+                "application_name": f"{settings.application_name} explain",
                 "default_transaction_read_only": "on",
                 "lock_timeout": "500",
                 "statement_timeout": "2000",
@@ -88,7 +98,7 @@ async def _connect(*arguments: Any, **options: Any) -> asyncpg.Connection:
         raise ConnectionError("connecting took too long") from None
 
 
-def _require_open(connection: DBAPIConnection, _record: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
+def _on_checkout(connection: DBAPIConnection, _record: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
     # A connection that the server closed while it was idle is known to be closed, without a round trip. It takes
     # the others of its time with it, and the caller gets a new one.
     driver: Any = connection.driver_connection
@@ -100,7 +110,7 @@ def _milliseconds(seconds: float) -> str:
     return str(max(1, round(seconds * 1000)))
 
 
-def _keep_alive(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+def _on_connect(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     # asyncpg sets none of these and offers no way to; its transport is where the socket is.
     driver: Any = connection.driver_connection
     peer: socket.socket | None = driver._transport.get_extra_info("socket")
@@ -117,6 +127,41 @@ def _keep_alive(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> No
             peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
-def _notice_forsaken(context: ExceptionContext) -> None:
-    if getattr(context.original_exception, "sqlstate", None) in FORSAKEN:
+def _on_handle_error(context: ExceptionContext) -> None:
+    if getattr(context.original_exception, "sqlstate", None) in LOST_STATES:
         context.is_disconnect = True
+
+
+@asynccontextmanager
+async def migrators_lock(engine: AsyncEngine) -> AsyncIterator[None]:
+    """Hold an advisory lock on a connection of its own, for as long as it is entered.
+
+    Raises:
+        SchemaError: Another migrator had it for too long.
+    """
+    async with engine.connect() as connection:
+        # Ask again instead of waiting in the database: a session that waits for a lock keeps others from theirs.
+        waiting = asyncio.timeout(LOCK_SECONDS)
+        try:
+            async with waiting:
+                while not await connection.scalar(select(func.pg_try_advisory_lock(LOCK))):  # noqa: ASYNC110 - no event tells it
+                    await asyncio.sleep(LOCK_POLL_SECONDS)
+        except TimeoutError:
+            if not waiting.expired():  # the driver's own
+                raise
+            raise SchemaError(f"another migration has been running for {LOCK_SECONDS:.0f} seconds") from None
+        try:
+            yield
+        finally:
+            await connection.execute(select(func.pg_advisory_unlock(LOCK)))
+
+
+POSTGRESQL = Backend(
+    name="postgresql",
+    create_engine=create_engine,
+    create_explaining_engine=create_explaining_engine,
+    isolation_level="READ COMMITTED",
+    embedded=False,
+    migrators_lock=migrators_lock,
+    migrating=lambda _: nullcontext(),
+)

@@ -1,14 +1,17 @@
 """SQLite, the embedded default: one connection, and with it one writer."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 from urllib.parse import quote
 
 import structlog
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from tablestakes.database.backend import Backend
 from tablestakes.settings import Settings
 from tablestakes.telemetry import AsyncTimedQueuePool
 
@@ -24,7 +27,7 @@ PRAGMAS = {
 }
 
 
-def create_engine(settings: Settings) -> AsyncEngine:
+def create_engine(settings: Settings, *, patient: bool = False) -> AsyncEngine:  # noqa: ARG001 - nothing ends a statement
     """Return an engine with exactly one connection.
 
     SQLite has one writer at a time whatever the pool holds; several connections would only wait for each other
@@ -34,14 +37,14 @@ def create_engine(settings: Settings) -> AsyncEngine:
         settings.url,
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,
-        # A file and memory alike: the memory of a database lives as long as its one connection.
+        # For a file and for memory: a database in memory lives as long as its one connection.
         poolclass=AsyncTimedQueuePool,
         pool_size=1,
         max_overflow=0,
         pool_timeout=settings.pool_timeout,
     )
-    event.listen(engine.sync_engine, "connect", _set_up)
-    event.listen(engine.sync_engine, "begin", _begin)
+    event.listen(engine.sync_engine, "connect", _on_connect)
+    event.listen(engine.sync_engine, "begin", _on_begin)
     structlog.get_logger().debug(
         "database",
         system="sqlite",
@@ -55,22 +58,50 @@ def create_explaining_engine(settings: Settings) -> AsyncEngine | None:
     path = settings.url.database
     if not path or path == ":memory:" or path.startswith("file:"):
         return None
-    # Not a second connection that may write, or checkpoint as it closes.
+    # Read-only: a second connection must neither write nor checkpoint as it closes.
     read_only = settings.url.set(database=f"file:{quote(path)}", query={"mode": "ro", "uri": "true"})
     return create_async_engine(read_only, poolclass=NullPool)
 
 
-def _set_up(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+def _on_connect(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     cursor: Any = connection.cursor()
     for name, value in PRAGMAS.items():
         cursor.execute(f"PRAGMA {name}={value}")
     cursor.close()
 
 
-def _begin(connection: Connection) -> None:
-    # In autocommit too SQLAlchemy speaks of a transaction, and there must be none: what is asked of the
-    # connection tells, for its `get_isolation_level` would ask the database, which knows no autocommit.
+def _on_begin(connection: Connection) -> None:
+    # SQLAlchemy begins a transaction in autocommit too, and then there must be none. The connection's options tell;
+    # `get_isolation_level` would ask the database, which knows no autocommit.
     if connection.get_execution_options().get("isolation_level", "AUTOCOMMIT") != "AUTOCOMMIT":
         # Python's driver would begin none before a SELECT or DDL, and a deferred one before anything else: it
         # reads first, and fails without waiting when it comes to write after another has written.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@asynccontextmanager
+async def migrating(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Switch foreign keys off, for as long as it is entered.
+
+    SQLite changes a table by writing it anew and dropping the old one, which must not reach the rows that refer to
+    it. The setting is the connection's, and cannot be changed inside a transaction.
+    """
+    await connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+    await connection.rollback()
+    try:
+        yield
+    finally:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+
+
+SQLITE = Backend(
+    name="sqlite",
+    create_engine=create_engine,
+    create_explaining_engine=create_explaining_engine,
+    isolation_level="SERIALIZABLE",
+    embedded=True,
+    # Each migration's transaction has the one write lock of the file.
+    migrators_lock=lambda _: nullcontext(),
+    migrating=migrating,
+)

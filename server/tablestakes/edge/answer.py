@@ -1,4 +1,4 @@
-"""From what a handler raised to what goes over the wire: a google.rpc.Status with its details (AIP-193)."""
+"""The answer to a call that failed: a google.rpc.Status with its details (AIP-193)."""
 
 from typing import NoReturn
 
@@ -7,31 +7,14 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from tablestakes.crud import Rpc
-from tablestakes.edge.handler import Context, Handler
-from tablestakes.edge.translate import translate
+from tablestakes.edge.handler import Context
 from tablestakes.errors import StatusError
 
 DETAILS_KEY = "grpc-status-details-bin"
 
-# A status travels as headers, of which clients take 8 KiB, and it repeats what the caller sent: more of it would
+# A status travels as headers, of which clients take 8 KiB, and it repeats what the caller sent: a longer one would
 # reach the caller as an error of another kind. In characters, and in fields.
 MAX_TEXT, MAX_VIOLATIONS = 200, 20
-
-
-def answer(handler: Handler, rpc: Rpc) -> Handler:
-    """Return the handler with every exception turned into a status, and nothing of it told to the caller.
-
-    grpc.aio would send the class and the text of what nobody caught.
-    """
-
-    async def answered(request: bytes, context: Context) -> bytes:
-        try:
-            return await handler(request, context)
-        except Exception as error:  # noqa: BLE001 - this is the one place that must catch them all
-            await abort(context, translate(error, rpc), rpc.domain)
-
-    return answered
 
 
 async def abort(context: Context, error: StatusError, domain: str) -> NoReturn:
@@ -40,8 +23,8 @@ async def abort(context: Context, error: StatusError, domain: str) -> NoReturn:
     Raises:
         grpc.aio.AbortError: Always; grpc.aio sends the status when it arrives there.
     """
-    told = status(error, domain)
-    await context.abort(error.code, told.message, ((DETAILS_KEY, told.SerializeToString()),))
+    answer = status(error, domain)
+    await context.abort(error.code, answer.message, ((DETAILS_KEY, answer.SerializeToString()),))
     raise AssertionError("abort() returned")
 
 

@@ -1,40 +1,36 @@
-"""From bytes to a request that is well formed and valid, and from the response back to bytes.
+"""From the bytes of a request to a message.
 
-grpc.aio parses before any handler sees a request, and tells the caller the parser's exception if that fails; so
-it is given none to parse with, and this is where requests are parsed.
+grpc.aio parses before any handler sees a request, and sends the caller the parser's exception if that fails; so it
+is given no parser, and requests are parsed here.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 from grpc import StatusCode
 
-from tablestakes.crud import Rpc
-from tablestakes.edge.handler import Context, Handler
-from tablestakes.edge.validate import validator
 from tablestakes.errors import StatusError
 
 
-def decode(handler: Callable[[Any, Context], Awaitable[Message]], rpc: Rpc) -> Handler:
-    """Return the handler of bytes around a handler of messages.
+def decoder(request: type[Message]) -> Callable[[bytes], Any]:
+    """Return the function that decodes requests of a class.
 
-    It raises StatusError, INVALID_ARGUMENT, for bytes that are no such message and for one that breaks a rule.
+    It raises StatusError, INVALID_ARGUMENT, for bytes that are no such message.
     """
-    parse, validate = rpc.request.FromString, validator(rpc)
+    parse = request.FromString
+    name = cast(Descriptor, request.DESCRIPTOR).full_name
 
-    async def decoded(data: bytes, context: Context) -> bytes:
+    def decode(data: bytes) -> Message:
         try:
-            request = parse(data)
+            return parse(data)
         except DecodeError:
-            name = rpc.request.DESCRIPTOR.full_name
             raise StatusError(
                 StatusCode.INVALID_ARGUMENT,
                 "MALFORMED_REQUEST",
                 f"The request is not a {name}.",
                 metadata={"type": name},
             ) from None
-        validate(request)
-        return (await handler(request, context)).SerializeToString()
 
-    return decoded
+    return decode

@@ -1,4 +1,4 @@
-"""grpc.health.v1, as probes and load balancers ask for it."""
+"""grpc.health.v1, which probes and load balancers ask."""
 
 import asyncio
 from collections.abc import Iterable

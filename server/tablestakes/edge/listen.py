@@ -1,6 +1,7 @@
-"""The gRPC server itself: its options, its address and its handlers."""
+"""The gRPC server: its options, its address and its handlers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -9,7 +10,7 @@ from tablestakes.edge.handler import RpcHandler
 from tablestakes.edge.health import Health
 from tablestakes.edge.reflect import add_reflection
 
-# Bytes. Rows are small: what is larger is a mistake or an attack.
+# Bytes. Rows are small: a larger message is a mistake or an attack.
 MAX_REQUEST, MAX_RESPONSE = 1 << 20, 4 << 20
 
 OPTIONS: Mapping[str, int] = {
@@ -35,33 +36,54 @@ class BindError(Exception):
     """The address cannot be listened on; the message says which."""
 
 
+class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc,unused-ignore] # typed for checkers only
+    """Finds the handler of a call by its path, in one look-up.
+
+    No method is registered with gRPC's core (`add_registered_method_handlers`, which generated code also calls): in
+    grpcio 1.85 the aio server then waits on one future for each registered method, and does so anew for every call
+    that it accepts.
+
+    Args:
+        handlers: The handlers by path: `/marketplace.v1.UserService/GetUser`.
+    """
+
+    def __init__(self, handlers: Mapping[str, Any]) -> None:
+        self._handlers = dict(handlers)
+
+    def service(self, handler_call_details: Any) -> Any:
+        """Return the handler of a call, None where its path is none of ours."""
+        return self._handlers.get(handler_call_details.method)
+
+    def add_generic_rpc_handlers(self, _handlers: Iterable[Any]) -> None:
+        """Do nothing: generated code also gives each handler by its method's name, which is enough."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
+        """Take the handlers of a service, by method, that generated code would register with gRPC's core."""
+        self._handlers |= {f"/{service}/{method}": handler for method, handler in handlers.items()}
+
+
 def listen(
-    address: str,
-    handlers: Mapping[str, Mapping[str, RpcHandler]],
-    health: Health,
-    *,
-    reflect: bool,
+    address: str, handlers: Mapping[str, RpcHandler], health: Health, services: Iterable[str], *, reflect: bool
 ) -> tuple[grpc.aio.Server, int]:
-    """Return a server that has its address and is yet to be started, and the port that it has.
+    """Return a server that has its address and is yet to be started, and its port.
 
     Args:
         address: `host:port`; port 0 takes a free one.
-        handlers: The handlers by service and method.
-        health: What grpc.health.v1 says.
+        handlers: The handlers by path.
+        health: Answers grpc.health.v1.
+        services: The full names of the services, for reflection.
         reflect: Whether to serve reflection.
 
     Raises:
         BindError: The address is taken, or is not this machine's.
     """
     server = grpc.aio.server(options=tuple(OPTIONS.items()))
-    for service, methods in handlers.items():
-        # As generated code does: by name first, in one look-up, and generic for what looks no name up.
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, dict(methods)),))
-        server.add_registered_method_handlers(service, dict(methods))
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    found = Handlers(handlers)
+    health_pb2_grpc.add_HealthServicer_to_server(health, found)
     if reflect:
         health_service: str = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-        add_reflection(server, [*handlers, health_service], health.closed)
+        add_reflection(found, [*services, health_service], health.closed)
+    server.add_generic_rpc_handlers((found,))
     try:
         port = server.add_insecure_port(address)
     except RuntimeError:

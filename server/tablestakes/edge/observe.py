@@ -1,56 +1,57 @@
-"""Counting, timing, naming and tracing each RPC, around everything else that is done for it."""
+"""Counting, timing, naming and tracing each RPC."""
 
-import asyncio
-
-import grpc
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from tablestakes.edge.deadline import seconds_left
-from tablestakes.edge.handler import Context, Handler
-from tablestakes.telemetry import CODES, MethodMetrics, MethodSpans, enter
+from tablestakes.edge.handler import Context
+from tablestakes.telemetry import MethodMetrics, MethodSpans, enter
 
 log = structlog.get_logger()
 
 
-def observe(handler: Handler, metrics: MethodMetrics, spans: MethodSpans | None = None) -> Handler:
-    """Return the handler with every RPC counted and timed by its outcome, also one whose caller left.
+class Observer:
+    """Observes the RPCs of one method.
 
     Args:
-        handler: The handler.
-        metrics: Where the RPCs are counted.
+        metrics: Counts the RPCs.
         spans: Makes a span of each, None for none. Every line that is logged for an RPC then names its span.
     """
 
-    async def observed(request: bytes, context: Context) -> bytes:
+    __slots__ = ("_metrics", "_spans")
+
+    def __init__(self, metrics: MethodMetrics, spans: MethodSpans | None) -> None:
+        self._metrics = metrics
+        self._spans = spans
+
+    def begin(self, context: Context) -> "Observation":
+        """Begin to observe an RPC that has arrived."""
+        return Observation(self._metrics, self._spans, context)
+
+
+class Observation:
+    """One RPC that is being observed; it ends however the RPC ends.
+
+    Args:
+        metrics: Counts it.
+        spans: Makes its span, None for none.
+        context: Its context.
+    """
+
+    __slots__ = ("_account", "_metrics", "_span")
+
+    def __init__(self, metrics: MethodMetrics, spans: MethodSpans | None, context: Context) -> None:
         metrics.started()
-        span = None if spans is None else spans.start(context.invocation_metadata() or ())
+        self._metrics = metrics
+        self._span = None if spans is None else spans.start(context.invocation_metadata() or ())
+        if self._span is not None:
+            # They end with the RPC's own task, as the account does.
+            bind_contextvars(trace_id=self._span.trace_id, span_id=self._span.span_id)
+        self._account = enter(metrics)
+
+    def end(self, code: str) -> None:
+        """Count and time the RPC by its code, one of `telemetry.CODES`."""
+        span = self._span
+        seconds = self._metrics.finish(self._account, code, None if span is None else span.exemplar)
+        log.debug("rpc", rpc=self._metrics.full_method, code=code, seconds=round(seconds, 6))
         if span is not None:
-            # As the account, they end with the RPC's own task.
-            bind_contextvars(trace_id=span.trace_id, span_id=span.span_id)
-        account = enter(metrics)
-        code = "Unknown"
-        try:
-            response = await handler(request, context)
-            code = "OK"
-        except grpc.aio.AbortError:
-            code = _name(context.code())
-            raise
-        except asyncio.CancelledError:
-            # grpc.aio says it the same way when the caller left and when the caller's deadline passed.
-            remaining = seconds_left(context)
-            code = "DeadlineExceeded" if remaining is not None and remaining <= 0 else "Canceled"
-            raise
-        finally:
-            seconds = metrics.finish(account, code, None if span is None else span.exemplar)
-            log.debug("rpc", rpc=metrics.full_method, code=code, seconds=round(seconds, 6))
-            if span is not None:
-                span.end(code)
-        return response
-
-    return observed
-
-
-def _name(code: grpc.StatusCode | int | None) -> str:
-    number = code.value[0] if isinstance(code, grpc.StatusCode) else code
-    return CODES[number] if number is not None else "Unknown"
+            span.end(code)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from tablestakes.edge.handler import Context
@@ -45,7 +44,7 @@ class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc] # unt
             closed.cancel()
 
 
-def add_reflection(server: grpc.aio.Server, services: list[str], closed: asyncio.Event) -> None:
-    """Serve reflection for some services, and for itself."""
+def add_reflection(server: Any, services: list[str], closed: asyncio.Event) -> None:
+    """Serve reflection for some services, and for itself, on a server or what stands for one."""
     servicer = Reflection([*services, reflection.SERVICE_NAME], closed)
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)

@@ -1,23 +1,23 @@
-"""The one place where exceptions become statuses."""
+"""From any exception to the status that its caller is told.
+
+Violated constraints have been explained by then, where the request is known (`crud.refused`).
+"""
 
 import traceback
 import uuid
-from collections.abc import Iterable
 
 import structlog
 from grpc import StatusCode
 
-from tablestakes.crud import Rpc
-from tablestakes.database import Fault, FaultKind, diagnose
-from tablestakes.errors import FieldViolation, StatusError, invalid_fields
+from tablestakes.database import FaultKind, diagnose
+from tablestakes.errors import StatusError
 
 # Seconds after which the same call may find a connection, or a database.
 RETRY_DELAY = 1.0
 
 log = structlog.get_logger()
 
-# Faults that are answered the same whatever the request was: code, reason, message, and whether to say when to
-# try again.
+# The answers to faults, whatever the request was: code, reason, message, and whether to say when to try again.
 ANSWERS: dict[FaultKind, tuple[StatusCode, str, str, bool]] = {
     FaultKind.VALUE: (StatusCode.INVALID_ARGUMENT, "VALUE_OUT_OF_RANGE", "A value is out of range.", False),
     FaultKind.REFERENCE: (
@@ -31,6 +31,12 @@ ANSWERS: dict[FaultKind, tuple[StatusCode, str, str, bool]] = {
         "CONCURRENT_CHANGE",
         "Another call changed the same resources at the same time; this one changed nothing.",
         True,
+    ),
+    FaultKind.UNDETERMINED: (
+        StatusCode.UNAVAILABLE,
+        "OUTCOME_UNKNOWN",
+        "The database did not say whether this call took effect.",
+        False,
     ),
     FaultKind.TIMEOUT: (
         StatusCode.DEADLINE_EXCEEDED,
@@ -59,26 +65,33 @@ ANSWERS: dict[FaultKind, tuple[StatusCode, str, str, bool]] = {
 }
 
 
-def translate(error: Exception, rpc: Rpc) -> StatusError:
-    """Return the status of any exception that an RPC raised.
+def translate(error: Exception, path: str) -> StatusError:
+    """Return the status of an exception that an RPC raised.
 
-    What nobody expected is logged under an id, and the caller is told the id and nothing else.
+    An unexpected exception is logged with an error id; the caller gets only that id.
+
+    Args:
+        error: The exception.
+        path: The RPC's full name, for the log.
     """
     if isinstance(error, StatusError):
         return error
     fault = diagnose(error)
-    if fault is not None and (known := _of_fault(fault, rpc)):
-        if known.code in (StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED):
-            log.warning("database fault", rpc=rpc.path, reason=known.reason, error=type(error).__name__)
-        return known
+    if fault is not None and fault.kind in ANSWERS:
+        code, reason, message, again = ANSWERS[fault.kind]
+        if code in (StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED):
+            log.warning("database fault", rpc=path, reason=reason, error=type(error).__name__)
+        return StatusError(
+            code, reason, message, metadata=_metadata(fault.kind), retry_delay=RETRY_DELAY if again else None
+        )
     error_id = uuid.uuid4().hex
     if fault is None:
-        log.error("internal error", rpc=rpc.path, error_id=error_id, exc_info=error)
+        log.error("internal error", rpc=path, error_id=error_id, exc_info=error)
     else:
-        # Where it was raised, and not what it says: a database quotes the rows and values that it refuses.
+        # The place where it was raised, without its text: a database quotes the rows and values that it refuses.
         log.error(
             "internal error",
-            rpc=rpc.path,
+            rpc=path,
             error_id=error_id,
             error=type(error).__name__,
             sqlstate=fault.code,
@@ -93,34 +106,5 @@ def translate(error: Exception, rpc: Rpc) -> StatusError:
     )
 
 
-def _of_fault(fault: Fault, rpc: Rpc) -> StatusError | None:
-    if fault.kind in ANSWERS:
-        code, reason, message, again = ANSWERS[fault.kind]
-        return StatusError(code, reason, message, retry_delay=RETRY_DELAY if again else None)
-    columns = fault.columns or rpc.constraints.get(fault.constraint or "", ())
-    paths = [rpc.columns[column] for column in columns if column in rpc.columns]
-    if not paths:
-        return None
-    match fault.kind:
-        case FaultKind.DUPLICATE:
-            return _already_exists(paths)
-        case FaultKind.NOT_NULL:
-            return invalid_fields(*_violations(paths, "must be set.", "REQUIRED_FIELD"))
-        case FaultKind.CHECK:
-            return invalid_fields(*_violations(paths, "has a value that is not allowed.", "VALUE_NOT_ALLOWED"))
-    return None
-
-
-def _already_exists(paths: list[str]) -> StatusError:
-    together = " and ".join(paths)
-    return StatusError(
-        StatusCode.ALREADY_EXISTS,
-        "ALREADY_EXISTS",
-        f"Another resource has the same {together}.",
-        metadata={"field": together},
-        violations=_violations(paths, "is taken by another resource.", "ALREADY_EXISTS"),
-    )
-
-
-def _violations(paths: Iterable[str], description: str, reason: str) -> tuple[FieldViolation, ...]:
-    return tuple(FieldViolation(path, description, reason) for path in paths)
+def _metadata(kind: FaultKind) -> dict[str, str]:
+    return {"outcome": "unknown"} if kind is FaultKind.UNDETERMINED else {}

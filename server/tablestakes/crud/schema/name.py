@@ -2,92 +2,138 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 from google.api import resource_pb2
 from google.protobuf.descriptor import Descriptor
-from sqlalchemy import Column, Table
+from sqlalchemy import Column, ColumnElement, Table, and_, bindparam
 
 from tablestakes.crud.declaration import DeclarationError, likely
 from tablestakes.crud.schema.behavior import option
 from tablestakes.crud.schema.codec import python_type
 from tablestakes.errors import invalid_field, not_found
 
+Key = tuple[Any, ...]
+"""The ids in a name, as their columns keep them, in the order of the pattern's variables."""
+
+ANY_ID = object()
+"""Stands in a Key for `-`, which means any id (AIP-159)."""
+
 MAX_SERIAL = (1 << 63) - 1
 _VARIABLE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
-_CANONICAL = re.compile(r"0|[1-9][0-9]{0,18}")
+_CANONICAL_INTEGER = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
 @dataclass(frozen=True)
 class Names:
-    """The names of a resource.
+    """The names of a resource, and the condition for the row of one.
 
     Attributes:
-        pattern: As the proto spells it: `users/{user}`.
+        pattern: The pattern as the proto spells it: `users/{user}`.
         columns: The column behind each variable of the pattern, in its order.
     """
 
     pattern: str
     columns: tuple[Column[Any], ...]
 
-    def __post_init__(self) -> None:
-        literal = map(re.escape, _VARIABLE.split(self.pattern)[::2])
-        object.__setattr__(self, "_expression", re.compile(r"([^/\s]+)".join(literal)))
-        object.__setattr__(self, "_template", _VARIABLE.sub("%s", self.pattern.replace("%", "%%")))
+    @property
+    def id_column(self) -> Column[Any]:
+        """The column of the last id: the primary key, except for a singleton, which has its parent's."""
+        return self.columns[-1]
 
     @property
     def singleton(self) -> bool:
         """Whether there is exactly one for each parent: `users/{user}/profile` (AIP-156)."""
         return not self.pattern.endswith("}")
 
-    @property
+    @cached_property
     def parent(self) -> "Names | None":
-        """The names of the resource that these are below of, None for a resource at the top."""
+        """The names of the resource that these are below; None for a resource at the top."""
         pattern = self.pattern.rpartition("/")[0]
         if not self.singleton:
             pattern = pattern.rpartition("/")[0]
         return Names(pattern, self.columns[: len(_VARIABLE.findall(pattern))]) if pattern else None
 
-    def parse(self, name: str, path: str, *, wildcard: bool = False) -> dict[str, Any]:
-        """Return what a name says of its row, as parameters `key_<column>` of a statement.
+    @cached_property
+    def _expression(self) -> re.Pattern[str]:
+        literals = map(re.escape, _VARIABLE.split(self.pattern)[::2])
+        return re.compile(r"([^/\s]+)".join(literals))
+
+    @cached_property
+    def _template(self) -> str:
+        return _VARIABLE.sub("%s", self.pattern.replace("%", "%%"))
+
+    def is_below(self, other: "Names") -> bool:
+        """Return whether these names begin with a name of another resource, at any depth."""
+        return self.pattern.startswith(f"{other.pattern}/")
+
+    def where(self, depth: int | None = None) -> ColumnElement[bool]:
+        """Return the condition for the row of a name; `bind` gives its parameters.
+
+        Args:
+            depth: How many of the pattern's variables to compare, from its start; None for all. With the depth
+                of a resource above, the condition is for every row below a name of that resource.
+        """
+        return and_(*(self.equals(index) for index in range(len(self.columns) if depth is None else depth)))
+
+    def equals(self, index: int) -> ColumnElement[bool]:
+        """Return the condition that one variable's column has the id of a Key; `bind` gives its parameter."""
+        return self.columns[index] == bindparam(f"key_{index}")
+
+    @staticmethod
+    def bind(key: Key) -> dict[str, Any]:
+        """Return the parameters of the conditions for a Key; ANY_ID has none."""
+        return {f"key_{index}": value for index, value in enumerate(key) if value is not ANY_ID}
+
+    def parse(self, name: str, path: str, *, wildcard: bool = False) -> Key:
+        """Return the ids in a name.
 
         Args:
             name: The name, from a request.
-            path: Where in the request it stands.
-            wildcard: Whether `-` stands for any id (AIP-159); there is no parameter for it then.
+            path: The path of the field that holds it.
+            wildcard: Whether `-` stands for any id (AIP-159).
 
         Raises:
-            StatusError: INVALID_ARGUMENT, the name is not of the pattern; or NOT_FOUND, it is, but the server
-                never gives out such an id, and ids are not the caller's to interpret.
+            StatusError: INVALID_ARGUMENT, the name is not of the pattern; or NOT_FOUND, it is, but the service
+                never gives out such an id (an id is opaque to callers).
         """
-        found = self._expression.fullmatch(name)  # type: ignore[attr-defined]
+        found = self._expression.fullmatch(name)
         if found is None:
             raise invalid_field(path, f"must be of the form {self.pattern}.", "INVALID_RESOURCE_NAME")
-        parameters: dict[str, Any] = {}
+        key = []
         for column, text in zip(self.columns, found.groups(), strict=True):
-            if wildcard and text == "-":
-                continue
-            key = _key(column, text)
-            if key is None:
+            value = ANY_ID if wildcard and text == "-" else read_id(column, text)
+            if value is None:
                 raise not_found(name)
-            parameters[f"key_{column.name}"] = key
-        return parameters
+            key.append(value)
+        return tuple(key)
 
     def matches(self, name: str) -> bool:
         """Return whether a name is of the pattern."""
-        return self._expression.fullmatch(name) is not None and "\x00" not in name  # type: ignore[attr-defined]
+        return self._expression.fullmatch(name) is not None and "\x00" not in name
 
-    def format(self, keys: tuple[Any, ...]) -> str:
-        """Return the name of the row with these keys."""
-        return self._template % keys  # type: ignore[attr-defined,no-any-return]
+    def format(self, key: Key) -> str:
+        """Return the name with these ids."""
+        return self._template % key
 
 
-def _key(column: Column[Any], text: str) -> Any | None:
-    """Return an id as its column keeps it, or None where no row can have it."""
-    if python_type(column) is not int:
-        return text if "\x00" not in text else None
-    # Canonical: 007 would be a second name of 7.
-    return int(text) if _CANONICAL.fullmatch(text) and int(text) <= MAX_SERIAL else None
+def read_id(column: Column[Any], text: str) -> Any | None:
+    """Return an id as its column keeps it, or None where no row can have it.
+
+    Only the canonical spelling is an id, so that no resource has two names: `007` and an upper-case UUID are none.
+    """
+    kind = python_type(column)
+    if kind is int:
+        return int(text) if _CANONICAL_INTEGER.fullmatch(text) and int(text) <= MAX_SERIAL else None
+    if kind is UUID:
+        try:
+            read = UUID(text)
+        except ValueError:
+            return None
+        return read if str(read) == text else None
+    return text if "\x00" not in text else None
 
 
 def names_of(message: Descriptor, table: Table) -> Names:
@@ -96,7 +142,7 @@ def names_of(message: Descriptor, table: Table) -> Names:
     The last variable is the primary key; one before it is a parent's, kept in the column `<variable>_id`.
 
     Raises:
-        DeclarationError: The message declares no pattern, or a variable has no column.
+        DeclarationError: The message declares no pattern, or a variable has no column that can keep it.
     """
     declared = option(message, resource_pb2.resource)
     if not declared.pattern:
@@ -117,8 +163,8 @@ def names_of(message: Descriptor, table: Table) -> Names:
                 f"{message.full_name}: {{{variable}}} of the pattern {pattern} needs a column {column} in the"
                 f" table {table.name}; {likely(column, table.c.keys())}"
             )
-        if python_type(table.c[column]) not in (int, str):
-            raise DeclarationError(f"{message.full_name}: {table.name}.{column} is no integer and no text")
+        if python_type(table.c[column]) not in (int, str, UUID):
+            raise DeclarationError(f"{message.full_name}: {table.name}.{column} is no integer, no text and no UUID")
         columns.append(table.c[column])
     return Names(pattern, tuple(columns))
 
@@ -134,7 +180,7 @@ def plural_of(message: Descriptor) -> str:
     """Return a resource's plural as method names spell it: `Users`, from `google.api.resource`.
 
     Raises:
-        DeclarationError: The option says no plural.
+        DeclarationError: The option has no plural.
     """
     plural = option(message, resource_pb2.resource).plural
     if not plural:

@@ -1,16 +1,15 @@
-"""What of a resource a read returns: all of it, or what is cheap (AIP-157)."""
+"""The part of a resource that a read returns: all of it, or the part that is cheap to read (AIP-157)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from sqlalchemy import Column, Connection, Row
 
-from tablestakes.crud.schema.collection import Collection
-from tablestakes.crud.schema.field import Field
-from tablestakes.crud.schema.name import Names
+from tablestakes.crud.schema.field import Field, NestedField
+from tablestakes.crud.schema.items import Collection
+from tablestakes.crud.schema.name import Key, Names
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,67 +17,75 @@ class View:
     """The columns of a view, and the way from their rows to messages.
 
     Attributes:
-        columns: What a statement selects or returns so that `messages` can read its rows.
-        to_message: From such a row to a message without its collections.
-        collections: The repeated fields.
+        columns: The columns that a statement selects or returns so that `messages` can read its rows; those of
+            the name come first.
+        to_message: Makes a message of such a row, without its collections.
+        collections: The repeated fields that other tables keep.
+        depth: How many columns the name has.
     """
 
     columns: tuple[Column[Any], ...]
     to_message: Callable[[Row[Any]], Message]
     collections: tuple[Collection, ...]
-    keys: int
+    depth: int
+
+    def key(self, row: Row[Any]) -> Key:
+        """Return the ids in the name of a row."""
+        return tuple(row[: self.depth])
 
     def messages(self, connection: Connection, rows: Sequence[Row[Any]]) -> list[Message]:
-        """Return the messages of rows, in their order, in one statement more for each collection.
+        """Return the messages of rows, in their order; each collection costs one more statement for all of them.
 
         Args:
-            connection: What the collections are read on.
+            connection: The connection that collections are read on.
             rows: Rows of `columns`.
         """
         messages = [self.to_message(row) for row in rows]
         if self.collections and messages:
-            by_key = {row[self.keys - 1]: message for row, message in zip(rows, messages, strict=True)}
+            last = self.depth - 1
+            by_id = {row[last]: message for row, message in zip(rows, messages, strict=True)}
             for collection in self.collections:
-                collection.read(connection, by_key)
+                collection.read(connection, by_id)
         return messages
 
     def message(self, connection: Connection, row: Row[Any]) -> Message:
         """Return the message of one row."""
+        if not self.collections:
+            return self.to_message(row)
         return self.messages(connection, [row])[0]
 
 
 def view_of(
-    message: type[Message], names: Names, fields: Sequence[Field], collections: Sequence[Collection]
+    message: type[Message],
+    names: Names,
+    fields: Sequence[Field | NestedField],
+    collections: Sequence[Collection],
 ) -> View:
     """Return the view with some fields of a resource."""
     readable = [field for field in fields if field.readable]
-    # The key's columns first: the name is made of them.
-    columns = tuple(dict.fromkeys([*names.columns, *(field.column for field in readable)]))
-    steps = tuple((field.name, columns.index(field.column), field.codec.to_message) for field in readable)
-    keys = len(names.columns)
+    kept = (column for field in readable for column in field.columns)
+    columns = tuple(dict.fromkeys([*names.columns, *kept]))
+    # A field of one column is read without a call of ours where its codec needs none: most fields of most rows are.
+    plain = tuple(
+        (field.name, columns.index(field.column), field.codec.to_message)
+        for field in readable
+        if isinstance(field, Field)
+    )
+    nested = tuple(
+        (field.name, field.reader(columns.index)) for field in readable if isinstance(field, NestedField)
+    )
+    depth = len(names.columns)
     name_of = names.format
 
     def to_message(row: Row[Any]) -> Message:
-        values: dict[str, Any] = {"name": name_of(tuple(row[:keys]))}
-        for name, index, convert in steps:
+        values: dict[str, Any] = {"name": name_of(tuple(row[:depth]))}
+        for name, index, convert in plain:
             value = row[index]
             if value is not None:
                 values[name] = convert(value) if convert else value
+        for name, read in nested:
+            if (value := read(row)) is not None:
+                values[name] = value
         return message(**values)
 
-    return View(columns, to_message, tuple(collections), keys)
-
-
-def wants_basic(request: Descriptor, *, by_default: bool) -> Callable[[Any], bool]:
-    """Return the function that says whether a request asks for the BASIC view.
-
-    Args:
-        request: The request's message; one without a field `view` asks for everything.
-        by_default: What a request without a choice means.
-    """
-    field = request.fields_by_name.get("view")
-    if field is None or field.enum_type is None:
-        return lambda _: False
-    basic = {value.number for value in field.enum_type.values if value.name.endswith("BASIC")}
-    chosen = basic | {0} if by_default else basic
-    return lambda request: request.view in chosen
+    return View(columns, to_message, tuple(collections), depth)

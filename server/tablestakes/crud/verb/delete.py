@@ -1,71 +1,45 @@
-"""Delete: one resource, for good (AIP-135), and with `force` what is below it."""
+"""Delete: one resource, for good (AIP-135), and with `force` everything below it, at any depth."""
 
 from typing import Any
 
 import sqlalchemy
 from google.protobuf.empty_pb2 import Empty
-from grpc import StatusCode
-from sqlalchemy import Connection, bindparam, select
-from sqlalchemy.exc import IntegrityError
 
-from tablestakes.crud.schema import Plan
-from tablestakes.crud.resource import Serve
-from tablestakes.database import Database, FaultKind, diagnose
-from tablestakes.errors import StatusError, not_found
+from tablestakes.crud.asks import STRING
+from tablestakes.crud.call import Call
+from tablestakes.crud.method import Method, Rpc
+from tablestakes.crud.session import Session
+from tablestakes.crud.shape import EMPTY, require, require_response
+from tablestakes.crud.verb.verb import Verb
+from tablestakes.crud.work import Work
+from tablestakes.errors import not_found
 
 
-def prepare(plan: Plan, *, forcible: bool) -> Serve:
-    """Return what serves Delete for a resource.
+def bind(rpc: Rpc) -> Method:
+    """Return the method that deletes a resource."""
+    schema, asks, names = rpc.schema, rpc.asks, rpc.schema.names
+    require(rpc.descriptor.input_type, name=STRING)
+    require_response(rpc.descriptor, EMPTY)
+    # RETURNING says whether there was a row, in the same round trip.
+    statement = sqlalchemy.delete(schema.table).where(names.where()).returning(names.id_column)
+    depth = len(names.columns)
+    below = [sqlalchemy.delete(each.table).where(each.names.where(depth)) for each in schema.descendants]
 
-    Args:
-        plan: The resource.
-        forcible: Whether the request has a field `force`.
-    """
-    key = plan.names.columns[-1]
-    # RETURNING, for it says whether there was a row in the same round trip.
-    statement = sqlalchemy.delete(plan.table).where(plan.has_name()).returning(key)
-    below = [
-        (child, child.names.columns[-2] == bindparam(f"key_{key.name}", type_=key.type)) for child in plan.children
-    ]
+    async def delete(call: Call[Any]) -> Work[Empty]:
+        name: str = call.request.name
+        key = names.parse(name, "name")
+        parameters, force = names.bind(key), asks.force(call.request)
 
-    async def delete(database: Database, request: Any) -> Empty:
-        parameters = plan.names.parse(request.name, "name")
-        force = forcible and request.force
-
-        def write(connection: Connection) -> Empty:
-            for child, condition in below if force else ():
-                connection.execute(sqlalchemy.delete(child.table).where(condition), parameters)
-            if connection.execute(statement, parameters).first() is None:
-                raise not_found(request.name)
+        def write(session: Session) -> Empty:
+            for each in below if force else ():
+                session.connection.execute(each, parameters)
+            if session.connection.execute(statement, parameters).first() is None:
+                raise not_found(name)
             return Empty()
 
-        def children(connection: Connection) -> list[str]:
-            found = (child for child, of in below if connection.execute(select(1).where(of), parameters).first())
-            return [child.table.name for child in found]
+        return Work(write, atomic=force and bool(below), key=key)
 
-        try:
-            return await (database.transact(write) if force else database.run(write))
-        except IntegrityError as error:
-            fault = diagnose(error)
-            if fault is None or fault.kind is not FaultKind.REFERENCE:
-                raise
-            held = await database.run(children) if not force else []
-            raise _in_use(request.name, children=bool(held)) from error
-
-    return delete
+    return rpc.method(delete, "delete")
 
 
-def _in_use(name: str, *, children: bool) -> StatusError:
-    if children:
-        return StatusError(
-            StatusCode.FAILED_PRECONDITION,
-            "HAS_CHILDREN",
-            f"{name} has resources below it; `force` deletes them too.",
-            metadata={"resource": name},
-        )
-    return StatusError(
-        StatusCode.FAILED_PRECONDITION,
-        "RESOURCE_IN_USE",
-        f"Other resources refer to {name}.",
-        metadata={"resource": name},
-    )
+DELETE = Verb("Delete", bind)

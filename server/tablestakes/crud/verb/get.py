@@ -2,32 +2,40 @@
 
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
-from sqlalchemy import Connection, select
 
-from tablestakes.crud.schema import Plan
-from tablestakes.crud.schema.view import wants_basic
-from tablestakes.crud.resource import Serve
-from tablestakes.database import Database
+from tablestakes.crud.asks import STRING
+from tablestakes.crud.call import Call
+from tablestakes.crud.method import Method, Rpc
+from tablestakes.crud.session import Session
+from tablestakes.crud.shape import require, require_response
+from tablestakes.crud.verb.verb import Verb
+from tablestakes.crud.work import Work
 from tablestakes.errors import not_found
 
 
-def prepare(plan: Plan, request: Descriptor) -> Serve:
-    """Return what serves Get for a resource."""
-    basic = wants_basic(request, by_default=False)
-    statements = {view: select(*view.columns).where(plan.has_name()) for view in (plan.full, plan.basic)}
+def bind(rpc: Rpc) -> Method:
+    """Return the method that gets a resource."""
+    schema, asks = rpc.schema, rpc.asks
+    require(rpc.descriptor.input_type, name=STRING)
+    require_response(rpc.descriptor, schema.descriptor.full_name)
+    statements = {view: schema.select(view) for view in (schema.full, schema.basic)}
 
-    async def get(database: Database, request: Any) -> Message:
-        view = plan.basic if basic(request) else plan.full
-        parameters = plan.names.parse(request.name, "name")
+    async def get(call: Call[Any]) -> Work[Message]:
+        name: str = call.request.name
+        key = schema.names.parse(name, "name")
+        view = schema.basic if asks.basic(call.request, False) else schema.full
+        statement, parameters = statements[view], schema.names.bind(key)
 
-        def read(connection: Connection) -> Message:
-            row = connection.execute(statements[view], parameters).first()
+        def read(session: Session) -> Message:
+            row = session.connection.execute(statement, parameters).first()
             if row is None:
-                raise not_found(request.name)
-            return view.message(connection, row)
+                raise not_found(name)
+            return view.message(session.connection, row)
 
-        return await database.run(read)
+        return Work(read, key=key)
 
-    return get
+    return rpc.method(get, "get singleton" if schema.singleton else "get")
+
+
+GET = Verb("Get", bind)

@@ -1,72 +1,73 @@
-"""List: a page of resources (AIP-132), found by where the page before it ended and not by counting rows."""
+"""List: a page of resources (AIP-132), found by the key where the page before it ended, not by counting rows."""
 
 from functools import cache
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from sqlalchemy import Connection, Select, bindparam, select
 
-from tablestakes.crud.schema import Plan
-from tablestakes.crud.schema.reference import exists
-from tablestakes.crud.schema.view import View, wants_basic
-from tablestakes.crud.resource import Serve
-from tablestakes.crud.verb.page import PageTokens, page_size
-from tablestakes.database import Database
+from tablestakes.crud.asks import INT32, STRING
+from tablestakes.crud.call import Call
+from tablestakes.crud.method import Method, Rpc
+from tablestakes.crud.query.page import page_size
+from tablestakes.crud.schema.name import ANY_ID, Key
+from tablestakes.crud.schema.reference import existing
+from tablestakes.crud.schema.schema import Schema
+from tablestakes.crud.schema.view import View
+from tablestakes.crud.session import Session
+from tablestakes.crud.shape import require, require_field
+from tablestakes.crud.verb.verb import Verb
+from tablestakes.crud.work import Work
 from tablestakes.errors import not_found
 
 
-def prepare(plan: Plan, request: Descriptor, response: type[Message], items: str, tokens: PageTokens) -> Serve:
-    """Return what serves List for a resource, below a parent where its names have one.
+def bind(rpc: Rpc) -> Method:
+    """Return the method that lists resources, below a parent where their names have one."""
+    schema, asks, tokens = rpc.schema, rpc.asks, rpc.tokens
+    names, parent = schema.names, schema.names.parent
+    require(rpc.descriptor.input_type, page_size=INT32, page_token=STRING, **({"parent": STRING} if parent else {}))
+    require(rpc.descriptor.output_type, next_page_token=STRING)
+    items = require_field(rpc.descriptor.output_type, schema.descriptor, repeated=True)
+    response = GetMessageClass(rpc.descriptor.output_type)
 
-    Args:
-        plan: The resource.
-        request: The request's message.
-        response: The response's class.
-        items: The field of the response that holds the page.
-        tokens: Makes and reads page tokens.
-    """
-    key = plan.names.columns[-1]
-    position = plan.full.keys - 1
-    parent = plan.names.parent
-    basic = wants_basic(request, by_default=True)
-
-    @cache  # one for each way to ask: by view, with or without a token, across which parents
-    def statement(view: View, after: bool, given: frozenset[str]) -> Select[Any]:
+    @cache  # one for each way to ask: by view, with or without a token, below which of the parents
+    def statement(view: View, after: bool, below: tuple[int, ...]) -> Select[Any]:
         # One row more than the page holds says whether there is another page.
-        found = select(*view.columns).order_by(key).limit(bindparam("limit"))
+        page = select(*view.columns).order_by(names.id_column).limit(bindparam("limit"))
         if after:
-            found = found.where(key > bindparam("after"))
-        for column in parent.columns if parent else ():
-            if f"key_{column.name}" in given:
-                found = found.where(column == bindparam(f"key_{column.name}"))
-        return found
+            page = page.where(names.id_column > bindparam("after"))
+        return page.where(*(names.equals(index) for index in below))
 
-    async def list_(database: Database, request: Any) -> Message:
+    async def list_(call: Call[Any]) -> Work[Message]:
+        request = call.request
         size = page_size(request.page_size)
-        after = tokens.open(request)
-        view = plan.basic if basic(request) else plan.full
-        parameters = parent.parse(request.parent, "parent", wildcard=True) if parent else {}
-        wanted = statement(view, after is not None, frozenset(parameters))
-        bound = parameters | {"limit": size + 1} | ({"after": after[0]} if after else {})
+        after = tokens.open(request, names.id_column)
+        view = schema.basic if asks.basic(request, True) else schema.full
+        key: Key = parent.parse(request.parent, "parent", wildcard=True) if parent else ()
+        below = tuple(index for index, value in enumerate(key) if value is not ANY_ID)
+        page = statement(view, after is not None, below)
+        parameters = names.bind(key) | {"limit": size + 1} | ({} if after is None else {"after": after})
 
-        def read(connection: Connection) -> Message:
-            rows = connection.execute(wanted, bound).all()
-            if parent and not rows and after is None:
-                _require_parent(connection, plan, request.parent, parameters)
-            values: dict[str, Any] = {items: view.messages(connection, rows[:size])}
+        def read(session: Session) -> Message:
+            rows = session.connection.execute(page, parameters).all()
+            if below and not rows and after is None:
+                _require_parent(session.connection, schema, key, request.parent)
+            values: dict[str, Any] = {items: view.messages(session.connection, rows[:size])}
             if len(rows) > size:
-                values["next_page_token"] = tokens.seal(request, [rows[size - 1][position]])
+                values["next_page_token"] = tokens.seal(request, view.key(rows[size - 1])[-1])
             return response(**values)
 
-        return await database.run(read)
+        return Work(read)
 
-    return list_
+    return rpc.method(list_, "list")
 
 
-def _require_parent(connection: Connection, plan: Plan, name: str, parameters: dict[str, Any]) -> None:
-    """Tell a parent without children from no parent at all."""
-    for column in plan.names.columns[:-1]:
-        given = parameters.get(f"key_{column.name}")
-        if given is not None and not exists(connection, column, [given]):
+def _require_parent(connection: Connection, schema: Schema, key: Key, name: str) -> None:
+    """Tell a parent without children from a parent that does not exist."""
+    for column, value in zip(schema.names.columns, key, strict=False):
+        if value is not ANY_ID and not existing(connection, column, [value]):
             raise not_found(name)
+
+
+LIST = Verb("List", bind, plural=True)

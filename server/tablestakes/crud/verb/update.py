@@ -3,92 +3,113 @@
 from collections.abc import Sequence
 from typing import Any
 
-import sqlalchemy
 from google.protobuf.message import Message
-from sqlalchemy import Connection, bindparam
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import bindparam, select
 
-from tablestakes.crud.schema import Plan
-from tablestakes.crud.schema.collection import Collection
-from tablestakes.crud.schema.field import Field
-from tablestakes.crud.schema.reference import explain
-from tablestakes.crud.resource import Serve
-from tablestakes.crud.verb.mask import fields_to_write
-from tablestakes.database import Database
+from tablestakes.crud.asks import FIELD_MASK
+from tablestakes.crud.call import Call
+from tablestakes.crud.declaration import DeclarationError
+from tablestakes.crud.method import Method, Rpc
+from tablestakes.crud.schema.field import Field, NestedField
+from tablestakes.crud.schema.schema import Schema
+from tablestakes.crud.session import Session
+from tablestakes.crud.shape import require, require_field, require_response
+from tablestakes.crud.update_mask import fields_to_write
+from tablestakes.crud.verb.verb import Verb
+from tablestakes.crud.work import Work
 from tablestakes.errors import FieldViolation, invalid_fields, not_found
 
 
-def prepare(plan: Plan, body: str) -> Serve:
-    """Return what serves Update for a resource.
+def bind(rpc: Rpc) -> Method:
+    """Return the method that updates a resource; the first update of a singleton makes its row (AIP-156)."""
+    schema, asks, names = rpc.schema, rpc.asks, rpc.schema.names
+    body = require_field(rpc.descriptor.input_type, schema.descriptor)
+    require(rpc.descriptor.input_type, update_mask=FIELD_MASK)
+    require_response(rpc.descriptor, schema.descriptor.full_name)
+    _require_writable(rpc)
 
-    Args:
-        plan: The resource.
-        body: The field of the request that holds it.
-    """
-    change = sqlalchemy.update(plan.table).where(plan.has_name()).returning(*plan.full.columns)
-    read = sqlalchemy.select(*plan.full.columns).where(plan.has_name())
-    paths = {field.column.name: f"{body}.{field.name}" for field in plan.fields.values()}
+    async def update(call: Call[Any]) -> Work[Message]:
+        message = getattr(call.request, body)
+        key = names.parse(message.name, f"{body}.name")
+        parts = fields_to_write(schema, asks.update_mask(call.request), message)
+        fields = [schema.fields[part.name] for part in parts if part.name in schema.fields]
+        values = await schema.values(message, [field for field in fields if not field.immutable], body)
+        fixed = [field for field in fields if field.immutable]
+        unchanged = await schema.values(message, fixed, body)
+        lists = [schema.collections[part.name] for part in parts if part.name in schema.collections]
+        replacements = [each.replacement(message, body) for each in lists]
 
-    async def update(database: Database, request: Any) -> Message:
-        message = getattr(request, body)
-        parameters = plan.names.parse(message.name, f"{body}.name")
-        parts = fields_to_write(plan, request.update_mask.paths, message)
-        if fixed := [part for part in parts if part.immutable]:
-            # What never changes can be asked first: nobody changes it in between.
-            await require_unchanged(plan, database, message, fixed, body)
-        parts = tuple(part for part in parts if not part.immutable)
-        values = await plan.values(message, parts, body)
-        lists = [part for part in parts if isinstance(part, Collection)]
-        if lists and not values:
-            values = touched(plan)
-
-        def write(connection: Connection) -> Message:
-            # Nothing to change is no change: update_time stays.
-            row = connection.execute(change if values else read, parameters | values).first()
+        def write(session: Session) -> Message:
+            if fixed:
+                require_unchanged(session, schema, call.request, body, fixed, unchanged)
+            # Where nothing is written, update_time stays as it is.
+            row = schema.update(session, key, values) if values or replacements else schema.read(session, key)
             if row is None:
                 raise not_found(message.name)
-            for part in lists:
-                part.write(connection, row[plan.full.keys - 1], message, body)
-            return plan.full.message(connection, row)
+            for replace in replacements:
+                replace(session.connection, key[-1])
+            return schema.full.message(session.connection, row)
 
-        try:
-            return await (database.transact(write) if lists else database.run(write))
-        except IntegrityError as error:
-            told = await explain(database, plan.table, values, paths, error, "")
-            if told is None:
-                raise
-            raise told from error
+        # Collections are read back with what was written, or the answer could be an error of a write that was done.
+        return Work(write, atomic=bool(schema.collections), writes=_writes(schema, key, values), key=key)
 
-    return update
+    return rpc.method(update, "update singleton" if schema.singleton else "update")
 
 
-def touched(plan: Plan) -> dict[str, Any]:
-    """Return the values of the columns that change with every change of a row, such as update_time."""
-    changing: list[Any] = [column for column in plan.table.columns if column.onupdate is not None]
-    return {column.name: column.onupdate.arg(None) for column in changing}
-
-
-async def require_unchanged(
-    plan: Plan, database: Database, message: Any, parts: Sequence[Field | Collection], body: str
+def require_unchanged(
+    session: Session,
+    schema: Schema,
+    request: Any,
+    body: str,
+    fields: Sequence[Field | NestedField],
+    values: dict[str, Any],
 ) -> None:
     """Refuse a new value of an IMMUTABLE field, and accept the value that it has (AIP-203).
 
-    The database compares, for it knows what a value becomes once it is kept.
+    The database compares, for it knows what a value becomes once it is kept. A statement of its own is enough: no
+    concurrent Update can change an IMMUTABLE value in between.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT on each field whose value would change; NOT_FOUND, there is no such resource.
     """
-    fields = [part for part in parts if isinstance(part, Field)]
-    values = await plan.values(message, fields, body)
+    message = getattr(request, body)
+    key = schema.names.parse(message.name, f"{body}.name")
+    columns = [(field, column) for field in fields for column in field.columns]
     same = [
-        field.column.is_not_distinct_from(bindparam(f"sent_{field.column.name}", type_=field.column.type))
-        for field in fields
+        column.is_not_distinct_from(bindparam(f"sent_{column.name}", type_=column.type)) for _, column in columns
     ]
-    parameters = plan.names.parse(message.name, f"{body}.name")
-    parameters |= {f"sent_{column}": value for column, value in values.items()}
-    statement = sqlalchemy.select(*same).where(plan.has_name())
-    row = await database.run(lambda connection: connection.execute(statement, parameters).first())
+    parameters = schema.names.bind(key) | {f"sent_{column}": value for column, value in values.items()}
+    row = session.connection.execute(select(*same).where(schema.names.where()), parameters).first()
     if row is None:
         raise not_found(message.name)
-    changed = [field for field, unchanged in zip(fields, row, strict=True) if not unchanged]
+    changed = dict.fromkeys(field.name for (field, _), equal in zip(columns, row, strict=True) if not equal)
     if changed:
         raise invalid_fields(
-            *(FieldViolation(f"{body}.{field.name}", "cannot be changed.", "IMMUTABLE_FIELD") for field in changed)
+            *(FieldViolation(f"{body}.{name}", "cannot be changed.", "IMMUTABLE_FIELD") for name in changed)
         )
+
+
+def _writes(schema: Schema, key: tuple[Any, ...], values: dict[str, Any]) -> dict[str, Any]:
+    # A singleton's row refers to its parent, which may be gone by the time that the row is made.
+    return values | {schema.names.id_column.name: key[-1]} if schema.singleton else values
+
+
+def _require_writable(rpc: Rpc) -> None:
+    """Refuse fields that Update could not write, or not keep as they are."""
+    schema = rpc.schema
+    if schema.names.singleton and any(field.immutable for field in schema.fields.values()):
+        raise DeclarationError(
+            f"{schema.descriptor.full_name} is a singleton without a Create: none of its fields can be IMMUTABLE"
+        )
+    for collection in schema.collections.values():
+        if not collection.writable:
+            continue
+        if schema.names.singleton or collection.immutable:
+            raise DeclarationError(
+                f"{rpc.descriptor.full_name} needs a function: {schema.descriptor.name}.{collection.name} cannot be"
+                " written by a standard method"
+            )
+        collection.require_writable(rpc.descriptor.full_name)
+
+
+UPDATE = Verb("Update", bind)

@@ -1,4 +1,4 @@
-"""Which fields an Update writes (AIP-134, AIP-161)."""
+"""The fields that an Update writes (AIP-134, AIP-161)."""
 
 from collections.abc import Sequence
 
@@ -6,19 +6,17 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from tablestakes.crud.declaration import likely
-from tablestakes.crud.schema import Plan
-from tablestakes.crud.schema.collection import Collection
-from tablestakes.crud.schema.field import Field
+from tablestakes.crud.schema.schema import Part, Schema
 from tablestakes.errors import StatusError, invalid_field
 
 PATH = "update_mask"
 
 
-def fields_to_write(plan: Plan, paths: Sequence[str], message: Message) -> tuple[Field | Collection, ...]:
+def fields_to_write(schema: Schema, paths: Sequence[str], message: Message) -> tuple[Part, ...]:
     """Return the fields that an update mask selects, in the message's order.
 
     Args:
-        plan: The resource.
+        schema: The resource.
         paths: The mask's paths. None at all selects every field that has a value; `*` every field, but for one
             that is INPUT_ONLY and has none. What a caller may not set is left out without an error.
         message: The resource as the caller sent it.
@@ -27,7 +25,7 @@ def fields_to_write(plan: Plan, paths: Sequence[str], message: Message) -> tuple
         StatusError: INVALID_ARGUMENT on `update_mask`, for a path that the resource does not have or that
             goes into a field, and for `*` beside another path.
     """
-    writable = tuple(part for part in plan.parts if part.writable)
+    writable = tuple(part for part in schema.parts if part.writable)
     if not paths:
         return tuple(field for field in writable if field.is_set(message))
     if "*" in paths:
@@ -37,16 +35,16 @@ def fields_to_write(plan: Plan, paths: Sequence[str], message: Message) -> tuple
         # is read and written back with the same mask stays as it is).
         return tuple(part for part in writable if part.readable or part.is_set(message))
     for path in paths:
-        _check(plan, path)
+        _check(schema, path)
     return tuple(field for field in writable if field.name in paths)
 
 
-def _check(plan: Plan, path: str) -> None:
+def _check(schema: Schema, path: str) -> None:
     name, dot, below = path.partition(".")
-    descriptor = plan.descriptor.fields_by_name.get(name)
+    descriptor = schema.descriptor.fields_by_name.get(name)
     if descriptor is None:
-        raise _unknown(path, plan.descriptor, name)
-    if dot and name in plan.writable:
+        raise _unknown(path, schema.descriptor, name)
+    if dot and name in schema.writable:
         raise invalid_field(PATH, f"{path!r} goes into a field that is written as a whole.", "INVALID_FIELD_MASK")
     if dot and (descriptor.message_type is None or below not in descriptor.message_type.fields_by_name):
         raise _unknown(path, descriptor.message_type, below)

@@ -1,4 +1,4 @@
-"""The work of RPCs, each in a task of its own, which outlives an RPC that its caller gave up.
+"""The tasks that serve calls; a task outlives a call whose caller gave up.
 
 Cancelling a statement costs its connection, and cancelling a COMMIT leaves it unknown whether it took effect.
 So nothing here is cancelled: a caller who leaves is let go, and the work ends by the database's own timeouts.
@@ -15,56 +15,70 @@ from tablestakes.errors import StatusError
 T = TypeVar("T")
 
 
-class Work:
+class Tasks:
     """The tasks in progress."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
-        """Run one unit of work, and return its result.
+        """Run a coroutine in a task of its own, and return its result.
 
         Args:
             work: The coroutine.
-            seconds: How long to wait for it. It goes on after that, and so it does when the caller is cancelled.
+            seconds: How long to wait for it. It goes on after that, and also when the caller is cancelled.
 
         Raises:
             StatusError: DEADLINE_EXCEEDED, it took longer; UNAVAILABLE, it was cancelled from within.
-            Exception: What the work raised.
+            Exception: The coroutine's own.
         """
-        task = asyncio.get_running_loop().create_task(work)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(work)
         # The loop itself keeps only weak references to its tasks.
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        done, _ = await asyncio.wait((task,), timeout=seconds)
-        if not done:
+        task.add_done_callback(self._on_done)
+        # A future and a timer cost less than asyncio.wait, and much less than asyncio.wait_for.
+        ended: asyncio.Future[None] = loop.create_future()
+
+        def wake(_: object = None) -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        task.add_done_callback(wake)
+        timer = loop.call_later(seconds, wake)
+        try:
+            await ended
+        finally:
+            timer.cancel()
+        if not task.done():
             raise deadline_exceeded()
         if task.cancelled():
-            # Not by the caller, whose cancellation would have been raised above. Without a status of ours the
-            # caller would get none, and wait until its deadline.
+            # The caller's own cancellation would have been raised above. Without a status of ours the caller of a
+            # task that cancelled itself would get none, and wait until its deadline.
             raise StatusError(
                 StatusCode.UNAVAILABLE, "WORK_CANCELLED", "The call was cancelled by the service.", retry_delay=1.0
             )
         return task.result()
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _on_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # looked at, so that nobody is told of an exception that no caller waits for
+            # Retrieved here, so that asyncio does not log an exception that no caller waits for.
+            task.exception()
 
     @property
     def in_progress(self) -> int:
-        """How many units of work have not ended."""
+        """How many tasks have not ended."""
         return len(self._tasks)
 
     async def ended(self, seconds: float) -> int:
-        """Wait until no work is in progress.
+        """Wait until no task is in progress.
 
         Args:
-            seconds: How long to wait at the most.
+            seconds: How long to wait at most.
 
         Returns:
-            How many units still are.
+            How many tasks are still in progress.
         """
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=seconds)

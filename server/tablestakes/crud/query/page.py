@@ -3,12 +3,13 @@
 import base64
 import binascii
 import hmac
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import Message
+from sqlalchemy import Column
 
+from tablestakes.crud.schema.name import read_id
 from tablestakes.errors import StatusError, invalid_field
 
 DEFAULT_SIZE = 50
@@ -17,7 +18,7 @@ SEAL_BYTES = 16
 
 
 def page_size(requested: int) -> int:
-    """Return how many resources a page holds: the default for 0, and never more than the most.
+    """Return how many resources a page holds: the default for 0, and never more than the maximum.
 
     Raises:
         StatusError: INVALID_ARGUMENT, it is negative.
@@ -29,7 +30,7 @@ def page_size(requested: int) -> int:
 
 @dataclass(frozen=True)
 class PageTokens:
-    """Makes and reads page tokens: where a page ended, sealed together with the request that it answered.
+    """Makes and reads page tokens: the id where a page ended, sealed together with the request that it answered.
 
     Attributes:
         key: The seal's key. With a key that nobody else knows a token cannot be forged; with a known one the
@@ -38,21 +39,21 @@ class PageTokens:
 
     key: bytes
 
-    def seal(self, request: Message, position: list[Any]) -> str:
-        """Return the token for what follows a position.
+    def seal(self, request: Message, last_id: Any) -> str:
+        """Return the token for the page after an id.
 
         Args:
             request: The List request that the page answered.
-            position: The values of the order's columns in the page's last row, as JSON has them.
+            last_id: The id of the last resource of the page.
         """
-        content = json.dumps(position, separators=(",", ":")).encode()
+        content = str(last_id).encode()
         return _encode(self._seal(content, request) + content)
 
-    def open(self, request: Message) -> list[Any] | None:
-        """Return the position in a request's token, or None where it asks for the first page.
+    def open(self, request: Message, column: Column[Any]) -> Any | None:
+        """Return the id in a request's token as its column keeps it, or None where the first page is asked for.
 
         Raises:
-            StatusError: INVALID_ARGUMENT on `page_token`: it is damaged, or was given out for another request.
+            StatusError: INVALID_ARGUMENT on `page_token`: it is damaged, or was made for another request.
         """
         token: str = request.page_token  # type: ignore[attr-defined]
         if not token:
@@ -62,16 +63,19 @@ class PageTokens:
         except (binascii.Error, ValueError):
             raise _refused() from None
         if _encode(sealed) != token:
-            # The decoder skips over much, and a token has one form only.
+            # The decoder skips over characters that it does not know, and a token has one form only.
             raise _refused()
         seal, content = sealed[:SEAL_BYTES], sealed[SEAL_BYTES:]
         if not hmac.compare_digest(seal, self._seal(content, request)):
             raise _refused()
-        position: list[Any] = json.loads(content)
-        return position
+        # With the well-known key anybody can seal anything: what is in it may still be no id.
+        last_id = read_id(column, content.decode(errors="replace"))
+        if last_id is None:
+            raise _refused()
+        return last_id
 
     def _seal(self, content: bytes, request: Message) -> bytes:
-        # All of the request but what may change between pages: its filter, its order, its parent.
+        # All of the request but the fields that may change between pages: its filter, its order, its parent.
         bound = type(request)()
         bound.CopyFrom(request)
         bound.ClearField("page_size")

@@ -1,0 +1,188 @@
+"""The command line of a service: serve, migrate, routes, check, migration, and the service's own commands."""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+import uvloop
+from sqlalchemy.exc import SQLAlchemyError
+
+from tablestakes.app import serve_until_signal
+from tablestakes.command import Command, CommandError
+from tablestakes.crud.declaration import DeclarationError
+from tablestakes.crud.query.page import PageTokens
+from tablestakes.database import diagnose, open_database
+from tablestakes.database.schema_error import SchemaError
+from tablestakes.edge.listen import BindError
+from tablestakes.logs import configure
+from tablestakes.service import Service
+from tablestakes.settings import Settings, SettingsError, flag
+from tablestakes.telemetry import TracingError, open_tracer
+
+# A shell gives the last one to a process that SIGINT ended.
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+
+
+def main(service: Service, arguments: Sequence[str] | None = None) -> int:
+    """Run a command of a service.
+
+    Args:
+        service: The service.
+        arguments: The command line without the program's name; None for the process's own.
+
+    Returns:
+        The exit code: 0, 1 where the command failed, 2 where it was misused, 130 where it was interrupted.
+        An error is one line on standard error.
+    """
+    given = {
+        name: value for name, value in vars(_parser(service).parse_args(arguments)).items() if value is not None
+    }
+    run: Callable[[dict[str, Any]], None] = given.pop("run")
+    fail = partial(_fail, service.name)
+    try:
+        run(given)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads the output any more: the rest of it goes nowhere, without a complaint at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (SettingsError, TracingError) as error:
+        return fail(error, MISUSED)
+    except (BindError, CommandError, DeclarationError, SchemaError) as error:
+        return fail(error, FAILED)
+    except KeyboardInterrupt:
+        return fail("interrupted", INTERRUPTED)
+    return 0
+
+
+def _commands(service: Service) -> list[Command]:
+    """Return the engine's commands for a service, and the service's own."""
+    settings = service.settings
+
+    def command(
+        name: str, function: Callable[..., Coroutine[Any, Any, None]], meaning: str, *arguments: str
+    ) -> Command:
+        return Command(
+            name=name,
+            meaning=meaning,
+            run=partial(_with_settings, service, function),
+            flags=list(settings.model_fields),
+            arguments=arguments,
+            takes=" ".join([*(argument.upper() for argument in arguments), "[SETTINGS]"]),
+            epilog=f"settings, by flag or environment variable:\n\n{settings.table()}",
+        )
+
+    return [
+        command("serve", _serve, "serve until SIGTERM; SQLite is migrated first, PostgreSQL must have been"),
+        command("migrate", _migrate, "bring the database's schema to this version"),
+        command("routes", _routes, "print each RPC, what serves it, and the table behind it"),
+        command("check", _check, "verify the declarations and the database's schema, and serve nothing"),
+        command("migration", _migration, "write a migration from the difference to the models", "message"),
+        *service.commands,
+    ]
+
+
+def _with_settings(service: Service, work: Callable[..., Coroutine[Any, Any, None]], given: dict[str, Any]) -> None:
+    """Run a command that has the service's settings."""
+    arguments = {name: given.pop(name) for name in ("message",) if name in given}
+    settings = service.settings.load(**given)
+    configure(settings.log_level, json=None if settings.log_format == "auto" else settings.log_format == "json")
+    try:
+        uvloop.run(work(service, settings, **arguments))
+    except BrokenPipeError:
+        raise  # nobody reads the output any more, which is no fault of the database
+    except (SQLAlchemyError, OSError) as error:
+        raise CommandError(f"{_cause(error)} ({settings.url.render_as_string()})") from None
+
+
+async def _serve(service: Service, settings: Settings) -> None:
+    await serve_until_signal(service, settings, tracer=open_tracer(service.name, service.version))
+
+
+async def _migrate(service: Service, settings: Settings) -> None:
+    # Two connections: one holds the migrators' lock while the other migrates.
+    database = open_database(settings.model_copy(update={"pool_size": 2}), patient=True)
+    try:
+        before = await service.schema.revisions(database)
+        after = await service.schema.upgrade(database)
+    finally:
+        await database.close()
+    event = "migrated" if before.current != after.current else "nothing to migrate"
+    structlog.get_logger().info(event, database=settings.url.render_as_string(), revision=after.current)
+
+
+async def _check(service: Service, settings: Settings) -> None:
+    methods = service.bind(PageTokens(b""))
+    database = open_database(settings)
+    try:
+        await service.schema.require_head(database)
+    finally:
+        await database.close()
+    _print(f"{len(methods)} RPCs are served; the schema is current")
+
+
+async def _routes(service: Service, _: Settings) -> None:
+    methods = service.bind(PageTokens(b""))
+    rows = [
+        ("RPC", "SERVED BY", "TABLE"),
+        *((each.path, each.served_by, each.schema.table.name) for each in methods),
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        _print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+async def _migration(service: Service, _: Settings, message: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite+aiosqlite:///{folder}/migration.db"
+        database = open_database(service.settings.load(database_url=url))
+        try:
+            await service.schema.upgrade(database)
+            path = await service.schema.write(database, message)
+        finally:
+            await database.close()
+    _print(str(path))
+
+
+def _parser(service: Service) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=service.name)
+    parser.add_argument("--version", action="version", version=f"{service.name} {service.version}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in _commands(service):
+        each: argparse.ArgumentParser = commands.add_parser(
+            command.name,
+            help=command.meaning,
+            description=f"{command.meaning[0].upper()}{command.meaning[1:]}.",
+            epilog=command.epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            usage=f"{service.name} {command.name} {command.takes}".rstrip(),
+            # An abbreviation would mean something else once a flag is added.
+            allow_abbrev=False,
+        )
+        for name in command.flags:
+            each.add_argument(flag(name), dest=name, metavar="VALUE", help=argparse.SUPPRESS)
+        for name in command.arguments:
+            each.add_argument(name, help=argparse.SUPPRESS)
+        each.set_defaults(run=command.run)
+    return parser
+
+
+def _cause(error: SQLAlchemyError | OSError) -> str:
+    """Return the cause of a failure in one line: SQLAlchemy's own text is several."""
+    original = getattr(error, "orig", None) or error
+    fault = diagnose(error)
+    return f"{fault.kind.name.lower() if fault else 'failed'}: {str(original).partition(chr(10))[0]}"
+
+
+def _fail(name: str, error: object, code: int) -> int:
+    print(f"{name}: {error}", file=sys.stderr)  # noqa: T201 - a command speaks to its user
+    return code
+
+
+def _print(line: str) -> None:
+    print(line)  # noqa: T201 - a command speaks to its user

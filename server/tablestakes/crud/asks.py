@@ -1,0 +1,98 @@
+"""The standard fields of a request, each found once at start by its name and type."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from tablestakes.crud.declaration import DeclarationError
+
+STRING = FieldDescriptor.TYPE_STRING
+INT32 = FieldDescriptor.TYPE_INT32
+BOOL = FieldDescriptor.TYPE_BOOL
+FIELD_MASK = "google.protobuf.FieldMask"
+
+STANDARD: dict[str, int | str] = {
+    "parent": STRING,
+    "update_mask": FIELD_MASK,
+    "page_size": INT32,
+    "page_token": STRING,
+    "force": BOOL,
+    "validate_only": BOOL,
+}
+"""The type of each standard field, or the full name of its message."""
+
+UNSERVED = frozenset(
+    {
+        "etag",
+        "request_id",
+        "allow_missing",
+        "show_deleted",
+        "filter",
+        "order_by",
+        "read_mask",
+        "skip",
+        "return_partial_success",
+    }
+)
+"""Fields whose meaning the AIPs define and the standard methods do not have yet. To ignore one would be to do
+something else than the caller asked for, so a request that has it is refused at start."""
+
+
+@dataclass(frozen=True)
+class Asks:
+    """What requests of one method can ask for, each as a function of the request.
+
+    Where the proto has no such field, the function returns what its absence means.
+
+    Attributes:
+        fields: The names of the standard fields that the request has.
+        update_mask: The paths to write (AIP-134); none for every field that is set.
+        force: Whether to delete what is below as well (AIP-135).
+        validate_only: Whether to do everything but keep its effect (AIP-163).
+        basic: Whether the caller chose the BASIC view (AIP-157), given what no choice means.
+    """
+
+    fields: frozenset[str]
+    update_mask: Callable[[Any], Sequence[str]]
+    force: Callable[[Any], bool]
+    validate_only: Callable[[Any], bool]
+    basic: Callable[[Any, bool], bool]
+
+    @staticmethod
+    def of(request: Descriptor) -> "Asks":
+        """Find the standard fields of a request.
+
+        Raises:
+            DeclarationError: A field has the name of a standard one, and another type.
+        """
+        fields = set()
+        for name, kind in STANDARD.items():
+            field = request.fields_by_name.get(name)
+            if field is None:
+                continue
+            found = field.message_type.full_name if field.message_type else field.type
+            if found != kind or field.is_repeated:
+                raise DeclarationError(f"{field.full_name} is not of the type that a standard method needs")
+            fields.add(name)
+
+        def read(name: str, path: str, absent: Any) -> Callable[[Any], Any]:
+            return attrgetter(path) if name in fields else lambda _: absent
+
+        return Asks(
+            fields=frozenset(fields),
+            update_mask=read("update_mask", "update_mask.paths", ()),
+            force=read("force", "force", False),
+            validate_only=read("validate_only", "validate_only", False),
+            basic=_basic(request),
+        )
+
+
+def _basic(request: Descriptor) -> Callable[[Any, bool], bool]:
+    field = request.fields_by_name.get("view")
+    if field is None or field.enum_type is None:
+        return lambda _request, _by_default: False
+    basic = {value.number for value in field.enum_type.values if value.name.endswith("BASIC")}
+    return lambda request, by_default: request.view in basic or (by_default and not request.view)

@@ -1,0 +1,148 @@
+"""An RPC of the services, with what serves it."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from google.api import client_pb2
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from tablestakes.crud.asks import Asks
+from tablestakes.crud.call import Call
+from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.schema.behavior import option
+from tablestakes.crud.schema.field import Field
+from tablestakes.crud.schema.schema import Schema
+from tablestakes.crud.shape import find_field
+from tablestakes.crud.update_mask import fields_to_write
+from tablestakes.crud.work import Work
+
+Serve = Callable[[Call[Any]], Coroutine[Any, Any, Work[Any]]]
+"""Serves an RPC: given the call, it returns the work to do, or raises StatusError. It touches no database."""
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """The facts of an RPC that never change.
+
+    Attributes:
+        descriptor: Its descriptor.
+        schema: Its resource.
+        asks: The standard fields of its request.
+        serve: The function that serves it.
+        served_by: For people: the standard verb, or the function's own name.
+        body: The field of the request that holds the resource to write, or None.
+        paths: The path in the request behind each column that the method writes, for errors that the database
+            finds.
+    """
+
+    descriptor: MethodDescriptor
+    schema: Schema
+    asks: Asks
+    serve: Serve
+    served_by: str
+    body: str | None = None
+    paths: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def service(self) -> str:
+        """The service's full name: `marketplace.v1.UserService`."""
+        return self.descriptor.containing_service.full_name
+
+    @property
+    def name(self) -> str:
+        """The method's name: `CreateUser`."""
+        return self.descriptor.name
+
+    @cached_property
+    def path(self) -> str:
+        """The method's full name as it goes over the wire: `/marketplace.v1.UserService/CreateUser`."""
+        return f"/{self.service}/{self.name}"
+
+    @cached_property
+    def request(self) -> type[Message]:
+        """The request's class."""
+        return GetMessageClass(self.descriptor.input_type)
+
+    @cached_property
+    def domain(self) -> str:
+        """The service's host (`google.api.default_host`): the domain of its errors (AIP-193)."""
+        host: str = option(self.descriptor.containing_service, client_pb2.default_host)
+        return host or self.service
+
+    def writes(self, request: Any) -> frozenset[str] | None:
+        """Return the names of the resource's fields that a request writes, None where it holds no resource.
+
+        Raises:
+            StatusError: INVALID_ARGUMENT on `update_mask`.
+        """
+        if self.body is None:
+            return None
+        if "update_mask" not in self.asks.fields:
+            return self.schema.writable
+        parts = fields_to_write(self.schema, self.asks.update_mask(request), getattr(request, self.body))
+        return frozenset(part.name for part in parts)
+
+    def required_name(self, request: Any) -> str:
+        """Return the name in a request of the resource that must exist: the parent's, or its own."""
+        if "parent" in self.asks.fields:
+            return str(request.parent)
+        return str(getattr(request, self.body).name if self.body else request.name)
+
+
+@dataclass(frozen=True)
+class Rpc:
+    """An RPC for which the way to serve it is to be found: the argument of a verb's `bind`.
+
+    Attributes:
+        descriptor: Its descriptor.
+        schema: Its resource.
+        asks: The standard fields of its request.
+        tokens: Makes and reads page tokens.
+    """
+
+    descriptor: MethodDescriptor
+    schema: Schema
+    asks: Asks
+    tokens: PageTokens
+
+    @property
+    def body(self) -> str | None:
+        """The field of the request that holds the resource, None where there is none."""
+        return find_field(self.descriptor.input_type, self.schema.descriptor)
+
+    def method(self, serve: Serve, served_by: str, paths: Mapping[str, str] | None = None) -> Method:
+        """Return the method.
+
+        Args:
+            serve: The function that serves it.
+            served_by: The standard verb, or the function's own name, for people.
+            paths: The paths in the request behind columns that are behind no field of the resource.
+        """
+        body = self.body
+        known = self.descriptor.input_type.fields_by_name
+        found = {
+            column: path
+            for part in self.schema.fields.values()
+            if body or part.name in known
+            for path, column in _paths(part, f"{body}.{part.name}" if body else part.name)
+        }
+        return Method(
+            descriptor=self.descriptor,
+            schema=self.schema,
+            asks=self.asks,
+            serve=serve,
+            served_by=served_by,
+            body=body,
+            paths=found | dict(paths or {}),
+        )
+
+
+def _paths(part: Any, path: str) -> list[tuple[str, str]]:
+    """Return the path of each column of a field, with the column's name."""
+    if isinstance(part, Field):
+        return [(path, part.column.name)]
+    return [pair for below in part.fields.values() for pair in _paths(below, f"{path}.{below.name}")]

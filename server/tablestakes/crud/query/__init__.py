@@ -1,0 +1,1 @@
+"""A List, said in SQL: its pages."""

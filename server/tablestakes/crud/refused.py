@@ -1,0 +1,115 @@
+"""Explaining a violated constraint by the fields of the request that violate it."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from grpc import StatusCode
+from sqlalchemy import Column, Connection, select
+from sqlalchemy.exc import IntegrityError
+
+from tablestakes.crud.method import Method
+from tablestakes.crud.schema.name import Key
+from tablestakes.crud.schema.reference import existing
+from tablestakes.crud.schema.schema import Schema
+from tablestakes.crud.work import Work
+from tablestakes.database import Database, Fault, FaultKind, diagnose
+from tablestakes.errors import FieldViolation, StatusError, invalid_fields, not_found
+
+
+async def refused(
+    method: Method, request: Any, work: Work[Any], error: IntegrityError, database: Database
+) -> StatusError | None:
+    """Return the status of a write that a constraint refused, or None where the request does not explain it.
+
+    Args:
+        method: The method.
+        request: Its request.
+        work: The work that was refused.
+        error: The database's error.
+        database: The database that refused it.
+    """
+    fault = diagnose(error)
+    if fault is None:
+        return None
+    if fault.kind is FaultKind.REFERENCE:
+        return await _reference(method, request, work, database)
+    if fault.table and fault.table != method.schema.table.name:
+        return None
+    columns = fault.columns or method.schema.columns_of(fault.constraint or "")
+    paths = [method.paths[column] for column in columns if column in method.paths]
+    if not paths:
+        return None
+    return _violated(fault, paths)
+
+
+def _violated(fault: Fault, paths: list[str]) -> StatusError | None:
+    match fault.kind:
+        case FaultKind.DUPLICATE:
+            together = " and ".join(paths)
+            return StatusError(
+                StatusCode.ALREADY_EXISTS,
+                "ALREADY_EXISTS",
+                f"Another resource has the same {together}.",
+                metadata={"field": together},
+                violations=_violations(paths, "is taken by another resource.", "ALREADY_EXISTS"),
+            )
+        case FaultKind.NOT_NULL:
+            return invalid_fields(*_violations(paths, "must be set.", "REQUIRED_FIELD"))
+        case FaultKind.CHECK:
+            return invalid_fields(*_violations(paths, "has a value that is not allowed.", "VALUE_NOT_ALLOWED"))
+    return None
+
+
+def _violations(paths: Iterable[str], description: str, reason: str) -> tuple[FieldViolation, ...]:
+    return tuple(FieldViolation(path, description, reason) for path in paths)
+
+
+async def _reference(method: Method, request: Any, work: Work[Any], database: Database) -> StatusError | None:
+    """Explain a violated foreign key: a row that is referred to is missing, or others refer to the row.
+
+    PostgreSQL names the constraint and SQLite does not, so either database is asked which row is missing.
+    """
+    schema, written = method.schema, work.writes
+    referring = [
+        column for column in schema.table.columns if column.foreign_keys and written.get(column.name) is not None
+    ]
+
+    def look(connection: Connection) -> tuple[list[Column[Any]], bool]:
+        absent = [column for column in referring if not existing(connection, column, [written[column.name]])]
+        children = not absent and work.key is not None and _has_descendants(connection, schema, work.key)
+        return absent, children
+
+    absent, children = await database.run(look)
+    if any(column in schema.names.columns for column in absent):
+        return not_found(method.required_name(request))
+    if paths := [method.paths[column.name] for column in absent if column.name in method.paths]:
+        return invalid_fields(
+            *_violations(paths, "refers to a resource that does not exist.", "REFERENCE_NOT_FOUND")
+        )
+    if absent or work.key is None:
+        return None
+    return _in_use(schema.names.format(work.key), children=children and not method.asks.force(request))
+
+
+def _has_descendants(connection: Connection, schema: Schema, key: Key) -> bool:
+    depth, parameters = len(schema.names.columns), schema.names.bind(key)
+    statements: Sequence[Any] = [
+        select(1).select_from(each.table).where(each.names.where(depth)).limit(1) for each in schema.descendants
+    ]
+    return any(connection.execute(statement, parameters).first() for statement in statements)
+
+
+def _in_use(name: str, *, children: bool) -> StatusError:
+    if children:
+        return StatusError(
+            StatusCode.FAILED_PRECONDITION,
+            "HAS_CHILDREN",
+            f"{name} has resources below it; `force` deletes them too.",
+            metadata={"resource": name},
+        )
+    return StatusError(
+        StatusCode.FAILED_PRECONDITION,
+        "RESOURCE_IN_USE",
+        f"Other resources refer to {name}.",
+        metadata={"resource": name},
+    )

@@ -1,0 +1,285 @@
+"""A resource, compiled at start: its fields, their columns, and the way between messages and rows."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeAlias, cast
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from sqlalchemy import Insert, Row, Select, Table, Update, insert, inspect, select, update
+from sqlalchemy.orm import Mapper
+
+from tablestakes.crud.declaration import DeclarationError, likely
+from tablestakes.crud.resource import Resource
+from tablestakes.crud.schema.audit import CREATE_TIME, UPDATE_TIME, Audit, audit_of
+from tablestakes.crud.schema.behavior import IDENTIFIER, behaves
+from tablestakes.crud.schema.codec import CodecFor
+from tablestakes.crud.schema.field import Field, Fields, NestedField, fields_of
+from tablestakes.crud.schema.items import Collection, ItemList, collections_of
+from tablestakes.crud.schema.name import Key, Names, names_of, type_of
+from tablestakes.crud.schema.singleton import Singleton, singleton_of
+from tablestakes.crud.schema.view import View, view_of
+from tablestakes.crud.session import Session
+
+Part: TypeAlias = Field | NestedField | Collection
+"""A field of a resource: columns keep it, or another table does."""
+
+
+@dataclass(frozen=True, eq=False)
+class Schema:
+    """A resource, compiled.
+
+    Attributes:
+        message: Its message class.
+        table: Its table.
+        names: Its names.
+        audit: Its audit columns.
+        fields: The fields that columns keep, by name.
+        collections: The repeated fields that other tables keep, by name.
+        full: The view with everything.
+        basic: The view without the fields that are costly to read; the same as `full` where there are none.
+        transforms: Functions from a field's value to the value that is kept, by the field's name.
+        singleton: How the row of a singleton is read and made; None for any other resource.
+        served: Every resource of the service, by the full name of its message.
+        descendants: The resources whose names begin with one of this resource's, at any depth, deepest first;
+            singletons are not among them.
+    """
+
+    message: type[Message]
+    table: Table
+    names: Names
+    audit: Audit
+    fields: Fields
+    collections: Mapping[str, Collection]
+    full: View
+    basic: View
+    transforms: Mapping[str, Callable[[Any], Awaitable[Any]]]
+    singleton: Singleton | None
+    served: "Mapping[str, Schema]"
+    descendants: tuple["Schema", ...] = ()
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """The descriptor of the message."""
+        return cast(Descriptor, self.message.DESCRIPTOR)
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The fields and the collections, in the message's order."""
+        both: dict[str, Part] = {**self.fields, **self.collections}
+        return tuple(both[field.name] for field in self.descriptor.fields if field.name in both)
+
+    @cached_property
+    def writable(self) -> frozenset[str]:
+        """The names of the fields that callers may set."""
+        return frozenset(part.name for part in self.parts if part.writable)
+
+    def columns_of(self, constraint: str) -> tuple[str, ...]:
+        """Return the names of the columns of a constraint or unique index, by the name that the database tells.
+
+        A distributed PostgreSQL adds the number of the shard to it: `users_pkey_102016`.
+        """
+        base, _, shard = constraint.rpartition("_")
+        return self._constraints.get(constraint) or self._constraints.get(base if shard.isdigit() else "", ())
+
+    @cached_property
+    def _constraints(self) -> dict[str, tuple[str, ...]]:
+        named: list[Any] = [*self.table.constraints, *(index for index in self.table.indexes if index.unique)]
+        return {str(each.name): tuple(column.name for column in each.columns) for each in named if each.name}
+
+    def select(self, view: View) -> Select[Any]:
+        """Return the statement that reads the row of a name for a view; `names.bind` gives its parameters."""
+        if self.singleton is not None:
+            return self.singleton.select(view.columns)
+        return select(*view.columns).where(self.names.where())
+
+    def insert(self, session: Session, values: Mapping[str, Any]) -> Row[Any]:
+        """Insert a row, and return it as the full view reads it.
+
+        Args:
+            session: The session.
+            values: The values by column; the audit columns are filled, and others have their defaults.
+        """
+        audit = self.audit.created(session)
+        return session.connection.execute(self._insert, {**values, **audit}).one()
+
+    def update(self, session: Session, key: Key, values: Mapping[str, Any]) -> Row[Any] | None:
+        """Change the row of a key, and return it as the full view reads it; None where there is none.
+
+        A singleton's row is made where there is a parent and no row yet.
+
+        Args:
+            session: The session.
+            key: The ids in the resource's name.
+            values: The values by column; the audit columns are filled.
+        """
+        if self.singleton is not None:
+            return self.singleton.write(session, key, values, self.full.columns)
+        written = {**values, **self.audit.changed(session)}
+        if not written:
+            return self.read(session, key)
+        return session.connection.execute(self._update, self.names.bind(key) | written).first()
+
+    def read(self, session: Session, key: Key) -> Row[Any] | None:
+        """Return the row of a key as the full view reads it; None where there is none."""
+        return session.connection.execute(self._read, self.names.bind(key)).first()
+
+    def ensure(self, session: Session, key: Key) -> None:
+        """Make the row of a singleton, as a new one, where there is a parent and no row yet."""
+        if self.singleton is None:
+            raise TypeError(f"{self.descriptor.full_name} is no singleton")
+        self.singleton.ensure(session, key)
+
+    @cached_property
+    def _insert(self) -> Insert:
+        return insert(self.table).returning(*self.full.columns)
+
+    @cached_property
+    def _update(self) -> Update:
+        return update(self.table).where(self.names.where()).returning(*self.full.columns)
+
+    @cached_property
+    def _read(self) -> Select[Any]:
+        return self.select(self.full)
+
+    def of(self, message: type[Message]) -> "Schema":
+        """Return another resource of the same service, by its message class, for a function that works on several.
+
+        Raises:
+            DeclarationError: The service has no such resource.
+        """
+        name = cast(Descriptor, message.DESCRIPTOR).full_name
+        if name not in self.served:
+            raise DeclarationError(f"{name} is no resource of the service; {likely(name, self.served)}")
+        return self.served[name]
+
+    def field(self, name: str) -> Field:
+        """Return a field that one column keeps, for a function that serves an RPC.
+
+        Raises:
+            DeclarationError: There is none of the name.
+        """
+        found = self.fields.get(name)
+        if not isinstance(found, Field):
+            raise DeclarationError(f"{self.descriptor.full_name} has no field {name}; {likely(name, self.fields)}")
+        return found
+
+    def items(self, name: str) -> ItemList:
+        """Return a repeated field that holds messages, each a row of another table.
+
+        Raises:
+            DeclarationError: There is none of the name.
+        """
+        found = self.collections.get(name)
+        if not isinstance(found, ItemList):
+            known = likely(name, self.collections or ["none"])
+            raise DeclarationError(f"{self.descriptor.full_name} has no items {name}; {known}")
+        return found
+
+    async def values(self, message: Message, parts: Iterable[Field | NestedField], path: str) -> dict[str, Any]:
+        """Return the values of the columns of some fields for a message, by the columns' names.
+
+        Raises:
+            StatusError: INVALID_ARGUMENT, with the path of a field below that of the message.
+        """
+        values: dict[str, Any] = {}
+        for part in parts:
+            transform = self.transforms.get(part.name)
+            kept = part.values(message, path)
+            if transform is not None:
+                kept = {name: value if value is None else await transform(value) for name, value in kept.items()}
+            values |= kept
+        return values
+
+
+def compile_schemas(resources: Iterable[Resource], codecs: Sequence[CodecFor] = ()) -> dict[str, Schema]:
+    """Compile declarations together, for they may refer to each other.
+
+    Args:
+        resources: The declarations.
+        codecs: The service's own codecs.
+
+    Returns:
+        The schemas by the full names of their messages.
+
+    Raises:
+        DeclarationError: A message, its model and the proto's options do not fit together.
+    """
+    found = []
+    for resource in resources:
+        mapper = inspect(resource.model, raiseerr=False)
+        table = getattr(mapper, "local_table", None)
+        if not isinstance(table, Table):
+            raise DeclarationError(f"{resource.model.__name__} is not mapped to a table")
+        _require_identifier(resource.descriptor)
+        found.append((resource, cast("Mapper[Any]", mapper), names_of(resource.descriptor, table)))
+    names = {type_of(resource.descriptor): own for resource, _, own in found}
+    schemas: dict[str, Schema] = {}
+    for resource, mapper, own in found:
+        if resource.descriptor.full_name in schemas:
+            raise DeclarationError(f"{resource.descriptor.full_name} is declared twice")
+        schemas[resource.descriptor.full_name] = _compile(resource, mapper, own, names, codecs, schemas)
+    # Only now is every resource known that may be below another.
+    for name, schema in list(schemas.items()):
+        schemas[name] = replace(schema, descendants=_descendants(schema, schemas.values()))
+    return schemas
+
+
+def compile_schema(resource: Resource, *others: Resource) -> Schema:
+    """Compile one declaration, given the others that it refers to.
+
+    Raises:
+        DeclarationError: As `compile_schemas` says.
+    """
+    return compile_schemas([resource, *others])[resource.descriptor.full_name]
+
+
+def _compile(
+    resource: Resource,
+    mapper: Mapper[Any],
+    own: Names,
+    names: Mapping[str, Names],
+    codecs: Sequence[CodecFor],
+    served: Mapping[str, Schema],
+) -> Schema:
+    descriptor, table = resource.descriptor, cast(Table, mapper.local_table)
+    audit = audit_of(table)
+    fields = fields_of(descriptor, table, names, codecs)
+    for name in (CREATE_TIME, UPDATE_TIME):
+        if name in fields and name in audit.columns and fields[name].writable:
+            raise DeclarationError(f"{descriptor.full_name}.{name} must be OUTPUT_ONLY: the engine fills it")
+    collections = collections_of(descriptor, mapper, names, codecs)
+    for option, chosen in (("full_view_only", resource.full_view_only), ("transform", resource.transform)):
+        for name in chosen:
+            if not isinstance(fields.get(name), Field):
+                known = likely(name, fields)
+                raise DeclarationError(f"{descriptor.full_name}: {option} names {name}, which is no field; {known}")
+    cheap = [field for field in fields.values() if field.name not in resource.full_view_only]
+    return Schema(
+        message=resource.message,
+        table=table,
+        names=own,
+        audit=audit,
+        fields=fields,
+        collections=collections,
+        full=view_of(resource.message, own, list(fields.values()), list(collections.values())),
+        basic=view_of(resource.message, own, cheap, list(collections.values())),
+        transforms=resource.transform,
+        singleton=singleton_of(descriptor, table, own, audit) if own.singleton else None,
+        served=served,
+    )
+
+
+def _descendants(ancestor: Schema, schemas: Iterable[Schema]) -> tuple[Schema, ...]:
+    below = [each for each in schemas if each.names.is_below(ancestor.names) and not each.names.singleton]
+    return tuple(sorted(below, key=lambda each: -len(each.names.columns)))
+
+
+def _require_identifier(message: Descriptor) -> None:
+    found = [(f.name, f.type, f.is_repeated) for f in message.fields if behaves(f, IDENTIFIER)]
+    if found != [("name", FieldDescriptor.TYPE_STRING, False)]:
+        raise DeclarationError(
+            f"{message.full_name} needs one field with the field_behavior IDENTIFIER, `string name`;"
+            f" it has {', '.join(name for name, *_ in found) or 'none'}"
+        )

@@ -1,0 +1,144 @@
+"""The row of a singleton (AIP-156): the resource is there with its parent, also before a row was written for it."""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, cast
+
+from google.protobuf.descriptor import Descriptor
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Insert,
+    Row,
+    Select,
+    Table,
+    bindparam,
+    case,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tablestakes.crud.declaration import DeclarationError
+from tablestakes.crud.schema.audit import CREATE_TIME, CREATED_BY, UPDATE_TIME, Audit
+from tablestakes.crud.schema.name import Key, Names
+from tablestakes.crud.session import Session
+
+# SQLAlchemy has ON CONFLICT in its INSERT of each database, and not in the one for all of them.
+INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+
+
+class Singleton:
+    """How the row of a singleton is read, beside its parent's, and how it is made.
+
+    Args:
+        table: Its table, whose primary key refers to the parent's.
+        key: The primary key.
+        parent: The parent's primary key.
+        audit: Its audit columns.
+    """
+
+    def __init__(self, table: Table, key: Column[Any], parent: Column[Any], audit: Audit) -> None:
+        self._table = table
+        self._key = key
+        self._parent = parent
+        self._audit = audit
+        self._upsert = cache(self._build)
+
+    def select(self, columns: Iterable[Column[Any]]) -> Select[Any]:
+        """Return the statement that reads some columns; without a row they have the values of a new one."""
+        joined = self._parent.table.outerjoin(self._table, self._key == self._parent)
+        return (
+            select(*(self._or_new(column) for column in columns))
+            .select_from(joined)
+            .where(self._parent == bindparam("key_0"))
+        )
+
+    def _or_new(self, column: Column[Any]) -> ColumnElement[Any]:
+        if column is self._key:
+            return self._parent
+        if column.name in (CREATE_TIME, UPDATE_TIME) and CREATE_TIME in self._parent.table.c:
+            # A singleton that was never written to is as old as its parent.
+            return func.coalesce(column, self._parent.table.c[CREATE_TIME])
+        default: Any = column.default
+        if default is None:
+            return column
+        return case((self._key.is_(None), literal(default.arg, column.type)), else_=column).label(column.name)
+
+    def write(
+        self, session: Session, key: Key, values: Mapping[str, Any], returning: Iterable[Column[Any]]
+    ) -> Row[Any] | None:
+        """Change the row, or make it where there is none, in one statement.
+
+        Args:
+            session: The session.
+            key: The id of the parent.
+            values: The values to write, by column.
+            returning: The columns to return.
+
+        Returns:
+            The row, or None where there is no parent.
+        """
+        row: Row[Any] | None = self._execute(session, key, values, tuple(returning)).first()
+        return row
+
+    def ensure(self, session: Session, key: Key) -> None:
+        """Make the row, as a new one, where there is a parent and no row yet."""
+        self._execute(session, key, {}, ())
+
+    def _execute(
+        self, session: Session, key: Key, values: Mapping[str, Any], returning: tuple[Column[Any], ...]
+    ) -> Any:
+        connection = session.connection
+        statement = self._upsert(connection.dialect.name, frozenset(values), returning)
+        made = self._audit.created(session)
+        parameters = {f"to_{name}": value for name, value in {**made, **values}.items()}
+        return connection.execute(statement, parameters | Names.bind(key))
+
+    def _build(self, dialect: str, written: frozenset[str], returning: tuple[Column[Any], ...]) -> Insert:
+        # INSERT … SELECT from the parent inserts nothing where there is no parent. One statement is kept for each
+        # set of columns that callers write together.
+        names = sorted(written | self._audit.columns)
+        given: dict[str, ColumnElement[Any]] = {self._key.name: self._parent}
+        given |= {name: bindparam(f"to_{name}", type_=self._table.c[name].type) for name in names}
+        if CREATE_TIME in given and CREATE_TIME in self._parent.table.c:
+            given[CREATE_TIME] = self._parent.table.c[CREATE_TIME]
+        found = select(*given.values()).where(self._parent == bindparam("key_0"))
+        statement = INSERTS[dialect](self._table).from_select(list(given), found)
+        if written:
+            changed = [name for name in names if name not in (CREATE_TIME, CREATED_BY)]
+            new = {name: statement.excluded[name] for name in changed}
+            statement = statement.on_conflict_do_update(index_elements=[self._key], set_=new)
+        else:
+            statement = statement.on_conflict_do_nothing(index_elements=[self._key])
+        return cast(Insert, statement.returning(*returning) if returning else statement)
+
+
+def singleton_of(message: Descriptor, table: Table, names: Names, audit: Audit) -> Singleton:
+    """Return how the row of a singleton is read and made.
+
+    Raises:
+        DeclarationError: The primary key is not one that refers to the parent's, or a column has no plain default.
+    """
+    key = names.id_column
+    targets = [each.column for each in key.foreign_keys]
+    if list(table.primary_key.columns) != [key] or len(targets) != 1 or len(names.columns) != 1:
+        raise DeclarationError(
+            f"{message.full_name} is a singleton: the primary key of {table.name} must be {key.name} alone, and"
+            " refer to its parent's"
+        )
+    for column in table.columns:
+        default: Any = column.default
+        if column is key or column.name in audit.columns:
+            continue
+        if default is not None and not default.is_scalar:
+            raise DeclarationError(
+                f"{table.name}.{column.name} needs a plain default: a singleton has it before there is a row"
+            )
+        if default is None and not column.nullable:
+            raise DeclarationError(
+                f"{table.name}.{column.name} needs a default, or must be nullable: a singleton is there before"
+                " a value was written"
+            )
+    return Singleton(table, key, targets[0], audit)

@@ -1,0 +1,45 @@
+"""What the work of one RPC has at hand while it is run."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tablestakes.crud.call import ANONYMOUS, Caller
+
+
+class Session:
+    """A connection for the work of one RPC, and one instant for all that it writes.
+
+    Args:
+        connection: The connection, in a transaction where the work is atomic.
+        caller: Who calls.
+
+    Attributes:
+        connection: The connection.
+        caller: Who calls.
+    """
+
+    __slots__ = ("_now", "caller", "connection")
+
+    def __init__(self, connection: Connection, caller: Caller = ANONYMOUS) -> None:
+        self.connection = connection
+        self.caller = caller
+        self._now: datetime | None = None
+
+    @property
+    def now(self) -> datetime:
+        """The service's time in UTC, to the microsecond: the same each time it is asked for."""
+        if self._now is None:
+            self._now = datetime.now(UTC)
+        return self._now
+
+    @property
+    def created(self) -> dict[str, Any]:
+        """The values of the columns of `Audited` for a row that a statement of a function inserts."""
+        return {**self.changed, "create_time": self.now, "created_by": self.caller.subject}
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The values of those columns of `Audited` that change with a row, for a statement of a function."""
+        return {"update_time": self.now, "updated_by": self.caller.subject}

@@ -1,0 +1,46 @@
+"""What the engine needs to know of each kind of database."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from tablestakes.settings import Settings
+
+
+class CreateEngine(Protocol):
+    """Makes an engine whose connections are in autocommit."""
+
+    def __call__(self, settings: Settings, *, patient: bool) -> AsyncEngine:
+        """Return the engine.
+
+        Args:
+            settings: The settings.
+            patient: Whether statements may take as long as they take, as those of a migration do.
+        """
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A kind of database.
+
+    Attributes:
+        name: The name of its SQLAlchemy dialect.
+        create_engine: Makes the engine that serves.
+        create_explaining_engine: Makes the engine that is asked for the plans of slow statements, None where the
+            database of the settings cannot be asked.
+        isolation_level: The isolation level of a transaction, by SQLAlchemy's name.
+        embedded: Whether the database is a part of this process: nobody else migrates it, so the service does.
+        migrators_lock: Keeps every other migrator out, for as long as it is entered.
+        migrating: Prepares a connection for the statements of a migration, for as long as it is entered.
+    """
+
+    name: str
+    create_engine: CreateEngine
+    create_explaining_engine: Callable[[Settings], AsyncEngine | None]
+    isolation_level: Any
+    embedded: bool
+    migrators_lock: Callable[[AsyncEngine], AbstractAsyncContextManager[None]]
+    migrating: Callable[[AsyncConnection], AbstractAsyncContextManager[None]]

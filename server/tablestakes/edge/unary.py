@@ -1,0 +1,87 @@
+"""A unary RPC, from the bytes of its request to the bytes of its response."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grpc
+
+from tablestakes.crud.call import Call
+from tablestakes.crud.method import Method
+from tablestakes.crud.perform import perform
+from tablestakes.database import Database
+from tablestakes.edge.answer import abort
+from tablestakes.edge.arrival import Arrival, Gate
+from tablestakes.edge.deadline import seconds_to_serve
+from tablestakes.edge.decode import decoder
+from tablestakes.edge.handler import Context, RpcHandler
+from tablestakes.edge.observe import Observer
+from tablestakes.edge.tasks import Tasks
+from tablestakes.edge.translate import translate
+from tablestakes.edge.validate import validator
+from tablestakes.telemetry import CODES, RpcMetrics, Tracer
+
+
+@dataclass(frozen=True)
+class Edge:
+    """What every RPC of a server needs.
+
+    Attributes:
+        database: The database that it works on.
+        tasks: Keeps its task until it ends.
+        metrics: Counts it.
+        gates: Let it through, or refuse it, in their order.
+        default_deadline: Seconds for callers that set no deadline.
+        tracer: Makes a span of it, None for none.
+    """
+
+    database: Database
+    tasks: Tasks
+    metrics: RpcMetrics
+    gates: Sequence[Gate] = ()
+    default_deadline: float = 10.0
+    tracer: Tracer | None = None
+
+
+def unary(method: Method, edge: Edge) -> RpcHandler:
+    """Return the gRPC handler of a unary RPC.
+
+    Everything that surrounds the RPC is composed here, once, at start: grpc.aio would run a chain of interceptors
+    anew for each call. It is registered without parser and serializer: grpc.aio would send the exception of a
+    request that does not parse to its caller.
+
+    Args:
+        method: The method.
+        edge: What every RPC of the server needs.
+    """
+    spans = None if edge.tracer is None else edge.tracer.method(method.service, method.name)
+    observer = Observer(edge.metrics.method(method.service, method.name), spans)
+    decode, validate = decoder(method.request), validator(method)
+    database, tasks, gates, default_deadline = edge.database, edge.tasks, edge.gates, edge.default_deadline
+
+    async def handle(data: bytes, context: Context) -> bytes:
+        observation, arrival, code = observer.begin(context), Arrival(context), "Unknown"
+        try:
+            for gate in gates:
+                if (waiting := gate(arrival, method)) is not None:
+                    await waiting
+            request = decode(data)
+            validate(request)
+            seconds = seconds_to_serve(arrival.seconds_left, default_deadline)
+            response = await tasks.run(perform(method, Call(request, arrival.caller), database), seconds)
+            answer = response.SerializeToString()
+            code = "OK"
+        except asyncio.CancelledError:
+            # grpc.aio cancels alike when the caller leaves and when the caller's deadline passes.
+            left = arrival.seconds_left
+            code = "DeadlineExceeded" if left is not None and left <= 0 else "Canceled"
+            raise
+        except Exception as error:  # noqa: BLE001 - grpc.aio would send an exception's class and text to the caller
+            status = translate(error, method.path)
+            code = CODES[status.code.value[0]]
+            await abort(context, status, method.domain)
+        finally:
+            observation.end(code)
+        return answer
+
+    return grpc.unary_unary_rpc_method_handler(handle)

@@ -1,0 +1,78 @@
+"""A service: the one value that everything else is made of."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import MetaData
+
+from tablestakes.command import Command
+from tablestakes.crud.bind import bind
+from tablestakes.crud.method import Method
+from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.resource import Resource
+from tablestakes.crud.schema.codec import CodecFor
+from tablestakes.database.migrations import Migrations
+from tablestakes.edge.arrival import Gate
+from tablestakes.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """A service.
+
+    Attributes:
+        name: The name of its command, which is also its name in logs, metrics and traces: `tablestakes`.
+        resources: Its resources, in the order in which `routes` lists them.
+        metadata: The tables of its models.
+        migrations: Alembic's folder of its migrations. Its `env.py` calls `run_migrations`.
+        version: Its version.
+        settings: Its settings class: `tablestakes.Settings`, or a subclass with fields of its own.
+        codecs: Codecs of its own, asked before the engine's.
+        gates: Makes its gates of its settings; they are asked in their order before a request is decoded.
+        commands: Commands of its own.
+    """
+
+    name: str
+    resources: Sequence[Resource]
+    metadata: MetaData
+    migrations: Path
+    version: str = "0"
+    settings: type[Settings] = Settings
+    codecs: Sequence[CodecFor] = ()
+    gates: Callable[[Any], Sequence[Gate]] = lambda _: ()
+    commands: Sequence[Command] = ()
+
+    def main(self, arguments: Sequence[str] | None = None) -> int:
+        """Run the service's command line, and return its exit code.
+
+        Args:
+            arguments: The command line without the program's name; None for the process's own.
+        """
+        # The command line brings the server with it, which migrations and tests of a declaration do not need.
+        from tablestakes.command_line import main  # noqa: PLC0415
+
+        return main(self, arguments)
+
+    def bind(self, tokens: PageTokens) -> list[Method]:
+        """Return every RPC, compiled and verified.
+
+        Args:
+            tokens: Makes and reads page tokens.
+
+        Raises:
+            DeclarationError: A resource, its model and its proto do not fit together.
+        """
+        return bind(self.resources, tokens, self.codecs)
+
+    @property
+    def schema(self) -> Migrations:
+        """The migrations of its database's schema."""
+        return Migrations(self.migrations, f"{self.name} migrate")
+
+    def run_migrations(self) -> None:
+        """Run the migration command that is under way: the whole of `env.py`."""
+        from tablestakes.database.environment import run  # noqa: PLC0415 - it can be imported under Alembic alone
+
+        run(self.metadata, self.settings)
