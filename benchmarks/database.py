@@ -3,19 +3,22 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import asyncpg
+
+from marketplace_service import SERVICE
 from tablestakes.database import open_database
-from tablestakes.database.migrations import upgrade
-from tablestakes.settings import load
 from tests.postgres import postgres
-from tests.serving import create_database
 
 
 @asynccontextmanager
 async def migrated() -> AsyncIterator[str]:
     """Start the PostgreSQL that the tests use, and yield the URL of a migrated database."""
     with postgres() as server:
-        url = await create_database(server)
-        database = open_database(load(database_url=url))
-        await upgrade(database.engine)
+        connection = await asyncpg.connect(server.url("postgres").replace("+asyncpg", ""))
+        await connection.execute("CREATE DATABASE bench")
+        await connection.close()
+        url = server.url("bench")
+        database = open_database(SERVICE.settings.load(database_url=url))
+        await SERVICE.schema.upgrade(database)
         await database.close()
         yield url

@@ -15,7 +15,7 @@ IN_FLIGHT = 64
 _TICK_US = 1e6 / os.sysconf("SC_CLK_TCK")
 _SERVE = ("serve", "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0", "--log-format=json", "--pool-timeout=10")
 
-# What is measured against: everything between a socket and a handler, and nothing behind it.
+# The yardstick: everything between a socket and a handler, and nothing behind it.
 _ECHO = """
 import asyncio, grpc, uvloop
 async def echo(request, context):
@@ -23,7 +23,6 @@ async def echo(request, context):
 async def main():
     server = grpc.aio.server()
     handler = grpc.unary_unary_rpc_method_handler(echo)
-    server.add_registered_method_handlers("bench.Echo", {"Echo": handler})
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Echo", {"Echo": handler}),))
     print("127.0.0.1:%d" % server.add_insecure_port("127.0.0.1:0"), flush=True)
     await server.start()
@@ -31,14 +30,19 @@ async def main():
 uvloop.run(main())
 """
 
-# The service with nothing that observes it: no listener, and no wrapper around its methods.
-_UNSEEN = """
-import sys, tablestakes.app, tablestakes.edge.wrap
+# The service without observation: no listener of the engine, and RPCs that are neither counted nor timed.
+_UNOBSERVED = """
+import sys
+import tablestakes.app, tablestakes.edge.unary
+class Nothing:
+    def __init__(self, *_): pass
+    def begin(self, _): return self
+    def end(self, _): pass
 tablestakes.app.instrument = lambda *arguments, **options: None
-tablestakes.edge.wrap.observe = lambda handler, *_: handler
-from server.__main__ import main
+tablestakes.edge.unary.Observer = Nothing
+from marketplace_service import SERVICE
 sys.argv[0] = "tablestakes"
-main()
+SERVICE.main()
 """
 
 
@@ -85,16 +89,24 @@ async def echo() -> AsyncIterator[Process]:
 
 
 @asynccontextmanager
-async def service(url: str, *, seen: bool = True) -> AsyncIterator[Process]:
+async def service(
+    url: str, *, observed: bool = True, python: Path | None = None, folder: Path | None = None
+) -> AsyncIterator[Process]:
     """Run the service on a migrated database.
 
     Args:
         url: Its DATABASE_URL.
-        seen: Whether anything is counted; without it there are neither listeners nor the wrapper that observes.
+        observed: Whether anything is counted and timed.
+        python: The Python of another checkout; None for this one's.
+        folder: The other checkout.
     """
-    program = ("-m", "server", *_SERVE) if seen else ("-c", _UNSEEN, *_SERVE)
+    program = ("-m", "server", *_SERVE) if observed else ("-c", _UNOBSERVED, *_SERVE)
     async with _running(
-        *program, stderr=asyncio.subprocess.PIPE, env=os.environ | {"DATABASE_URL": url}
+        *program,
+        program=str(python or sys.executable),
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"DATABASE_URL": url},
+        cwd=folder,
     ) as started:
         assert started.stderr is not None
         line = (await started.stderr.readline()).decode()
@@ -105,8 +117,10 @@ async def service(url: str, *, seen: bool = True) -> AsyncIterator[Process]:
 
 
 @asynccontextmanager
-async def _running(*arguments: str, **options: Any) -> AsyncIterator[asyncio.subprocess.Process]:
-    started = await asyncio.create_subprocess_exec(sys.executable, *arguments, **options)
+async def _running(
+    *arguments: str, program: str = sys.executable, **options: Any
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    started = await asyncio.create_subprocess_exec(program, *arguments, **options)
     try:
         yield started
     finally:

@@ -20,12 +20,12 @@ from sqlalchemy import Connection, Engine, create_engine, literal, select
 
 from benchmarks.database import migrated
 from benchmarks.process import create_user, service
-from marketplace_service.api import RESOURCES
-from tablestakes.crud import PageTokens, bind
+from marketplace_service import SERVICE
+from tablestakes.crud.query.page import PageTokens
 from tablestakes.telemetry import CODES, RpcMetrics, TimedQueuePool, enter, instrument, new_registry
 from tablestakes.telemetry.show.scrape import scrape
 
-# What a Prometheus asks for.
+# The headers that a Prometheus sends.
 PROMETHEUS = {"HTTP_ACCEPT": "application/openmetrics-text;version=1.0.0", "HTTP_ACCEPT_ENCODING": "gzip"}
 ROUNDS = 15
 CALLS = 4_000
@@ -56,7 +56,7 @@ async def _rpc() -> tuple[list[float], list[float]]:
     async with (
         migrated() as url,
         service(url) as seen,
-        service(url, seen=False) as unseen,
+        service(url, observed=False) as unseen,
         grpc.aio.insecure_channel(seen.address) as to_seen,
         grpc.aio.insecure_channel(unseen.address) as to_unseen,
     ):
@@ -118,8 +118,8 @@ def _scrape() -> tuple[int, float]:
     engine = create_engine("sqlite://")
     instrument(engine, registry=registry)
     metrics = RpcMetrics(registry)
-    for rpc in bind(RESOURCES, PageTokens(b"benchmark")):
-        method = metrics.method(rpc.service, rpc.method)
+    for rpc in SERVICE.bind(PageTokens(b"benchmark")):
+        method = metrics.method(rpc.service, rpc.name)
         for code in CODES:
             method.started()
             method.handled(code, 0.003)
