@@ -1,32 +1,28 @@
 """Lint and format the protos, and generate the stubs of `generated/` from them.
 
 `python protos/generate.py` formats and generates in place; with `--check` it changes nothing, and exits with 1
-when a proto is not well formed or when what is committed is not what the protos say.
+when a proto is not well formed or when the committed stubs are not those of the protos.
 """
 
 import argparse
 import filecmp
-import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from google.protobuf import descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2
-from protovalidate._gen.buf.validate import validate_pb
+from tablestakes.stubs import SCRIPTS, files, protoc
+from tablestakes.stubs import generate as generate_with
 
 PROTOS = Path(__file__).resolve().parent
 ROOT = PROTOS.parent
 GENERATED = ROOT / "generated"
 # Everything under generated/ but its packaging is ours to overwrite.
 PACKAGES = ("buf", "marketplace")
-SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
-SCRIPTS = Path(sysconfig.get_path("scripts"))
-# Kept apart from the virtual environment's packages: it is older than they are, on purpose (see protoc.in).
-PROTOC = Path(sys.prefix) / "protoc"
+# The compiler is kept apart from the virtual environment's packages: it is older, on purpose (see protoc.in).
+COMPILER = Path(sys.prefix) / "protoc"
 
 
 def main() -> int:
@@ -38,76 +34,30 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch, "generated")
         generate(PROTOS, fresh)
-        _lint(Path(scratch, "image.binpb"))
         stale = sorted(_differences(fresh, GENERATED))
         if check:
+            _lint(Path(scratch, "image.binpb"))
             for path in stale:
                 print(f"{GENERATED.name}/{path} is not what the protos say: run `make proto`", file=sys.stderr)
             return 1 if stale else 0
         for package in PACKAGES:
             shutil.rmtree(GENERATED / package, ignore_errors=True)
             shutil.copytree(fresh / package, GENERATED / package)
+        # After the stubs are written: what is only not in good style still has stubs to go on with.
+        _lint(Path(scratch, "image.binpb"))
     return 0
 
 
 def generate(protos: Path, out: Path) -> None:
-    """Write the stubs of every proto below a folder, and of `buf.validate`, which they import.
-
-    Args:
-        protos: The root that import paths in the protos start from.
-        out: The root to write packages below; it is created.
-
-    Raises:
-        subprocess.CalledProcessError: The compiler refused a proto; its words are on standard error.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    outputs = [f"--{kind}_out={out}" for kind in ("python", "grpc_python")]
-    outputs += [f"--{kind}_out=quiet:{out}" for kind in ("mypy", "mypy_grpc")]
-    _protoc(protos, *outputs, *_files(protos))
-    # Rules, but no services: a caller needs its messages to load, and nothing else of it.
-    _protoc(protos, f"--python_out={out}", f"--mypy_out=quiet:{out}", "buf/validate/validate.proto")
-    for folder in {path.parent for path in out.rglob("*_pb2.py")}:
-        (folder / "py.typed").touch()
+    """Write the stubs of every proto below a folder, and of `buf.validate`, with the pinned compiler."""
+    generate_with(protos, out, compiler=COMPILER, rules=True)
 
 
 def _lint(image: Path) -> None:
-    """Lint the protos as a compiled image, for Buf's own registry of imports is not needed then."""
-    _protoc(PROTOS, f"--descriptor_set_out={image}", "--include_imports", "--include_source_info", *_files(PROTOS))
+    """Lint the protos as a compiled image, for then Buf's own registry of imports is not needed."""
+    options = (f"--descriptor_set_out={image}", "--include_imports", "--include_source_info")
+    protoc(PROTOS, *options, *files(PROTOS), compiler=COMPILER)
     _run(SCRIPTS / "buf", "lint", image, "--config", PROTOS / "buf.yaml")
-
-
-def _protoc(protos: Path, *arguments: str) -> None:
-    """Run the pinned protoc on protos below a folder."""
-    with tempfile.NamedTemporaryFile(suffix=".binpb") as rules:
-        rules.write(_buf_validate().SerializeToString())
-        rules.flush()
-        _run(
-            sys.executable,
-            "-m",
-            "grpc_tools.protoc",
-            f"--descriptor_set_in={rules.name}",
-            f"--proto_path={protos}",
-            # google/api and google/rpc come as files with googleapis-common-protos.
-            f"--proto_path={SITE_PACKAGES}",
-            *arguments,
-            # protoc finds mypy-protobuf's plug-ins on the path.
-            environment={"PYTHONPATH": str(PROTOC), "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"},
-        )
-
-
-def _buf_validate() -> descriptor_pb2.FileDescriptorSet:
-    """Return `buf/validate/validate.proto` and its imports: its text is in no package, its descriptor is."""
-    files = [
-        module.DESCRIPTOR.serialized_pb for module in (descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2)
-    ]
-    files.append(validate_pb.desc().proto.to_binary())
-    return descriptor_pb2.FileDescriptorSet(
-        file=[descriptor_pb2.FileDescriptorProto.FromString(file) for file in files]
-    )
-
-
-def _files(protos: Path) -> list[str]:
-    return sorted(str(path.relative_to(protos)) for path in protos.rglob("*.proto"))
 
 
 def _differences(fresh: Path, committed: Path) -> Iterator[str]:
@@ -122,8 +72,8 @@ def _differences(fresh: Path, committed: Path) -> Iterator[str]:
                         yield str(name)
 
 
-def _run(*command: str | Path, environment: dict[str, str] | None = None) -> None:
-    subprocess.run([str(part) for part in command], check=True, env=os.environ | (environment or {}))
+def _run(*command: str | Path) -> None:
+    subprocess.run([str(part) for part in command], check=True)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,10 @@
 from importlib.metadata import version
 from pathlib import Path
 
-from tablestakes import Service
-
 from marketplace_service.api import RESOURCES
 from marketplace_service.demo import DEMO
 from marketplace_service.models import Base
+from tablestakes import Service
 
 _HERE = Path(__file__).resolve().parent
 

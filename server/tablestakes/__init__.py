@@ -21,10 +21,10 @@ from tablestakes.columns import (
 from tablestakes.command import Command, CommandError
 from tablestakes.crud.call import ANONYMOUS, Call, Caller
 from tablestakes.crud.declaration import DeclarationError
+from tablestakes.crud.key import Key
 from tablestakes.crud.method import Method
 from tablestakes.crud.resource import Resource, Transition
 from tablestakes.crud.schema.codec import Codec, CodecFor
-from tablestakes.crud.schema.name import Key
 from tablestakes.crud.schema.reference import missing
 from tablestakes.crud.schema.schema import Schema
 from tablestakes.crud.session import Session

@@ -1,8 +1,7 @@
 """What is served: every resource of the marketplace, in the order in which `tablestakes routes` lists them."""
 
-from tablestakes import Resource
-
 from marketplace_service.api import address, comment, order, post, product, profile, tag, transfer, user, wallet
+from tablestakes import Resource
 
 RESOURCES: tuple[Resource, ...] = (
     user.RESOURCE,

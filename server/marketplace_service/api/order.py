@@ -8,6 +8,9 @@ from google.protobuf.message import Message
 from grpc import StatusCode
 from marketplace.v1 import order_pb2
 from sqlalchemy import bindparam, insert, select, update
+
+from marketplace_service.api.wallet import credit, debit
+from marketplace_service.models import Order, OrderItem, Product, User
 from tablestakes import (
     Call,
     FieldViolation,
@@ -22,9 +25,6 @@ from tablestakes import (
     not_found,
     wrong_state,
 )
-
-from marketplace_service.api.wallet import credit, debit
-from marketplace_service.models import Order, OrderItem, Product, User
 
 # Every function below locks in one order, so that no two of them wait for each other: the order, then its products
 # by id, then the customer's wallet.

@@ -1,9 +1,9 @@
 """Posts: texts that users write. A draft is published, and a published post is archived."""
 
 from marketplace.v1 import post_pb2
-from tablestakes import Resource, Transition
 
 from marketplace_service.models import Post
+from tablestakes import Resource, Transition
 
 RESOURCE = Resource(
     message=post_pb2.Post,

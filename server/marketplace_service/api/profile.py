@@ -1,8 +1,8 @@
 """Profiles: what users tell about themselves; one for each user."""
 
 from marketplace.v1 import profile_pb2
-from tablestakes import Resource
 
 from marketplace_service.models import Profile
+from tablestakes import Resource
 
 RESOURCE = Resource(message=profile_pb2.Profile, model=Profile)

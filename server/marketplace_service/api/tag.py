@@ -1,8 +1,8 @@
 """Tags: what posts are about."""
 
 from marketplace.v1 import tag_pb2
-from tablestakes import Resource
 
 from marketplace_service.models import Tag
+from tablestakes import Resource
 
 RESOURCE = Resource(message=tag_pb2.Tag, model=Tag)

@@ -3,10 +3,10 @@
 from google.protobuf.message import Message
 from marketplace.v1 import transfer_pb2, wallet_pb2
 from sqlalchemy import select
-from tablestakes import Call, Resource, Schema, Session, Work, invalid_field, missing
 
 from marketplace_service.api.wallet import credit, debit
 from marketplace_service.models import Transfer, User, Wallet
+from tablestakes import Call, Resource, Schema, Session, Work, invalid_field, missing
 
 
 async def create_transfer(transfers: Schema, call: Call[transfer_pb2.CreateTransferRequest]) -> Work[Message]:

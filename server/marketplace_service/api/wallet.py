@@ -4,9 +4,9 @@ from google.protobuf.message import Message
 from grpc import StatusCode
 from marketplace.v1 import wallet_pb2
 from sqlalchemy import select, update
-from tablestakes import Call, Resource, Schema, Session, StatusError, Work, not_found
 
 from marketplace_service.models import Wallet
+from tablestakes import Call, Resource, Schema, Session, StatusError, Work, not_found
 
 # In cents. Far below the limit of 64 bits, so that no sum of a balance and an amount passes it: SQLite would go on
 # with a rounded floating-point number.

@@ -3,10 +3,10 @@
 from typing import Any
 
 import uvloop
-from tablestakes import Command
 
 from marketplace_service.demo.command import run
 from marketplace_service.demo.options import Options, load, table
+from tablestakes import Command
 
 
 def _run(given: dict[str, Any]) -> None:

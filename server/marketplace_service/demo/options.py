@@ -3,7 +3,8 @@
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from tablestakes.command import CommandError
+
+from tablestakes import CommandError
 from tablestakes.settings import Address, Settings, SettingsError, default, flag
 
 

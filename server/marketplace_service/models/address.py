@@ -2,9 +2,9 @@
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, func
 from sqlalchemy.orm import Mapped, mapped_column
-from tablestakes.columns import Serial
 
 from marketplace_service.models.declarative import Base
+from tablestakes.columns import Serial
 
 
 class Address(Base):

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase
+
 from tablestakes.columns import NAMING_CONVENTION, Audited, FreshIds, Instant
 
 

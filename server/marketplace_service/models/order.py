@@ -2,9 +2,9 @@
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
-from tablestakes.columns import Serial
 
 from marketplace_service.models.declarative import Base
+from tablestakes.columns import Serial
 
 
 class OrderItem(Base):

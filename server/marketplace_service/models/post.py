@@ -4,10 +4,10 @@ from datetime import datetime
 
 from sqlalchemy import CheckConstraint, Column, ForeignKey, String, Table, func
 from sqlalchemy.orm import Mapped, mapped_column, relationship
-from tablestakes.columns import Serial
 
 from marketplace_service.models.declarative import Base
 from marketplace_service.models.tag import Tag
+from tablestakes.columns import Serial
 
 post_tags = Table(
     "post_tags",

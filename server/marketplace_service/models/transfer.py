@@ -2,9 +2,9 @@
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
-from tablestakes.columns import Serial
 
 from marketplace_service.models.declarative import Base
+from tablestakes.columns import Serial
 
 
 class Transfer(Base):

@@ -2,9 +2,9 @@
 
 from sqlalchemy import CheckConstraint, String, func
 from sqlalchemy.orm import Mapped, mapped_column
-from tablestakes.columns import LowerCase, Serial
 
 from marketplace_service.models.declarative import Base
+from tablestakes.columns import LowerCase, Serial
 
 
 class User(Base):

@@ -7,8 +7,8 @@ from grpc import StatusCode
 from sqlalchemy import Column, Connection, select
 from sqlalchemy.exc import IntegrityError
 
+from tablestakes.crud.key import Key
 from tablestakes.crud.method import Method
-from tablestakes.crud.schema.name import Key
 from tablestakes.crud.schema.reference import existing
 from tablestakes.crud.schema.schema import Schema
 from tablestakes.crud.work import Work

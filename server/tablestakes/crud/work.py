@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from tablestakes.crud.schema.name import Key
+from tablestakes.crud.key import Key
 from tablestakes.crud.session import Session
 
 R_co = TypeVar("R_co", covariant=True)

@@ -262,9 +262,10 @@ def _collection(
 ) -> Collection:
     relationship = mapper.relationships.get(field.name)
     if relationship is None:
+        kept = [*mapper.relationships.keys(), *mapper.columns.keys()]
         raise DeclarationError(
             f"{field.full_name} is repeated, and {mapper.class_.__name__} has neither a JSON column nor"
-            f" a relationship of its name; {likely(field.name, [*mapper.relationships.keys(), *mapper.columns.keys()])}"
+            f" a relationship of its name; {likely(field.name, kept)}"
         )
     if target := reference_to(field, names):
         return _name_list(field, relationship, target)

@@ -11,15 +11,10 @@ from google.protobuf.descriptor import Descriptor
 from sqlalchemy import Column, ColumnElement, Table, and_, bindparam
 
 from tablestakes.crud.declaration import DeclarationError, likely
+from tablestakes.crud.key import ANY_ID, Key
 from tablestakes.crud.schema.behavior import option
 from tablestakes.crud.schema.codec import python_type
 from tablestakes.errors import invalid_field, not_found
-
-Key = tuple[Any, ...]
-"""The ids in a name, as their columns keep them, in the order of the pattern's variables."""
-
-ANY_ID = object()
-"""Stands in a Key for `-`, which means any id (AIP-159)."""
 
 MAX_SERIAL = (1 << 63) - 1
 _VARIABLE = re.compile(r"\{([a-z][a-z0-9_]*)\}")

@@ -11,13 +11,14 @@ from sqlalchemy import Insert, Row, Select, Table, Update, insert, inspect, sele
 from sqlalchemy.orm import Mapper
 
 from tablestakes.crud.declaration import DeclarationError, likely
+from tablestakes.crud.key import Key
 from tablestakes.crud.resource import Resource
 from tablestakes.crud.schema.audit import CREATE_TIME, UPDATE_TIME, Audit, audit_of
 from tablestakes.crud.schema.behavior import IDENTIFIER, behaves
 from tablestakes.crud.schema.codec import CodecFor
 from tablestakes.crud.schema.field import Field, Fields, NestedField, fields_of
 from tablestakes.crud.schema.items import Collection, ItemList, collections_of
-from tablestakes.crud.schema.name import Key, Names, names_of, type_of
+from tablestakes.crud.schema.name import Names, names_of, type_of
 from tablestakes.crud.schema.singleton import Singleton, singleton_of
 from tablestakes.crud.schema.view import View, view_of
 from tablestakes.crud.session import Session

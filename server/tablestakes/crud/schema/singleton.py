@@ -21,8 +21,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tablestakes.crud.declaration import DeclarationError
+from tablestakes.crud.key import Key
 from tablestakes.crud.schema.audit import CREATE_TIME, CREATED_BY, UPDATE_TIME, Audit
-from tablestakes.crud.schema.name import Key, Names
+from tablestakes.crud.schema.name import Names
 from tablestakes.crud.session import Session
 
 # SQLAlchemy has ON CONFLICT in its INSERT of each database, and not in the one for all of them.

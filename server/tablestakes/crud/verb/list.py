@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Select, bindparam, select
 
 from tablestakes.crud.asks import INT32, STRING
 from tablestakes.crud.call import Call
+from tablestakes.crud.key import ANY_ID, Key
 from tablestakes.crud.method import Method, Rpc
 from tablestakes.crud.query.page import page_size
-from tablestakes.crud.schema.name import ANY_ID, Key
 from tablestakes.crud.schema.reference import existing
 from tablestakes.crud.schema.schema import Schema
 from tablestakes.crud.schema.view import View
