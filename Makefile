@@ -17,7 +17,7 @@ $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer is needed; set PYTHON=/path/to/python3" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# What serving needs, and no more, so that the first `make serve` is short.
+# Only what serving needs, so that the first `make serve` is short.
 $(VENV)/serve.installed: requirements/serve.lock pyproject.toml | $(BIN)/python
 	$(PIP) install --require-hashes -r requirements/serve.lock
 	$(PIP) install --no-deps --no-build-isolation --editable .
@@ -29,7 +29,7 @@ $(VENV)/develop.installed: requirements/develop.lock requirements/protoc.lock $(
 	@tests/monitoring/unpack-prometheus $(VENV)/prometheus
 	@touch $@
 
-install: $(VENV)/develop.installed  ## Make .venv and install everything, also what only developers need
+install: $(VENV)/develop.installed  ## Make .venv and install everything, for developing too
 
 serve: $(VENV)/serve.installed  ## Migrate the embedded database and serve on 127.0.0.1:50051 (ARGS="--help" for the settings)
 	@$(BIN)/tablestakes serve $(ARGS)
@@ -43,7 +43,7 @@ test: $(VENV)/develop.installed  ## Run every test, on SQLite and on a PostgreSQ
 test-money: $(VENV)/develop.installed  ## A minute of 32 callers over 10 wallets and 10 products, with the counts (SECONDS=60)
 	@MONEY_SECONDS=$(or $(SECONDS),60) $(BIN)/python -m pytest tests/marketplace/test_money.py -k postgresql -rP
 
-check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and that what is generated is fresh
+check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and that generated files are fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -59,9 +59,9 @@ monitoring: $(VENV)/develop.installed  ## Write the Grafana dashboard and the Pr
 
 migration: $(VENV)/develop.installed  ## Write a migration from the difference between models and migrations (MESSAGE="add tags")
 	@test -n "$(MESSAGE)" || { echo 'make: say what it does: make migration MESSAGE="add tags"' >&2; exit 2; }
-	@rm -f $(VENV)/migration.db
-	@export DATABASE_URL=sqlite+aiosqlite:///$(VENV)/migration.db; \
-		$(BIN)/tablestakes migrate && $(BIN)/alembic revision --autogenerate -m "$(MESSAGE)"
+	@$(BIN)/tablestakes migration "$(MESSAGE)"
+	@$(BIN)/ruff check --quiet --fix alembic/versions
+	@$(BIN)/ruff format --quiet alembic/versions
 
 lock: $(VENV)/develop.installed  ## Resolve the requirements anew
 	$(PIP) install uv
@@ -72,5 +72,5 @@ lock: $(VENV)/develop.installed  ## Resolve the requirements anew
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --no-deps \
 		requirements/protoc.in -o requirements/protoc.lock
 
-clean:  ## Remove the virtual environment and what tools left behind
+clean:  ## Remove the virtual environment and the files that tools left behind
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -32,12 +32,14 @@ from tablestakes.crud.transition import wrong_state
 from tablestakes.crud.work import Work
 from tablestakes.edge.arrival import Arrival, Gate
 from tablestakes.errors import FieldViolation, StatusError, invalid_field, invalid_fields, not_found
+from tablestakes.scaffold import NEW
 from tablestakes.service import Service
-from tablestakes.settings import Settings, SettingsError
+from tablestakes.settings import DatabaseUrl, Settings, SettingsError
 
 __all__ = [
     "ANONYMOUS",
     "NAMING_CONVENTION",
+    "NEW",
     "Arrival",
     "Audited",
     "Call",
@@ -46,6 +48,7 @@ __all__ = [
     "CodecFor",
     "Command",
     "CommandError",
+    "DatabaseUrl",
     "DeclarationError",
     "Document",
     "FieldViolation",

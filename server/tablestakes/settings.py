@@ -83,6 +83,7 @@ def _address(given: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_address)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -102,7 +103,7 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
+    database_url: DatabaseUrl = Field(
         SecretStr("sqlite+aiosqlite:///./tablestakes.db"),
         # Without the prefix: the name that platforms give it.
         validation_alias="DATABASE_URL",

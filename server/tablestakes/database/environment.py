@@ -6,7 +6,9 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 from alembic.autogenerate.api import AutogenContext
-from sqlalchemy import Connection, DateTime, MetaData, Table, event, text
+from sqlalchemy import JSON, Connection, DateTime, MetaData, Table, event, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 
 from alembic import context
@@ -53,13 +55,21 @@ def _run(connection: Connection, metadata: MetaData) -> None:
         context.run_migrations()
 
 
-def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
+def render_item(kind: str, item: Any, autogenerate: AutogenContext) -> str | Literal[False]:
     """Write a type of ours as the database's type: a migration must not change when our code does."""
+    if kind == "type" and isinstance(item, JSON) and _is_jsonb(item):
+        autogenerate.imports.add("from sqlalchemy.dialects import postgresql")
+        return 'sa.JSON().with_variant(postgresql.JSONB(), "postgresql")'
     if kind == "type" and isinstance(item, DateTime):
         return f"sa.DateTime(timezone={item.timezone})"
     if kind == "type" and isinstance(item, TypeDecorator):
         return f"sa.{item.impl_instance!r}"
     return False
+
+
+def _is_jsonb(item: JSON) -> bool:
+    dialect: Any = postgresql.dialect()
+    return isinstance(item.dialect_impl(dialect), JSONB)
 
 
 @contextmanager

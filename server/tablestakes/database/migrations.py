@@ -1,5 +1,6 @@
 """Bringing a database's schema to the one that the models describe, and telling whether it is there."""
 
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -111,7 +112,8 @@ class Migrations:
         return Path(made.path)
 
     def _configuration(self, **attributes: Any) -> Config:
-        config = Config(attributes=attributes)
+        # Quiet: Alembic would print each of its steps.
+        config = Config(attributes=attributes, cmd_opts=Namespace(quiet=True))
         # The value is interpolated: a % in a path would be taken for the start of a name.
         config.set_main_option("script_location", str(self.folder).replace("%", "%%"))
         config.set_main_option("file_template", "%%(year)d%%(month).2d%%(day).2d_%%(slug)s")
