@@ -167,6 +167,11 @@ def _field(
     field: FieldDescriptor, table: Table, prefixed: str, names: Mapping[str, Names], codecs: Sequence[CodecFor]
 ) -> Field | NestedField:
     target = reference_to(field, names)
+    if target and field.is_repeated:
+        raise DeclarationError(
+            f"{field.full_name} holds names, which need a relationship with a secondary table:"
+            f" {table.name}.{prefixed} is a column"
+        )
     name = f"{prefixed}_id" if target else prefixed
     column = table.c.get(name)
     if column is None and field.message_type is not None and _prefixes(prefixed, table):
