@@ -68,8 +68,8 @@ def render_item(kind: str, item: Any, autogenerate: AutogenContext) -> str | Lit
 
 
 def _is_jsonb(item: JSON) -> bool:
-    dialect: Any = postgresql.dialect()
-    return isinstance(item.dialect_impl(dialect), JSONB)
+    make_dialect: Any = postgresql.dialect
+    return isinstance(item.dialect_impl(make_dialect()), JSONB)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import re
 import subprocess
 from importlib.metadata import distribution
+from importlib.util import find_spec
 from json import loads
 from pathlib import Path
 from typing import Any
@@ -22,21 +23,18 @@ def write_project(name: str, folder: Path) -> None:
         folder: The project's folder, which does not exist yet.
 
     Raises:
-        CommandError: The name cannot be one of a package, the folder is there already, or the extra `new` is missing.
+        CommandError: No package can have the name, the folder is there already, or the extra `new` is missing.
     """
     if not _NAME.fullmatch(name):
-        raise CommandError(
-            f"{name!r} is no name of a package: use lower-case letters, digits and single underscores"
-        )
+        raise CommandError(f"{name!r} is no name of a package: use lower-case letters, digits and underscores")
     if folder.exists():
         raise CommandError(f"{folder} exists already")
-    try:
-        # The extra `new`: no other command needs them.
-        from copier import run_copy  # noqa: PLC0415
-        from grpc_tools import protoc  # noqa: F401, PLC0415
-    except ModuleNotFoundError as error:
-        raise CommandError(f"{error.name} is missing: pip install '{DISTRIBUTION}[new]'") from None
-    from tablestakes.stubs import generate  # noqa: PLC0415 - it looks for the plug-ins of the extra
+    if absent := [module for module in ("copier", "grpc_tools", "mypy_protobuf") if find_spec(module) is None]:
+        raise CommandError(f"{absent[0]} is missing: pip install '{DISTRIBUTION}[new]'")
+    # The extra `new`: no other command needs it.
+    from copier import run_copy  # noqa: PLC0415
+
+    from tablestakes.stubs import generate  # noqa: PLC0415
 
     given = {"name": name, "engine": requirement(), "engine_extras": requirement("new", "testing")}
     run_copy(str(TEMPLATE), folder, data=given, defaults=True, quiet=True)
@@ -47,7 +45,7 @@ def write_project(name: str, folder: Path) -> None:
 
 
 def requirement(*extras: str) -> str:
-    """Return the requirement by which a project gets the engine from where this installation got it (PEP 508, 610)."""
+    """Return the requirement by which a project gets the engine from the same place as this one (PEP 508, 610)."""
     found = distribution(DISTRIBUTION)
     name = f"{DISTRIBUTION}[{','.join(extras)}]" if extras else DISTRIBUTION
     origin = loads(found.read_text("direct_url.json") or "{}")
