@@ -49,13 +49,13 @@ check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and tha
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python protos/generate.py --check
-	$(BIN)/python k8s/monitoring/generate.py --check
+	$(BIN)/python -m k8s.monitoring.generate --check
 
 proto: $(VENV)/develop.installed  ## Format the protos, then regenerate generated/ from them
 	@$(BIN)/python protos/generate.py
 
 monitoring: $(VENV)/develop.installed  ## Write the Grafana dashboard and the PrometheusRule from their sources
-	@$(BIN)/python k8s/monitoring/generate.py
+	@$(BIN)/python -m k8s.monitoring.generate
 
 migration: $(VENV)/develop.installed  ## Write a migration from the difference between models and migrations (MESSAGE="add tags")
 	@test -n "$(MESSAGE)" || { echo 'make: say what it does: make migration MESSAGE="add tags"' >&2; exit 2; }

@@ -38,7 +38,7 @@ class Address(_message.Message):
     name: _builtins.str
     """The resource name, `users/{user}/addresses/{address}`; the server chooses the id."""
     label: _builtins.str
-    """What the user calls it: `Home`, `Work`."""
+    """The name that the user gives it: `Home`, `Work`."""
     lines: _builtins.str
     """The street, the number, and what else comes before the city; a newline between one line and the next."""
     city: _builtins.str
@@ -80,7 +80,7 @@ Global___Address: _TypeAlias = Address  # noqa: Y015
 
 @_typing.final
 class GetAddressRequest(_message.Message):
-    """What GetAddress asks."""
+    """The request of GetAddress."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -102,7 +102,7 @@ Global___GetAddressRequest: _TypeAlias = GetAddressRequest  # noqa: Y015
 
 @_typing.final
 class ListAddressesRequest(_message.Message):
-    """What ListAddresses asks."""
+    """The request of ListAddresses."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -112,10 +112,10 @@ class ListAddressesRequest(_message.Message):
     parent: _builtins.str
     """Whose addresses to list, `users/{user}`."""
     page_size: _builtins.int
-    """How many addresses to return at the most: 50 where it is 0, never more than 1000. Fewer may come."""
+    """The most addresses to return: 50 where it is 0, never more than 1000. Fewer may come."""
     page_token: _builtins.str
-    """The next_page_token of the page before this one; all else in the request must then be as it was, but for
-    page_size.
+    """The next_page_token of the page before this one. The rest of the request must then be as it was, except
+    for page_size.
     """
     def __init__(
         self,
@@ -134,7 +134,7 @@ Global___ListAddressesRequest: _TypeAlias = ListAddressesRequest  # noqa: Y015
 
 @_typing.final
 class ListAddressesResponse(_message.Message):
-    """What ListAddresses answers."""
+    """The response of ListAddresses."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -162,7 +162,7 @@ Global___ListAddressesResponse: _TypeAlias = ListAddressesResponse  # noqa: Y015
 
 @_typing.final
 class CreateAddressRequest(_message.Message):
-    """What CreateAddress asks."""
+    """The request of CreateAddress."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -190,7 +190,7 @@ Global___CreateAddressRequest: _TypeAlias = CreateAddressRequest  # noqa: Y015
 
 @_typing.final
 class UpdateAddressRequest(_message.Message):
-    """What UpdateAddress asks."""
+    """The request of UpdateAddress."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -222,7 +222,7 @@ Global___UpdateAddressRequest: _TypeAlias = UpdateAddressRequest  # noqa: Y015
 
 @_typing.final
 class DeleteAddressRequest(_message.Message):
-    """What DeleteAddress asks."""
+    """The request of DeleteAddress."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

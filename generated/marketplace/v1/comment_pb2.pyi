@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Comment(_message.Message):
-    """What a user says under a post."""
+    """A remark of a user under a post."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -36,7 +36,7 @@ class Comment(_message.Message):
     author: _builtins.str
     """Who wrote the comment, `users/{user}`."""
     body: _builtins.str
-    """What the comment says."""
+    """The text of the comment."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the comment was created."""
@@ -64,7 +64,7 @@ Global___Comment: _TypeAlias = Comment  # noqa: Y015
 
 @_typing.final
 class GetCommentRequest(_message.Message):
-    """What GetComment asks."""
+    """The request of GetComment."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -86,7 +86,7 @@ Global___GetCommentRequest: _TypeAlias = GetCommentRequest  # noqa: Y015
 
 @_typing.final
 class ListCommentsRequest(_message.Message):
-    """What ListComments asks."""
+    """The request of ListComments."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -96,10 +96,10 @@ class ListCommentsRequest(_message.Message):
     parent: _builtins.str
     """Whose comments to list, `posts/{post}`; those of every post where it is `posts/-`."""
     page_size: _builtins.int
-    """How many comments to return at the most: 50 where it is 0, never more than 1000. Fewer may come."""
+    """The most comments to return: 50 where it is 0, never more than 1000. Fewer may come."""
     page_token: _builtins.str
-    """The next_page_token of the page before this one; all else in the request must then be as it was, but for
-    page_size.
+    """The next_page_token of the page before this one. The rest of the request must then be as it was, except
+    for page_size.
     """
     def __init__(
         self,
@@ -118,7 +118,7 @@ Global___ListCommentsRequest: _TypeAlias = ListCommentsRequest  # noqa: Y015
 
 @_typing.final
 class ListCommentsResponse(_message.Message):
-    """What ListComments answers."""
+    """The response of ListComments."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -146,7 +146,7 @@ Global___ListCommentsResponse: _TypeAlias = ListCommentsResponse  # noqa: Y015
 
 @_typing.final
 class CreateCommentRequest(_message.Message):
-    """What CreateComment asks."""
+    """The request of CreateComment."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -174,7 +174,7 @@ Global___CreateCommentRequest: _TypeAlias = CreateCommentRequest  # noqa: Y015
 
 @_typing.final
 class UpdateCommentRequest(_message.Message):
-    """What UpdateComment asks."""
+    """The request of UpdateComment."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -206,7 +206,7 @@ Global___UpdateCommentRequest: _TypeAlias = UpdateCommentRequest  # noqa: Y015
 
 @_typing.final
 class DeleteCommentRequest(_message.Message):
-    """What DeleteComment asks."""
+    """The request of DeleteComment."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

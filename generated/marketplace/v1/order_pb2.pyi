@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Order(_message.Message):
-    """What a user buys at one time."""
+    """A purchase of a user."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -69,12 +69,12 @@ class Order(_message.Message):
     customer: _builtins.str
     """Who buys, `users/{user}`."""
     total_cents: _builtins.int
-    """What the items cost together, in cents."""
+    """The price of all items together, in cents."""
     state: Global___Order.State.ValueType
     """Where the order is on its way; PayOrder, ShipOrder and CancelOrder change it."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderItem]:
-        """What is bought, 1 to 100 items, in the order in which the customer gave them."""
+        """The items that are bought, 1 to 100, in the order in which the customer gave them."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -113,11 +113,11 @@ class OrderItem(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     UNIT_PRICE_CENTS_FIELD_NUMBER: _builtins.int
     product: _builtins.str
-    """What is bought, `products/{product}`."""
+    """The product that is bought, `products/{product}`."""
     quantity: _builtins.int
     """How many of it."""
     unit_price_cents: _builtins.int
-    """What one cost when the order was created, in cents."""
+    """The price of one when the order was created, in cents."""
     def __init__(
         self,
         *,
@@ -135,7 +135,7 @@ Global___OrderItem: _TypeAlias = OrderItem  # noqa: Y015
 
 @_typing.final
 class GetOrderRequest(_message.Message):
-    """What GetOrder asks."""
+    """The request of GetOrder."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -157,17 +157,17 @@ Global___GetOrderRequest: _TypeAlias = GetOrderRequest  # noqa: Y015
 
 @_typing.final
 class ListOrdersRequest(_message.Message):
-    """What ListOrders asks."""
+    """The request of ListOrders."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many orders to return at the most: 50 where it is 0, never more than 1000. Fewer may come."""
+    """The most orders to return: 50 where it is 0, never more than 1000. Fewer may come."""
     page_token: _builtins.str
-    """The next_page_token of the page before this one; all else in the request must then be as it was, but for
-    page_size.
+    """The next_page_token of the page before this one. The rest of the request must then be as it was, except
+    for page_size.
     """
     def __init__(
         self,
@@ -185,7 +185,7 @@ Global___ListOrdersRequest: _TypeAlias = ListOrdersRequest  # noqa: Y015
 
 @_typing.final
 class ListOrdersResponse(_message.Message):
-    """What ListOrders answers."""
+    """The response of ListOrders."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -213,7 +213,7 @@ Global___ListOrdersResponse: _TypeAlias = ListOrdersResponse  # noqa: Y015
 
 @_typing.final
 class CreateOrderRequest(_message.Message):
-    """What CreateOrder asks."""
+    """The request of CreateOrder."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -237,7 +237,7 @@ Global___CreateOrderRequest: _TypeAlias = CreateOrderRequest  # noqa: Y015
 
 @_typing.final
 class PayOrderRequest(_message.Message):
-    """What PayOrder asks."""
+    """The request of PayOrder."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -259,7 +259,7 @@ Global___PayOrderRequest: _TypeAlias = PayOrderRequest  # noqa: Y015
 
 @_typing.final
 class ShipOrderRequest(_message.Message):
-    """What ShipOrder asks."""
+    """The request of ShipOrder."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -281,7 +281,7 @@ Global___ShipOrderRequest: _TypeAlias = ShipOrderRequest  # noqa: Y015
 
 @_typing.final
 class CancelOrderRequest(_message.Message):
-    """What CancelOrder asks."""
+    """The request of CancelOrder."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class OrderServiceStub(object):
-    """What the people of the marketplace buy. An order is a record: it moves from state to state, and is neither
+    """The purchases of the marketplace. An order is a record: it moves from state to state, and is neither
     edited nor deleted.
     """
 
@@ -69,7 +69,7 @@ class OrderServiceStub(object):
 
 
 class OrderServiceServicer(object):
-    """What the people of the marketplace buy. An order is a record: it moves from state to state, and is neither
+    """The purchases of the marketplace. An order is a record: it moves from state to state, and is neither
     edited nor deleted.
     """
 
@@ -174,7 +174,7 @@ def add_OrderServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OrderService(object):
-    """What the people of the marketplace buy. An order is a record: it moves from state to state, and is neither
+    """The purchases of the marketplace. An order is a record: it moves from state to state, and is neither
     edited nor deleted.
     """
 

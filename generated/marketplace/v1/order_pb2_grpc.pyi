@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OrderServiceStub:
-    """What the people of the marketplace buy. An order is a record: it moves from state to state, and is neither
+    """The purchases of the marketplace. An order is a record: it moves from state to state, and is neither
     edited nor deleted.
     """
 
@@ -73,7 +73,7 @@ class OrderServiceStub:
 
 @_typing.type_check_only
 class OrderServiceAsyncStub(OrderServiceStub):
-    """What the people of the marketplace buy. An order is a record: it moves from state to state, and is neither
+    """The purchases of the marketplace. An order is a record: it moves from state to state, and is neither
     edited nor deleted.
     """
 
@@ -115,7 +115,7 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """
 
 class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What the people of the marketplace buy. An order is a record: it moves from state to state, and is neither
+    """The purchases of the marketplace. An order is a record: it moves from state to state, and is neither
     edited nor deleted.
     """
 

@@ -47,7 +47,7 @@ Global___PostView: _TypeAlias = PostView  # noqa: Y015
 
 @_typing.final
 class Post(_message.Message):
-    """What a user writes for all to read."""
+    """A text that a user writes for all to read."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -92,14 +92,14 @@ class Post(_message.Message):
     author: _builtins.str
     """Who wrote the post, `users/{user}`."""
     title: _builtins.str
-    """What the post is called."""
+    """The title of the post."""
     content: _builtins.str
-    """What the post says."""
+    """The text of the post."""
     state: Global___Post.State.ValueType
     """Where the post is on its way; PublishPost and ArchivePost change it."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What the post is about, each `tags/{tag}`: 20 at the most, and none twice."""
+        """The subjects of the post, each `tags/{tag}`: at most 20, and none twice."""
 
     @_builtins.property
     def publish_time(self) -> _timestamp_pb2.Timestamp:
@@ -136,7 +136,7 @@ Global___Post: _TypeAlias = Post  # noqa: Y015
 
 @_typing.final
 class GetPostRequest(_message.Message):
-    """What GetPost asks."""
+    """The request of GetPost."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -162,7 +162,7 @@ Global___GetPostRequest: _TypeAlias = GetPostRequest  # noqa: Y015
 
 @_typing.final
 class ListPostsRequest(_message.Message):
-    """What ListPosts asks."""
+    """The request of ListPosts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -170,10 +170,10 @@ class ListPostsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many posts to return at the most: 50 where it is 0, never more than 1000. Fewer may come."""
+    """The most posts to return: 50 where it is 0, never more than 1000. Fewer may come."""
     page_token: _builtins.str
-    """The next_page_token of the page before this one; all else in the request must then be as it was, but for
-    page_size.
+    """The next_page_token of the page before this one. The rest of the request must then be as it was, except
+    for page_size.
     """
     view: Global___PostView.ValueType
     """How much of each post to return: POST_VIEW_BASIC unless it says otherwise."""
@@ -194,7 +194,7 @@ Global___ListPostsRequest: _TypeAlias = ListPostsRequest  # noqa: Y015
 
 @_typing.final
 class ListPostsResponse(_message.Message):
-    """What ListPosts answers."""
+    """The response of ListPosts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -222,7 +222,7 @@ Global___ListPostsResponse: _TypeAlias = ListPostsResponse  # noqa: Y015
 
 @_typing.final
 class CreatePostRequest(_message.Message):
-    """What CreatePost asks."""
+    """The request of CreatePost."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -246,7 +246,7 @@ Global___CreatePostRequest: _TypeAlias = CreatePostRequest  # noqa: Y015
 
 @_typing.final
 class UpdatePostRequest(_message.Message):
-    """What UpdatePost asks."""
+    """The request of UpdatePost."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -278,7 +278,7 @@ Global___UpdatePostRequest: _TypeAlias = UpdatePostRequest  # noqa: Y015
 
 @_typing.final
 class DeletePostRequest(_message.Message):
-    """What DeletePost asks."""
+    """The request of DeletePost."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -304,7 +304,7 @@ Global___DeletePostRequest: _TypeAlias = DeletePostRequest  # noqa: Y015
 
 @_typing.final
 class PublishPostRequest(_message.Message):
-    """What PublishPost asks."""
+    """The request of PublishPost."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -326,7 +326,7 @@ Global___PublishPostRequest: _TypeAlias = PublishPostRequest  # noqa: Y015
 
 @_typing.final
 class ArchivePostRequest(_message.Message):
-    """What ArchivePost asks."""
+    """The request of ArchivePost."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -28,7 +28,7 @@ if _version_not_supported:
 
 
 class PostServiceStub(object):
-    """What the people of the marketplace write, and what others say of it.
+    """The posts of users, and the comments of others on them.
     """
 
     def __init__(self, channel):
@@ -100,7 +100,7 @@ class PostServiceStub(object):
 
 
 class PostServiceServicer(object):
-    """What the people of the marketplace write, and what others say of it.
+    """The posts of users, and the comments of others on them.
     """
 
     def GetPost(self, request, context):
@@ -286,7 +286,7 @@ def add_PostServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PostService(object):
-    """What the people of the marketplace write, and what others say of it.
+    """The posts of users, and the comments of others on them.
     """
 
     @staticmethod

@@ -29,7 +29,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PostServiceStub:
-    """What the people of the marketplace write, and what others say of it."""
+    """The posts of users, and the comments of others on them."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -101,7 +101,7 @@ class PostServiceStub:
 
 @_typing.type_check_only
 class PostServiceAsyncStub(PostServiceStub):
-    """What the people of the marketplace write, and what others say of it."""
+    """The posts of users, and the comments of others on them."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetPost: _aio.UnaryUnaryMultiCallable[_post_pb2.GetPostRequest, _post_pb2.Post]  # type: ignore[assignment]
@@ -169,7 +169,7 @@ class PostServiceAsyncStub(PostServiceStub):
     """
 
 class PostServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What the people of the marketplace write, and what others say of it."""
+    """The posts of users, and the comments of others on them."""
 
     @_abc_1.abstractmethod
     def GetPost(

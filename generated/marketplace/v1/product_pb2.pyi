@@ -36,11 +36,11 @@ class Product(_message.Message):
     name: _builtins.str
     """The resource name, `products/{product}`; the server chooses the id."""
     display_name: _builtins.str
-    """What people read."""
+    """The name that people read."""
     category: _builtins.str
     """The kind of goods."""
     price_cents: _builtins.int
-    """What one costs, in cents, from now on; what was ordered before keeps its price."""
+    """The price of one, in cents, from now on; earlier orders keep their price."""
     stock: _builtins.int
     """How many there are to sell. Orders take from it, and give back when they are cancelled."""
     @_builtins.property
@@ -72,7 +72,7 @@ Global___Product: _TypeAlias = Product  # noqa: Y015
 
 @_typing.final
 class GetProductRequest(_message.Message):
-    """What GetProduct asks."""
+    """The request of GetProduct."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -94,17 +94,17 @@ Global___GetProductRequest: _TypeAlias = GetProductRequest  # noqa: Y015
 
 @_typing.final
 class ListProductsRequest(_message.Message):
-    """What ListProducts asks."""
+    """The request of ListProducts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many products to return at the most: 50 where it is 0, never more than 1000. Fewer may come."""
+    """The most products to return: 50 where it is 0, never more than 1000. Fewer may come."""
     page_token: _builtins.str
-    """The next_page_token of the page before this one; all else in the request must then be as it was, but for
-    page_size.
+    """The next_page_token of the page before this one. The rest of the request must then be as it was, except
+    for page_size.
     """
     def __init__(
         self,
@@ -122,7 +122,7 @@ Global___ListProductsRequest: _TypeAlias = ListProductsRequest  # noqa: Y015
 
 @_typing.final
 class ListProductsResponse(_message.Message):
-    """What ListProducts answers."""
+    """The response of ListProducts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -150,7 +150,7 @@ Global___ListProductsResponse: _TypeAlias = ListProductsResponse  # noqa: Y015
 
 @_typing.final
 class CreateProductRequest(_message.Message):
-    """What CreateProduct asks."""
+    """The request of CreateProduct."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -174,7 +174,7 @@ Global___CreateProductRequest: _TypeAlias = CreateProductRequest  # noqa: Y015
 
 @_typing.final
 class UpdateProductRequest(_message.Message):
-    """What UpdateProduct asks."""
+    """The request of UpdateProduct."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -206,7 +206,7 @@ Global___UpdateProductRequest: _TypeAlias = UpdateProductRequest  # noqa: Y015
 
 @_typing.final
 class DeleteProductRequest(_message.Message):
-    """What DeleteProduct asks."""
+    """The request of DeleteProduct."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class ProductServiceStub(object):
-    """What the marketplace sells.
+    """The goods that the marketplace sells.
     """
 
     def __init__(self, channel):
@@ -64,7 +64,7 @@ class ProductServiceStub(object):
 
 
 class ProductServiceServicer(object):
-    """What the marketplace sells.
+    """The goods that the marketplace sells.
     """
 
     def GetProduct(self, request, context):
@@ -150,7 +150,7 @@ def add_ProductServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProductService(object):
-    """What the marketplace sells.
+    """The goods that the marketplace sells.
     """
 
     @staticmethod

@@ -28,7 +28,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ProductServiceStub:
-    """What the marketplace sells."""
+    """The goods that the marketplace sells."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -63,7 +63,7 @@ class ProductServiceStub:
 
 @_typing.type_check_only
 class ProductServiceAsyncStub(ProductServiceStub):
-    """What the marketplace sells."""
+    """The goods that the marketplace sells."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetProduct: _aio.UnaryUnaryMultiCallable[_product_pb2.GetProductRequest, _product_pb2.Product]  # type: ignore[assignment]
@@ -94,7 +94,7 @@ class ProductServiceAsyncStub(ProductServiceStub):
     """
 
 class ProductServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What the marketplace sells."""
+    """The goods that the marketplace sells."""
 
     @_abc_1.abstractmethod
     def GetProduct(

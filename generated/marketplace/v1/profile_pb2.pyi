@@ -20,7 +20,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Profile(_message.Message):
-    """What a user tells of themselves. Every user has exactly one, from the start to the end (AIP-156)."""
+    """The description that a user gives of themselves. Every user has exactly one, from the start to the end (AIP-156)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -70,7 +70,7 @@ Global___Profile: _TypeAlias = Profile  # noqa: Y015
 
 @_typing.final
 class GetProfileRequest(_message.Message):
-    """What GetProfile asks."""
+    """The request of GetProfile."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -92,7 +92,7 @@ Global___GetProfileRequest: _TypeAlias = GetProfileRequest  # noqa: Y015
 
 @_typing.final
 class UpdateProfileRequest(_message.Message):
-    """What UpdateProfile asks."""
+    """The request of UpdateProfile."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -33,7 +33,7 @@ class Tag(_message.Message):
     name: _builtins.str
     """The resource name, `tags/{tag}`; whoever creates the tag chooses the id."""
     display_name: _builtins.str
-    """What people read."""
+    """The name that people read."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the tag was created."""
@@ -60,7 +60,7 @@ Global___Tag: _TypeAlias = Tag  # noqa: Y015
 
 @_typing.final
 class GetTagRequest(_message.Message):
-    """What GetTag asks."""
+    """The request of GetTag."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -82,17 +82,17 @@ Global___GetTagRequest: _TypeAlias = GetTagRequest  # noqa: Y015
 
 @_typing.final
 class ListTagsRequest(_message.Message):
-    """What ListTags asks."""
+    """The request of ListTags."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many tags to return at the most: 50 where it is 0, never more than 1000. Fewer may come."""
+    """The most tags to return: 50 where it is 0, never more than 1000. Fewer may come."""
     page_token: _builtins.str
-    """The next_page_token of the page before this one; all else in the request must then be as it was, but for
-    page_size.
+    """The next_page_token of the page before this one. The rest of the request must then be as it was, except
+    for page_size.
     """
     def __init__(
         self,
@@ -110,7 +110,7 @@ Global___ListTagsRequest: _TypeAlias = ListTagsRequest  # noqa: Y015
 
 @_typing.final
 class ListTagsResponse(_message.Message):
-    """What ListTags answers."""
+    """The response of ListTags."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -138,7 +138,7 @@ Global___ListTagsResponse: _TypeAlias = ListTagsResponse  # noqa: Y015
 
 @_typing.final
 class CreateTagRequest(_message.Message):
-    """What CreateTag asks."""
+    """The request of CreateTag."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -168,7 +168,7 @@ Global___CreateTagRequest: _TypeAlias = CreateTagRequest  # noqa: Y015
 
 @_typing.final
 class UpdateTagRequest(_message.Message):
-    """What UpdateTag asks."""
+    """The request of UpdateTag."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -200,7 +200,7 @@ Global___UpdateTagRequest: _TypeAlias = UpdateTagRequest  # noqa: Y015
 
 @_typing.final
 class DeleteTagRequest(_message.Message):
-    """What DeleteTag asks."""
+    """The request of DeleteTag."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -67,7 +67,7 @@ Global___Transfer: _TypeAlias = Transfer  # noqa: Y015
 
 @_typing.final
 class GetTransferRequest(_message.Message):
-    """What GetTransfer asks."""
+    """The request of GetTransfer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -89,17 +89,17 @@ Global___GetTransferRequest: _TypeAlias = GetTransferRequest  # noqa: Y015
 
 @_typing.final
 class ListTransfersRequest(_message.Message):
-    """What ListTransfers asks."""
+    """The request of ListTransfers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many transfers to return at the most: 50 where it is 0, never more than 1000. Fewer may come."""
+    """The most transfers to return: 50 where it is 0, never more than 1000. Fewer may come."""
     page_token: _builtins.str
-    """The next_page_token of the page before this one; all else in the request must then be as it was, but for
-    page_size.
+    """The next_page_token of the page before this one. The rest of the request must then be as it was, except
+    for page_size.
     """
     def __init__(
         self,
@@ -117,7 +117,7 @@ Global___ListTransfersRequest: _TypeAlias = ListTransfersRequest  # noqa: Y015
 
 @_typing.final
 class ListTransfersResponse(_message.Message):
-    """What ListTransfers answers."""
+    """The response of ListTransfers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -145,7 +145,7 @@ Global___ListTransfersResponse: _TypeAlias = ListTransfersResponse  # noqa: Y015
 
 @_typing.final
 class CreateTransferRequest(_message.Message):
-    """What CreateTransfer asks."""
+    """The request of CreateTransfer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

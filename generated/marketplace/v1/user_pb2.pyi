@@ -39,7 +39,7 @@ class User(_message.Message):
     email: _builtins.str
     """Where to reach the user. No two users share one; it is kept, compared and returned in lower case."""
     username: _builtins.str
-    """What other users see. No two users share one: 3 to 30 lower-case letters, digits and underscores,
+    """The name that other users see. No two users share one: 3 to 30 lower-case letters, digits and underscores,
     a letter first.
     """
     full_name: _builtins.str
@@ -47,7 +47,7 @@ class User(_message.Message):
     active: _builtins.bool
     """Whether the account may be used; true unless said otherwise."""
     password: _builtins.str
-    """What the user signs in with: kept only as an argon2id hash, never returned."""
+    """The password that the user signs in with: kept only as an argon2id hash, never returned."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the user was created."""
@@ -85,7 +85,7 @@ Global___User: _TypeAlias = User  # noqa: Y015
 
 @_typing.final
 class GetUserRequest(_message.Message):
-    """What GetUser asks."""
+    """The request of GetUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -107,17 +107,17 @@ Global___GetUserRequest: _TypeAlias = GetUserRequest  # noqa: Y015
 
 @_typing.final
 class ListUsersRequest(_message.Message):
-    """What ListUsers asks."""
+    """The request of ListUsers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many users to return at the most: 50 where it is 0, never more than 1000. Fewer may come."""
+    """The most users to return: 50 where it is 0, never more than 1000. Fewer may come."""
     page_token: _builtins.str
-    """The next_page_token of the page before this one; all else in the request must then be as it was,
-    but for page_size.
+    """The next_page_token of the page before this one. The rest of the request must then be as it was, except
+    for page_size.
     """
     def __init__(
         self,
@@ -135,7 +135,7 @@ Global___ListUsersRequest: _TypeAlias = ListUsersRequest  # noqa: Y015
 
 @_typing.final
 class ListUsersResponse(_message.Message):
-    """What ListUsers answers."""
+    """The response of ListUsers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -163,7 +163,7 @@ Global___ListUsersResponse: _TypeAlias = ListUsersResponse  # noqa: Y015
 
 @_typing.final
 class CreateUserRequest(_message.Message):
-    """What CreateUser asks."""
+    """The request of CreateUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -187,7 +187,7 @@ Global___CreateUserRequest: _TypeAlias = CreateUserRequest  # noqa: Y015
 
 @_typing.final
 class UpdateUserRequest(_message.Message):
-    """What UpdateUser asks."""
+    """The request of UpdateUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -219,7 +219,7 @@ Global___UpdateUserRequest: _TypeAlias = UpdateUserRequest  # noqa: Y015
 
 @_typing.final
 class DeleteUserRequest(_message.Message):
-    """What DeleteUser asks."""
+    """The request of DeleteUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

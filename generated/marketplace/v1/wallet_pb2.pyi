@@ -57,7 +57,7 @@ Global___Wallet: _TypeAlias = Wallet  # noqa: Y015
 
 @_typing.final
 class GetWalletRequest(_message.Message):
-    """What GetWallet asks."""
+    """The request of GetWallet."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -79,7 +79,7 @@ Global___GetWalletRequest: _TypeAlias = GetWalletRequest  # noqa: Y015
 
 @_typing.final
 class DepositRequest(_message.Message):
-    """What Deposit asks."""
+    """The request of Deposit."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

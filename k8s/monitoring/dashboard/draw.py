@@ -139,5 +139,5 @@ def _query(query: Query, letter: str, panel: Panel) -> Dataquery:
     made = Dataquery().ref_id(letter).datasource(DATASOURCE).expr(query.expr).legend_format(query.legend)
     if panel.kind == "table":
         return made.instant().format(PromQueryFormat.TABLE)
-    # What looks at the whole time that is shown has one value, at its end.
+    # A query over the whole time that is shown has one value, at its end.
     return made.instant() if "$__range" in query.expr else made.range()

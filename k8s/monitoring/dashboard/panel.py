@@ -1,4 +1,4 @@
-"""What a panel says: its queries, their unit, and what they mean."""
+"""A panel of the dashboard: its queries, their unit and their meaning."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -22,10 +22,10 @@ class Panel:
     """One panel.
 
     Attributes:
-        title: What it shows, in a few words.
+        title: Its subject, in a few words.
         description: How to read it.
         unit: Grafana's name of the unit: `s`, `reqps`, `ops`, `short`, `percentunit`, `bytes`.
-        queries: What it asks.
+        queries: Its queries.
         kind: A curve over time, one figure, or a table of what is now.
         stacked: Whether curves stand on each other, because their sum is a figure too.
         red_from: The value from which on a figure is red, and a curve above a red line.

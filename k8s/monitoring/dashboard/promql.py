@@ -1,6 +1,6 @@
 """PromQL of this service's metrics, narrowed down to what the dashboard's variables choose."""
 
-# What each scraped series has: the targets that are chosen. An empty namespace matches outside of Kubernetes.
+# The labels of the chosen targets, which each scraped series has. An empty namespace matches outside of Kubernetes.
 JOB = ('namespace=~"$namespace"', 'job=~"$job"')
 TARGET = (*JOB, 'instance=~"$instance"')
 METHOD = 'grpc_method=~"$method"'

@@ -9,7 +9,7 @@ _RATIOS = {
     "availability": "namespace_job:grpc_server_handled:fault_ratio_rate",
     "latency": "namespace_job:grpc_server_handling_seconds:slow_ratio_rate",
 }
-# What a ratio is divided by to be a burn rate: what the objectives of rules/slo.yaml leave.
+# The error budgets of the objectives in rules/slo.yaml: a ratio divided by one is a burn rate.
 _BUDGETS = {"availability": 0.001, "latency": 0.01}
 
 

@@ -1,4 +1,4 @@
-"""What is served: every resource of the marketplace, in the order in which `tablestakes routes` lists them."""
+"""Every resource of the marketplace, in the order in which `tablestakes routes` lists them."""
 
 from marketplace_service.api import address, comment, order, post, product, profile, tag, transfer, user, wallet
 from tablestakes import Resource

@@ -57,7 +57,7 @@ class Client:
 
         Args:
             method: A method of one of the stubs.
-            request: What to send.
+            request: The request.
             made: The kind of thing that it makes; empty where it only changes one.
 
         Raises:

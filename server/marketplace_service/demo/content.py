@@ -1,4 +1,4 @@
-"""What a marketplace is filled with: believable, and for the same seed always the same."""
+"""Believable content for a marketplace, always the same for the same seed."""
 
 import re
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ class Person:
         profile: Their profile, without its name.
         addresses: Their addresses.
         posts: Their posts, without their author, each with the methods that it then goes through.
-        deposit_cents: What they pay into their wallet.
+        deposit_cents: The cents that they pay into their wallet.
         orders: Their orders, without their customer, likewise.
     """
 
@@ -64,7 +64,7 @@ class Person:
 class Content:
     """The source of all that is made.
 
-    What one user has does not depend on how many there are: each is drawn from a seed of its own.
+    The content of one user does not depend on how many there are: each is drawn from a seed of its own.
 
     Args:
         seed: The seed.

@@ -39,7 +39,7 @@ class Member:
         number: Which one of the demo's.
         name: The user's name on the server.
         posts: The names of the user's posts that were published.
-        balance_cents: What the user's wallet holds at the least.
+        balance_cents: The least that the user's wallet holds.
     """
 
     number: int
@@ -78,12 +78,12 @@ async def fill(options: Options) -> None:
 class Filler:
     """Makes it all.
 
-    What belongs to a user is made only with the user, so a second run adds nothing, and it refers only to what
+    A user's things are made only together with the user, so a second run adds nothing, and refers only to what
     this run made: nobody else's products are sold, and nobody else's posts commented on. Tags alone are shared.
 
     Args:
         client: The server.
-        content: What to fill it with.
+        content: The content to fill it with.
         progress: Where to show how far it is.
         concurrency: How many calls to have under way.
     """

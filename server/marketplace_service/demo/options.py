@@ -1,4 +1,4 @@
-"""What the demo may be told, each by a flag."""
+"""The options of the demo, each a flag."""
 
 from typing import Annotated, Any
 

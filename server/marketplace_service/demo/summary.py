@@ -1,4 +1,4 @@
-"""What a demo did, as a table."""
+"""The things that a demo made, as a table."""
 
 from rich.box import SIMPLE
 from rich.console import Group

@@ -8,7 +8,7 @@ from tablestakes.columns import Serial
 
 
 class Comment(Base):
-    """What a user says under a post."""
+    """A remark of a user under a post."""
 
     __tablename__ = "comments"
 

@@ -25,7 +25,7 @@ class OrderItem(Base):
 
 
 class Order(Base):
-    """What a user buys at one time."""
+    """A purchase of a user."""
 
     __tablename__ = "orders"
 

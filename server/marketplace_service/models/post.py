@@ -18,7 +18,7 @@ post_tags = Table(
 
 
 class Post(Base):
-    """What a user writes for all to read."""
+    """A text that a user writes for all to read."""
 
     __tablename__ = "posts"
 

@@ -7,7 +7,7 @@ from marketplace_service.models.declarative import Base
 
 
 class Profile(Base):
-    """What a user tells of themselves: a row at the most for each user, which goes with the user."""
+    """The description that a user gives of themselves: at most one row for each user, deleted with the user."""
 
     __tablename__ = "profiles"
 

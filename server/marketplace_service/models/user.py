@@ -20,7 +20,7 @@ class User(Base):
     # An argon2id hash in its PHC form, never the password itself.
     password: Mapped[str | None] = mapped_column(String(255))
 
-    # What must never be, whoever writes: the proto's rules speak to callers of the API alone.
+    # Rules that hold whoever writes: the proto's rules bind the callers of the API alone.
     __table_args__ = (
         CheckConstraint(func.length(email) > 0, name="email"),
         CheckConstraint(func.length(username) > 0, name="username"),
