@@ -7,13 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, String, UniqueConstraint, select, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import CheckConstraint, ForeignKey, MetaData, String, UniqueConstraint, select, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from protos.generate import generate
-from tablestakes.crud import Plan, Resource
-from tablestakes.database import Database
-from marketplace_service.models.declarative import Base, Serial
+from tablestakes import NAMING_CONVENTION, Audited, Call, FreshIds, Instant, Resource, Schema, Serial, Session, Work
 
 # Kept for the life of the process, and removed with it.
 _STUBS = tempfile.TemporaryDirectory(prefix="tablestakes-gadgets-")
@@ -26,6 +24,13 @@ __all__ = ["CANARY", "GADGET", "Gadget", "gadget_pb2", "gadget_pb2_grpc"]
 
 CANARY = "canary-4d1f"
 """What no caller may ever be told."""
+
+
+class Base(Audited, FreshIds, DeclarativeBase):
+    """The base of the one table, which no migration knows."""
+
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    type_annotation_map = {datetime: Instant}  # noqa: RUF012 - SQLAlchemy declares it so
 
 
 class Gadget(Base):
@@ -49,27 +54,44 @@ class Gadget(Base):
     __table_args__ = (UniqueConstraint(label, series), CheckConstraint(level < 10, name="level"))
 
 
-async def poke(_plan: Plan, database: Database, request: Any) -> Any:
+async def poke(_gadgets: Schema, call: Call[Any]) -> Work[Any]:
     """Misbehave in the way that the request asks for."""
+    request = call.request
     match request.how:
         case "sleep":
             await asyncio.sleep(request.seconds)
         case "raise":
             raise RuntimeError(f"{CANARY} in an exception")
         case "sql":
-            wrong = text(f"SELECT '{CANARY}' FROM nowhere")  # noqa: S608 - it is a canary
-            await database.run(lambda connection: connection.execute(wrong))
+            return Work(_wrong_statement)
         case "cancel":
             raise asyncio.CancelledError(CANARY)
         case "slow":
-            sleep, parameters = text("SELECT pg_sleep(:seconds)"), {"seconds": request.seconds}
-            await database.run(lambda connection: connection.execute(sleep, parameters).first())
+            return Work(lambda session: _sleep(session, request.seconds))
         case "repeat":
-            for _ in range(10):
-                await database.run(lambda connection: connection.execute(select(Gadget.id).limit(1)).all())
+            return Work(_repeat)
         case "wrong type":
-            return "not a message"
+            return Work(lambda _: "not a message")
+    return Work(_poked)
+
+
+def _poked(_session: Session) -> Any:
     return gadget_pb2.Gadget(name="gadgets/0")
+
+
+def _wrong_statement(session: Session) -> Any:
+    session.connection.execute(text(f"SELECT '{CANARY}' FROM nowhere"))  # noqa: S608 - it is a canary
+
+
+def _sleep(session: Session, seconds: float) -> Any:
+    session.connection.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": seconds}).first()
+    return _poked(session)
+
+
+def _repeat(session: Session) -> Any:
+    for _ in range(10):
+        session.connection.execute(select(Gadget.id).limit(1)).all()
+    return _poked(session)
 
 
 GADGET = Resource(message=gadget_pb2.Gadget, model=Gadget, methods={"PokeGadget": poke})

