@@ -1,5 +1,6 @@
 """Codecs against real databases: what is written there is what is read."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -37,11 +38,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.types import TypeEngine
+
 from tablestakes.columns import Document, FixedDecimal, Instant
 from tablestakes.crud.schema.codec import Codec, codec_for
-
 from tests.crud.specimen import Part, Specimen, field, message_of
 
+EXAMPLES = 20
 MICRO = 1000
 MOST = 2**63 - 1
 FARTHEST = datetime.max - datetime(1970, 1, 1)  # noqa: DTZ001, DTZ901 - how far SQLite's durations reach
@@ -215,8 +217,9 @@ class Shelf:
         columns = [Column[Any](each, kind) for each, (kind, _) in fields.items()]
         self.table = Table(name, MetaData(), Column("id", Integer, primary_key=True, autoincrement=False), *columns)
         self.codecs: dict[str, Codec] = {each: codec_for(field(each), self.table.c[each]) for each in fields}
-        optional = {each: strategy for each, (_, strategy) in fields.items()}
-        self.specimens = st.fixed_dictionaries({}, optional=optional).map(lambda chosen: Specimen(**chosen))
+        self.specimens = st.sets(st.sampled_from(list(fields)), min_size=1, max_size=8).flatmap(
+            lambda names: st.builds(Specimen, **{each: fields[each][1] for each in sorted(names)})
+        )
 
     def row(self, number: int, specimen: Any) -> dict[str, Any]:
         """Return the row of a specimen."""
@@ -241,7 +244,8 @@ class Shelf:
 
     def read(self, connection: Connection) -> list[Any]:
         """Return every specimen, in order."""
-        return [self.specimen(row) for row in connection.execute(select(self.table).order_by("id")).mappings()]
+        rows = connection.execute(select(self.table).order_by("id")).mappings().all()
+        return [self.specimen(row) for row in rows]
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +261,7 @@ SHELF = Shelf("shelf", FIELDS)
 FAMILY = Shelf("arrays", ARRAYS)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(st.lists(SHELF.specimens, min_size=1, max_size=3))
 def test_a_message_comes_back_from_sqlite(sqlite: Connection, specimens: list[Any]) -> None:
     """Whatever the fields of a message, it is read from SQLite as it was written."""
@@ -268,17 +272,23 @@ def test_a_message_comes_back_from_sqlite(sqlite: Connection, specimens: list[An
         assert SHELF.read(sqlite) == specimens
 
 
-def some(specimens: st.SearchStrategy[Any]) -> list[Any]:
-    """Return specimens to write all at once: a driver that waits cannot be called from within an example."""
+def some(values: st.SearchStrategy[Any]) -> list[Any]:
+    """Return values to write all at once: a driver that waits cannot be called from within an example."""
     found: list[Any] = []
 
-    @settings(deadline=None, max_examples=60, database=None, suppress_health_check=list(HealthCheck))
-    @given(specimens)
-    def collect(specimen: Any) -> None:
-        found.append(specimen)
+    @settings(deadline=None, max_examples=EXAMPLES, database=None, suppress_health_check=list(HealthCheck))
+    @given(values)
+    def collect(value: Any) -> None:
+        found.append(value)
 
     collect()
     return found
+
+
+def full(fields: Mapping[str, tuple[Kind, st.SearchStrategy[Any]]]) -> list[Any]:
+    """Return specimens with every field set, for one that is drawn as a whole has but a few."""
+    values = {name: itertools.cycle(some(strategy)) for name, (_, strategy) in fields.items()}
+    return [Specimen(**{name: next(each) for name, each in values.items()}) for _ in range(EXAMPLES)]
 
 
 async def on_postgresql(url: str, work: Callable[[Connection], Any]) -> Any:
@@ -291,10 +301,12 @@ async def on_postgresql(url: str, work: Callable[[Connection], Any]) -> Any:
         await engine.dispose()
 
 
-@pytest.mark.parametrize("shelf", [SHELF, FAMILY], ids=["columns", "arrays"])
-async def test_a_message_comes_back_from_postgresql(postgres_url: str, shelf: Shelf) -> None:
+@pytest.mark.parametrize(("shelf", "fields"), [(SHELF, FIELDS), (FAMILY, ARRAYS)], ids=["columns", "arrays"])
+async def test_a_message_comes_back_from_postgresql(
+    postgres_url: str, shelf: Shelf, fields: Mapping[str, tuple[Kind, st.SearchStrategy[Any]]]
+) -> None:
     """Whatever the fields of a message, it is read from PostgreSQL as it was written."""
-    specimens = some(shelf.specimens)
+    specimens = full(fields)
 
     def work(connection: Connection) -> list[Any]:
         shelf.table.metadata.create_all(connection)
@@ -303,6 +315,17 @@ async def test_a_message_comes_back_from_postgresql(postgres_url: str, shelf: Sh
 
     for number, (found, written) in enumerate(zip(await on_postgresql(postgres_url, work), specimens, strict=True)):
         assert found == written, number
+
+
+def test_a_message_with_every_field_comes_back_from_sqlite(sqlite: Connection) -> None:
+    """A message in which every field is set is read from SQLite as it was written."""
+    specimens = full(FIELDS)
+    with sqlite.begin():
+        SHELF.table.drop(sqlite, checkfirst=True)
+        SHELF.table.create(sqlite)
+        SHELF.write(sqlite, specimens)
+        for number, (found, written) in enumerate(zip(SHELF.read(sqlite), specimens, strict=True)):
+            assert found == written, number
 
 
 def test_nothing_is_written_as_null_and_no_items_are_not(sqlite: Connection) -> None:
