@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from sqlalchemy import ARRAY, JSON, BigInteger, Boolean, Double, LargeBinary, String, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
+
 from tablestakes.columns import Document, Instant
 from tablestakes.crud.schema.codec import Codec, codec_for
-
-from tests.crud.rejection import rejected
+from tests.crud.invalid_argument import rejected
 from tests.crud.specimen import Part, Specimen, column, field, message_of
 
 checked = settings(deadline=None, max_examples=100)

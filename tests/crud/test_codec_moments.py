@@ -10,11 +10,11 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Date, Interval, Time
 from sqlalchemy.dialects.postgresql import INTERVAL
+
 from tablestakes.columns import FixedDecimal
 from tablestakes.crud.schema.codec import Codec, codec_for
 from tablestakes.errors import StatusError
-
-from tests.crud.rejection import rejected
+from tests.crud.invalid_argument import rejected
 from tests.crud.specimen import column, field, message_of
 
 checked = settings(deadline=None, max_examples=200)

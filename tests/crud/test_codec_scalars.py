@@ -21,10 +21,10 @@ from sqlalchemy import (
     Uuid,
 )
 from sqlalchemy.types import TypeEngine
+
 from tablestakes.columns import Serial
 from tablestakes.crud.schema.codec import Codec, codec_for
-
-from tests.crud.rejection import rejected
+from tests.crud.invalid_argument import rejected
 from tests.crud.specimen import Specimen, column, field, message_of, specimen_pb2
 
 checked = settings(deadline=None, max_examples=100)

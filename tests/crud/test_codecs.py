@@ -31,6 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import HSTORE
 from sqlalchemy.types import NullType, TypeEngine
+
 from tablestakes.columns import FixedDecimal, Instant, LowerCase
 from tablestakes.crud.declaration import DeclarationError
 from tablestakes.crud.schema.codec import Codec, CodecFor, codec_for, python_type
@@ -38,8 +39,7 @@ from tablestakes.crud.schema.codec.moment import INSTANT
 from tablestakes.crud.schema.codec.number import NUMBER
 from tablestakes.crud.schema.codec.text import TEXT
 from tablestakes.errors import StatusError
-
-from tests.crud.rejection import rejected
+from tests.crud.invalid_argument import rejected
 from tests.crud.specimen import Specimen, column, field
 
 FIRST, LAST = -62_135_596_800, 253_402_300_799

@@ -1,4 +1,4 @@
-"""Plans: between a row and a message, with what is not set, NULL and defaults."""
+"""Schemas: between a row and a message, with fields that are not set, NULL and defaults."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -6,33 +6,36 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from marketplace.v1 import user_pb2
+from sqlalchemy import ColumnDefault, MetaData
+from sqlalchemy.orm import DeclarativeBase
 
 from marketplace_service.api import RESOURCES, user
-from tablestakes.crud.schema import Plan, compile_plan, compile_plans
-from tests.crud.rejection import rejected
+from tablestakes.crud.schema.items import ItemList, NameList
+from tablestakes.crud.schema.schema import Schema, compile_schema, compile_schemas
+from tests.crud.invalid_argument import rejected
 from tests.gadgets import GADGET, gadget_pb2
 
-USER = compile_plan(user.RESOURCE)
-GADGETS = compile_plan(GADGET)
-EVERY = compile_plans(RESOURCES)
+USER = compile_schema(user.RESOURCE)
+GADGETS = compile_schema(GADGET)
+EVERY = compile_schemas(RESOURCES)
 POST, ORDER = EVERY["marketplace.v1.Post"], EVERY["marketplace.v1.Order"]
 THEN = datetime(2024, 2, 29, 12, 0, 0, 1, UTC)
 
 
-def row(plan: Plan, **values: Any) -> Any:
-    """Return a row as the plan's statements return it, NULL where no value is given."""
-    return tuple(values.get(column.name) for column in plan.full.columns)
+def row(schema: Schema, **values: Any) -> Any:
+    """Return a row as the schema's statements return it, NULL where no value is given."""
+    return tuple(values.get(column.name) for column in schema.full.columns)
 
 
-async def columns(plan: Plan, message: Any) -> dict[str, Any]:
-    """Return what a message writes of every field that callers may set."""
-    fields = [part for part in plan.parts if part.writable]
-    return await plan.values(message, fields, plan.descriptor.name.lower())
+async def columns(schema: Schema, message: Any) -> dict[str, Any]:
+    """Return the values that a message writes, of every field that callers may set."""
+    fields = [part for part in schema.parts if part.writable]
+    return await schema.values(message, fields, schema.descriptor.name.lower())
 
 
-def value(plan: Plan, name: str, message: Any) -> Any:
-    """Return what a message writes of one field."""
-    return plan.fields[name].value(message, plan.descriptor.name.lower())
+def value(schema: Schema, name: str, message: Any) -> Any:
+    """Return the value that a message writes of one field."""
+    return schema.fields[name].value(message, schema.descriptor.name.lower())
 
 
 def test_null_leaves_a_field_unset() -> None:
@@ -59,7 +62,7 @@ def test_a_row_fills_every_field() -> None:
     assert message == user_pb2.User(name="users/7", create_time=instant, update_time=instant, **values)
 
 
-async def test_what_is_not_optional_is_written_as_its_zero_value() -> None:
+async def test_an_unset_field_without_presence_is_written_as_its_zero_value() -> None:
     """An unset field without presence writes its zero value, and not its column's default."""
     written = await columns(GADGETS, gadget_pb2.Gadget())
     assert {name: written[name] for name in ("label", "series", "level", "ratio", "blob")} == {
@@ -71,20 +74,31 @@ async def test_what_is_not_optional_is_written_as_its_zero_value() -> None:
     }
 
 
-async def test_what_is_optional_and_cleared_takes_its_columns_default() -> None:
+async def test_a_cleared_optional_field_takes_its_columns_default() -> None:
     """An unset optional field writes its column's default where that is a value, and else NULL."""
     assert (await columns(USER, user_pb2.User()))["active"] is True
     written = await columns(GADGETS, gadget_pb2.Gadget())
     assert {written["weight"], written["note"], written["due_time"]} == {None}
 
 
-def test_a_default_that_is_computed_is_no_value_to_write() -> None:
+async def test_a_default_that_is_computed_is_no_value_to_write() -> None:
     """A cleared field whose column's default is a function has NULL to write, and not the function."""
-    assert GADGETS.fields["create_time"].column.default is not None
-    assert value(GADGETS, "create_time", gadget_pb2.Gadget()) is None
+
+    class Timed(DeclarativeBase):
+        """A base with a table whose note has a default that is made anew for each row."""
+
+    class TimedGadget(Timed):
+        """A gadget whose note is computed."""
+
+        __table__ = GADGET.model.__table__.to_metadata(MetaData())
+
+    TimedGadget.__table__.c.note.default = ColumnDefault(lambda: "computed")
+    schema = compile_schema(replace(GADGET, model=TimedGadget))
+    assert value(schema, "note", gadget_pb2.Gadget()) is None
+    assert value(schema, "note", gadget_pb2.Gadget(note="set")) == "set"
 
 
-async def test_what_is_optional_and_set_is_written() -> None:
+async def test_a_set_optional_field_is_written() -> None:
     """A set optional field writes its value, a zero value too."""
     assert (await columns(USER, user_pb2.User(active=False)))["active"] is False
     written = await columns(GADGETS, gadget_pb2.Gadget(weight=0, note="", due_time={}))
@@ -100,20 +114,29 @@ def test_a_value_that_no_column_takes_is_refused_by_its_path() -> None:
 
 def test_the_constraints_are_known_by_name() -> None:
     """Each named constraint of the table comes with its columns, for errors that the database finds."""
-    assert GADGETS.constraints["uq_gadgets_label_series"] == ("label", "series")
-    assert GADGETS.constraints["ck_gadgets_level"] == ("level",)
-    assert USER.constraints["uq_users_email"] == ("email",)
+    assert GADGETS.columns_of("uq_gadgets_label_series") == ("label", "series")
+    assert GADGETS.columns_of("ck_gadgets_level") == ("level",)
+    assert USER.columns_of("uq_users_email") == ("email",)
+    assert USER.columns_of("uq_of_no_table") == ()
+
+
+def test_a_constraint_is_known_by_the_name_of_a_shard_too() -> None:
+    """A distributed PostgreSQL adds the number of the shard to a constraint's name, which has the same columns."""
+    assert USER.columns_of("uq_users_email_102016") == ("email",)
+    assert GADGETS.columns_of("uq_gadgets_label_series_102016") == ("label", "series")
+    for name in ("uq_users_email_", "uq_users_email_10x", "uq_users_email_1_2", "102016", ""):
+        assert USER.columns_of(name) == (), name
 
 
 def test_statements_select_the_key_and_the_fields_once_each() -> None:
-    """A plan's columns begin with the key, repeat none, and leave out what no response has."""
+    """A schema's columns begin with the key, repeat none, and leave out what no response has."""
     names = [column.name for column in GADGETS.full.columns]
     assert names[0] == "id"
     assert len(names) == len(set(names))
     assert set(names) == {"id", "twin_id", *GADGETS.fields} - {"secret", "twin"}
 
 
-async def test_what_is_input_only_is_written_and_not_read() -> None:
+async def test_an_input_only_field_is_written_and_not_read() -> None:
     """An INPUT_ONLY field has a column to write, and a row gives it no value."""
     assert (await columns(GADGETS, gadget_pb2.Gadget(secret="s")))["secret"] == "s"
     assert GADGETS.fields["secret"].writable
@@ -121,8 +144,8 @@ async def test_what_is_input_only_is_written_and_not_read() -> None:
     assert "secret" not in [column.name for column in GADGETS.full.columns]
 
 
-async def test_what_is_immutable_is_known() -> None:
-    """An IMMUTABLE field may be set, by Create, and is known as what no Update changes."""
+async def test_immutable_fields_are_known() -> None:
+    """An IMMUTABLE field may be set, by Create, and is known as one that no Update changes."""
     assert (await columns(GADGETS, gadget_pb2.Gadget(origin="o")))["origin"] == "o"
     assert [name for name, field in GADGETS.fields.items() if field.immutable] == ["origin"]
 
@@ -136,25 +159,24 @@ async def test_a_reference_is_kept_as_the_key_of_what_it_names() -> None:
         assert GADGETS.full.to_message(row(GADGETS, id=8, twin_id=key)) == expected
 
 
-async def test_what_takes_time_to_encode_is_written_encoded() -> None:
-    """A field with an encoder writes what that makes of its value, and nothing where it has none."""
+async def test_a_transformed_field_is_written_as_its_transform_returns() -> None:
+    """A field with a transform is written as that returns it, and stays NULL where it has no value."""
 
     async def backwards(text: str) -> str:
         return text[::-1]
 
-    plan = compile_plan(replace(GADGET, encode={"note": backwards, "label": backwards}))
-    written = await columns(plan, gadget_pb2.Gadget(label="abc", series="def"))
+    schema = compile_schema(replace(GADGET, transform={"note": backwards, "label": backwards}))
+    written = await columns(schema, gadget_pb2.Gadget(label="abc", series="def"))
     assert (written["label"], written["series"], written["note"]) == ("cba", "def", None)
 
 
-def test_what_is_repeated_is_a_collection() -> None:
-    """A repeated field is no field of a column: it is names, with what they refer to, or messages, with theirs."""
+def test_a_repeated_field_is_a_collection() -> None:
+    """A repeated field of another table is no field of a column: it is a list of names, or of messages."""
     tags, items = POST.collections["tags"], ORDER.collections["items"]
     assert "tags" not in POST.fields
-    assert tags.target is not None
-    assert tags.target[0].names.pattern == "tags/{tag}"
-    assert tags.fields == {}
-    assert items.target is None
+    assert isinstance(tags, NameList)
+    assert tags.reference.names.pattern == "tags/{tag}"
+    assert isinstance(items, ItemList)
     assert list(items.fields) == ["product", "quantity", "unit_price_cents"]
     assert [part.name for part in POST.parts] == [
         field.name for field in POST.descriptor.fields if field.name != "name"
@@ -162,17 +184,17 @@ def test_what_is_repeated_is_a_collection() -> None:
     assert POST.writable == {"author", "title", "content", "tags"}
 
 
-def test_the_basic_view_lacks_what_is_costly() -> None:
-    """The BASIC view has the columns of the full one but those of its detail; without detail it has them all."""
+def test_the_basic_view_lacks_the_costly_fields() -> None:
+    """The BASIC view has all columns but those of `full_view_only`; where that is empty it has them all."""
     assert set(POST.full.columns) - set(POST.basic.columns) == {POST.fields["content"].column}
     assert set(POST.basic.columns) < set(POST.full.columns)
     assert USER.basic.columns == USER.full.columns
 
 
-def test_the_children_are_what_is_below_and_no_singleton() -> None:
-    """The children of a resource are those whose names have its own as their parent's."""
-    children = {name: [child.descriptor.name for child in plan.children] for name, plan in EVERY.items()}
-    assert {name.rpartition(".")[2]: found for name, found in children.items() if found} == {
+def test_the_descendants_are_the_resources_below_but_singletons() -> None:
+    """The descendants of a resource are those whose names begin with one of its own, and no singleton is one."""
+    descendants = {name: [below.descriptor.name for below in schema.descendants] for name, schema in EVERY.items()}
+    assert {name.rpartition(".")[2]: found for name, found in descendants.items() if found} == {
         "User": ["Address"],
         "Post": ["Comment"],
     }

@@ -1,4 +1,4 @@
-"""What the tests of the engine expect of a refusal, before any of it goes over a wire."""
+"""INVALID_ARGUMENT on one path, as the tests of the engine expect it before anything goes over a wire."""
 
 from collections.abc import Callable
 
