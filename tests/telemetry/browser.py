@@ -1,4 +1,7 @@
-"""A headless Chromium, spoken to through its pipe: Chrome DevTools Protocol, as JSON that ends with a zero byte."""
+"""A headless Chromium, controlled through a pipe by the Chrome DevTools Protocol.
+
+Each message is JSON that ends with a zero byte.
+"""
 
 import base64
 import itertools
@@ -17,7 +20,7 @@ from typing import Any
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = (
     "--headless=new",
-    # In a container there is nothing to make a sandbox of, and the only page is ours.
+    # A sandbox cannot be made in many containers, and the only page is our own.
     "--no-sandbox",
     "--disable-gpu",
     "--disable-dev-shm-usage",
@@ -25,26 +28,26 @@ _FLAGS = (
     "--disable-background-networking",
     "--remote-debugging-pipe",
 )
-# By way of 98 and 99, for one of the two may be 3 or 4 already.
+# It goes through descriptors 98 and 99, because one of the two given ones may already be 3 or 4.
 _START = """
 import os, sys
 os.dup2(int(sys.argv[1]), 98), os.dup2(int(sys.argv[2]), 99)
 os.dup2(98, 3), os.dup2(99, 4)
 os.execv(sys.argv[3], sys.argv[3:])
 """
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 def chromium() -> str | None:
-    """Return the path of a Chromium, None if the machine has none."""
+    """Return the path of a Chromium, None if there is none on PATH."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Browser:
-    """One tab of a browser that runs.
+    """One tab of a running browser.
 
     Attributes:
-        errors: What the page threw, or its policy refused, so far.
+        errors: The exceptions of the page and the violations of its policy so far.
     """
 
     def __init__(self, reads: int, writes: int) -> None:
@@ -62,8 +65,8 @@ class Browser:
         """Send a command, and return its result.
 
         Raises:
-            RuntimeError: The browser refused it.
-            TimeoutError: It did not answer.
+            RuntimeError: The browser refused the command.
+            TimeoutError: The browser did not answer in time.
         """
         number = next(self._ids)
         message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
@@ -72,7 +75,7 @@ class Browser:
         os.write(self._writes, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._receive()
-            self._hear(answer)
+            self._note_errors(answer)
             if answer.get("id") == number:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']}")
@@ -88,19 +91,19 @@ class Browser:
                 raise RuntimeError("the browser has ended")
             self._buffer += read
         message, _, self._buffer = self._buffer.partition(b"\0")
-        heard: dict[str, Any] = json.loads(message)
-        return heard
+        received: dict[str, Any] = json.loads(message)
+        return received
 
-    def _hear(self, message: dict[str, Any]) -> None:
-        told = message.get("params", {})
+    def _note_errors(self, message: dict[str, Any]) -> None:
+        parameters = message.get("params", {})
         match message.get("method"):
             case "Runtime.exceptionThrown":
-                self.errors.append(str(told["exceptionDetails"]))
-            case "Log.entryAdded" if told["entry"]["source"] in ("security", "violation", "javascript"):
-                self.errors.append(told["entry"]["text"])
+                self.errors.append(str(parameters["exceptionDetails"]))
+            case "Log.entryAdded" if parameters["entry"]["source"] in ("security", "violation", "javascript"):
+                self.errors.append(parameters["entry"]["text"])
 
     def open(self, url: str, *, width: int = 1440, height: int = 1100, scheme: str = "light") -> None:
-        """Open a page in a window of a size in CSS pixels, preferring a color scheme."""
+        """Open a page in a window of this size, in CSS pixels, with a preferred color scheme."""
         self.command(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -111,41 +114,41 @@ class Browser:
         self.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.command("Page.navigate", url=url)
 
-    def ask(self, expression: str) -> Any:
-        """Return what a JavaScript expression comes to, as JSON, once its promise is kept.
+    def evaluate(self, expression: str) -> Any:
+        """Return the value of a JavaScript expression, which must be JSON, after its promise is resolved.
 
         Raises:
-            RuntimeError: It threw.
+            RuntimeError: The expression threw.
         """
-        told = self.command("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        if "exceptionDetails" in told:
-            raise RuntimeError(f"{expression}: {told['exceptionDetails']}")
-        return told["result"].get("value")
+        answer = self.command("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in answer:
+            raise RuntimeError(f"{expression}: {answer['exceptionDetails']}")
+        return answer["result"].get("value")
 
     def until(self, expression: str) -> None:
-        """Wait until an expression is true.
+        """Wait until a JavaScript expression is true.
 
         Raises:
-            TimeoutError: It never was.
+            TimeoutError: It was not true within the time limit.
         """
-        found = self.ask(
-            "new Promise((told) => { const until = performance.now() + 15000; const look = () => {"
-            f"const found = ({expression}); if (found || performance.now() > until) told(!!found);"
+        found = self.evaluate(
+            "new Promise((resolve) => { const until = performance.now() + 30000; const look = () => {"
+            f"const found = ({expression}); if (found || performance.now() > until) resolve(!!found);"
             "else setTimeout(look, 20); }; look(); })"
         )
         if not found:
             raise TimeoutError(f"never true: {expression}")
 
     def screenshot(self) -> bytes:
-        """Return what the window shows, as PNG."""
+        """Return the content of the window as PNG."""
         return base64.b64decode(self.command("Page.captureScreenshot", format="png")["data"])
 
 
 @contextmanager
 def browsing(path: str, profile: Path) -> Iterator[Browser]:
-    """Run a browser, with a folder for what it keeps, and end it.
+    """Run a browser with a folder for its profile, and end it.
 
-    Its end of the two pipes are the descriptors 3 and 4, which is how Chromium has it.
+    Chromium reads commands from descriptor 3 and writes answers to descriptor 4.
     """
     to_read, from_us = os.pipe()
     from_browser, to_write = os.pipe()
@@ -162,7 +165,7 @@ def browsing(path: str, profile: Path) -> Iterator[Browser]:
     finally:
         os.close(from_us)
         os.close(from_browser)
-        # A browser whose pipe is closed ends by itself.
+        # A browser ends by itself when its pipe is closed.
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:

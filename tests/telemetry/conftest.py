@@ -1,4 +1,4 @@
-"""A registry for each test, and what has been counted in it."""
+"""A metrics registry for each test, and functions that read it."""
 
 from collections.abc import Callable
 
@@ -12,15 +12,15 @@ By = Callable[..., dict[tuple[str, ...], float]]
 
 @pytest.fixture
 def registry() -> CollectorRegistry:
-    """A registry that nothing else uses."""
+    """A registry for one test only."""
     return CollectorRegistry()
 
 
 @pytest.fixture
 def counts(registry: CollectorRegistry) -> Callable[[], Counts]:
-    """Ask how many statements were timed, by operation, collection and error type."""
+    """A function that returns the number of timed statements by operation, collection and error type."""
 
-    def ask() -> Counts:
+    def read() -> Counts:
         return {
             (
                 sample.labels["db_operation_name"],
@@ -32,14 +32,14 @@ def counts(registry: CollectorRegistry) -> Callable[[], Counts]:
             if sample.name == "db_client_operation_duration_seconds_count"
         }
 
-    return ask
+    return read
 
 
 @pytest.fixture
 def total(registry: CollectorRegistry) -> Total:
-    """Ask for the sum of the samples of a name that have these labels, among others."""
+    """A function that returns the sum of the samples with a name and with the given labels."""
 
-    def ask(name: str, **labels: str) -> float:
+    def read(name: str, **labels: str) -> float:
         return sum(
             sample.value
             for family in registry.collect()
@@ -47,14 +47,14 @@ def total(registry: CollectorRegistry) -> Total:
             if sample.name == name and labels.items() <= sample.labels.items()
         )
 
-    return ask
+    return read
 
 
 @pytest.fixture
 def by(registry: CollectorRegistry) -> By:
-    """Ask for the samples of a name that are not zero, by the values of some labels."""
+    """A function that returns the nonzero samples with a name, by the values of some labels."""
 
-    def ask(name: str, *labels: str) -> dict[tuple[str, ...], float]:
+    def read(name: str, *labels: str) -> dict[tuple[str, ...], float]:
         return {
             tuple(sample.labels[label] for label in labels): sample.value
             for family in registry.collect()
@@ -62,4 +62,4 @@ def by(registry: CollectorRegistry) -> By:
             if sample.name == name and sample.value
         }
 
-    return ask
+    return read

@@ -17,7 +17,7 @@ observed: Any = import_module("observed")
 
 
 def main() -> None:
-    """Run the parts that are asked for."""
+    """Run the parts that are named in the arguments."""
     folder = Path(sys.argv[1])
     for name in ("tablestakes", "grpc", "google", "structlog", "pydantic", "asyncpg", "alembic"):
         assert util.find_spec(name) is None, name
@@ -30,13 +30,13 @@ def main() -> None:
 
 
 def plain(url: str) -> None:
-    """Instrument a synchronous engine with a timed pool, twice, and take it off again."""
+    """Instrument a synchronous engine with a timed pool twice, and remove the instrumentation."""
     registry = CollectorRegistry()
     engine = create_engine(url, poolclass=observed.TimedQueuePool)
     instrumentation = observed.instrument(engine, registry=registry)
     assert observed.instrument(engine, registry=registry) is instrumentation
     use(engine)
-    assert told(registry) == {("DDL", ""): 1, ("INSERT", ""): 1, ("SELECT", "SQLITE_ERROR"): 1}
+    assert statements(registry) == {("DDL", ""): 1, ("INSERT", ""): 1, ("SELECT", "SQLITE_ERROR"): 1}
     assert registry.get_sample_value(
         "db_client_connection_wait_time_seconds_count",
         {"db_system_name": "sqlite", "db_client_connection_pool_name": "default", "outcome": "ok"},
@@ -47,8 +47,8 @@ def plain(url: str) -> None:
 
 
 async def asynchronous(url: str) -> None:
-    """Instrument an asynchronous engine, inside of an RPC of nobody's framework."""
-    # It cannot even be imported without greenlet, which SQLAlchemy does not bring along by itself.
+    """Instrument an asynchronous engine and use it in an RPC, without any RPC framework."""
+    # Importing it needs greenlet, which SQLAlchemy does not install by itself.
     create_async_engine = import_module("sqlalchemy.ext.asyncio").create_async_engine
     registry = CollectorRegistry()
     engine = create_async_engine(url, poolclass=observed.AsyncTimedQueuePool)
@@ -57,16 +57,16 @@ async def asynchronous(url: str) -> None:
     method.started()
     account = observed.enter(method)
     async with engine.connect() as connection:
-        await connection.run_sync(lambda each: use(each.engine))
+        await connection.run_sync(lambda synchronous: use(synchronous.engine))
     method.finish(account, "OK")
     await engine.dispose()
-    assert told(registry) == {("DDL", ""): 1, ("INSERT", ""): 1, ("SELECT", "SQLITE_ERROR"): 1}
+    assert statements(registry) == {("DDL", ""): 1, ("INSERT", ""): 1, ("SELECT", "SQLITE_ERROR"): 1}
     labels = {"grpc_service": "shop.v1.Shop", "grpc_method": "Buy"}
     assert registry.get_sample_value("rpc_db_queries_sum", labels) == 3
 
 
 def use(engine: Engine) -> None:
-    """Do something that works, and something that does not."""
+    """Execute statements that succeed, and one that fails."""
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE things (n INTEGER)"))
         connection.execute(text("INSERT INTO things VALUES (1)"))
@@ -78,8 +78,8 @@ def use(engine: Engine) -> None:
     raise AssertionError("SQLite knows no such column")
 
 
-def told(registry: CollectorRegistry) -> dict[tuple[str, str], float]:
-    """Return how many statements were counted, by verb and error."""
+def statements(registry: CollectorRegistry) -> dict[tuple[str, str], float]:
+    """Return the number of counted statements by verb and error."""
     return {
         (sample.labels["db_operation_name"], sample.labels["error_type"]): sample.value
         for family in registry.collect()

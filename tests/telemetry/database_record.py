@@ -1,4 +1,4 @@
-"""What a database itself says that it did, asked past everything that is tested."""
+"""The database's own record of the statements it executed, read without the code under test."""
 
 import re
 from collections import Counter
@@ -11,7 +11,7 @@ import asyncpg
 from sqlalchemy import make_url
 
 Kind = tuple[str, str]
-"""The verb of a statement and the table that it begins with, "" where it names none."""
+"""The verb of a statement and the first table that it names, "" if it names none."""
 
 _KIND = re.compile(
     r"\s*(?:(?P<select>SELECT)\b.*?\bFROM|(?P<verb>INSERT INTO|UPDATE|DELETE FROM))\s+(?P<table>\w+)", re.DOTALL
@@ -21,15 +21,15 @@ _END = re.compile(r"\s*(BEGIN|COMMIT|ROLLBACK)\b(?! TO\b)(?! IMMEDIATE\b)")
 
 @dataclass
 class DatabaseRecord:
-    """What was done.
+    """The statements that a database has executed, as far as its source records them.
 
     Attributes:
-        statements: How many statements, by kind.
-        failures: How many of them failed, by kind and SQLSTATE, where it is known.
-        ends: How often BEGIN, COMMIT and ROLLBACK were said.
-        rows: How many rows came of the statements, by kind, where it is known.
-        texts: All of it as it was said, in its order, where that is known.
-        seconds: How long they took by the database's own clock, by kind or by what `ends` has, where it is known.
+        statements: The number of statements by kind.
+        failures: The number of failed statements by kind and SQLSTATE.
+        ends: The number of BEGIN, COMMIT and ROLLBACK statements.
+        rows: The number of rows that the statements returned or changed, by kind.
+        texts: The SQL of all of them, in their order.
+        seconds: The time they took by the database's own clock, by kind or by the keys of `ends`.
     """
 
     statements: Counter[Kind] = field(default_factory=Counter)
@@ -40,14 +40,14 @@ class DatabaseRecord:
     seconds: dict[Kind, float] = field(default_factory=dict)
 
     def add(self, statement: str, *, times: int = 1) -> None:
-        """Count a statement by its text, or what begins and ends a transaction."""
+        """Count a statement by its SQL, or a BEGIN, COMMIT or ROLLBACK."""
         self.texts.append(statement)
         if end := _END.match(statement):
             self.ends[end[1]] += times
         else:
             self.statements[kind(statement)] += times
 
-    def took(self, statement: str, seconds: float) -> None:
+    def add_time(self, statement: str, seconds: float) -> None:
         """Add to the time of a kind of statement."""
         end = _END.match(statement)
         key = (end[1], "") if end else kind(statement)
@@ -55,7 +55,7 @@ class DatabaseRecord:
 
 
 def kind(statement: str) -> Kind:
-    """Return what a statement is by its text, which is all that a database has of it."""
+    """Return the kind of a statement by its SQL, which is all that a database records."""
     found = _KIND.match(statement)
     if found is None:
         return ("OTHER", "")
@@ -63,28 +63,28 @@ def kind(statement: str) -> Kind:
 
 
 async def connect(url: str) -> asyncpg.Connection:
-    """Connect to a PostgreSQL past SQLAlchemy."""
+    """Connect to PostgreSQL without SQLAlchemy."""
     return await asyncpg.connect(make_url(url).set(drivername="postgresql").render_as_string())
 
 
 async def from_statistics(connection: asyncpg.Connection) -> DatabaseRecord:
-    """Return what pg_stat_statements has counted in this database: only statements that succeeded.
+    """Return the counts of pg_stat_statements for this database: it counts only statements that succeeded.
 
-    It misses repetitions of what is prepared and is no query, such as SAVEPOINT, and has no part of a statement
-    that failed.
+    It counts a prepared statement that is not a query, such as SAVEPOINT, only once, and a failed statement not at
+    all.
     """
-    told = DatabaseRecord()
+    record = DatabaseRecord()
     for query, calls, rows in await connection.fetch(
         "SELECT query, calls, rows FROM pg_stat_statements"
         " WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
         " AND query NOT LIKE '%pg_stat_statements%'"
     ):
-        told.add(query, times=calls)
-        told.rows[kind(query)] += rows
-    return told
+        record.add(query, times=calls)
+        record.rows[kind(query)] += rows
+    return record
 
 
-# An entry may have many lines: it ends where the next begins.
+# An entry may have several lines: it ends where the next one begins.
 _ENTRY = re.compile(r"^\d{4}-\d\d-\d\d [^/]*/\d+/(?P<database>\w*)/(?P<code>\w{5})/(?P<level>\w+):  ", re.MULTILINE)
 _DURATION = re.compile(
     r"duration: (?P<ms>[\d.]+) ms  (?P<step>parse|bind|execute|statement)[^:]*: (?P<text>.*)", re.DOTALL
@@ -92,24 +92,24 @@ _DURATION = re.compile(
 
 
 def from_log(path: Path, database: str, offset: int) -> DatabaseRecord:
-    """Return what PostgreSQL has logged of a database, whose log_min_duration_statement is 0.
+    """Return the statements in the log of PostgreSQL for a database whose log_min_duration_statement is 0.
 
     Args:
-        path: Its log.
-        database: The database.
-        offset: Bytes of the log to skip.
+        path: The log file.
+        database: The name of the database.
+        offset: The number of bytes of the log to skip.
     """
-    told = DatabaseRecord()
+    record = DatabaseRecord()
     for code, level, text in _entries(path.read_bytes()[offset:].decode(), database):
         if level == "STATEMENT":
-            told.failures[(*kind(text), code)] += 1
-            told.add(text)
+            record.failures[(*kind(text), code)] += 1
+            record.add(text)
         elif level == "LOG" and (duration := _DURATION.match(text)):
-            told.took(duration["text"], float(duration["ms"]) / 1000)
-            # What is prepared is parsed, bound and executed, each with a line; the rest is a line.
+            record.add_time(duration["text"], float(duration["ms"]) / 1000)
+            # A prepared statement has a line each for parse, bind and execute; any other has one line.
             if duration["step"] in ("execute", "statement"):
-                told.add(duration["text"])
-    return told
+                record.add(duration["text"])
+    return record
 
 
 def _entries(log: str, database: str) -> Iterator[tuple[str, str, str]]:
@@ -121,12 +121,12 @@ def _entries(log: str, database: str) -> Iterator[tuple[str, str, str]]:
 
 
 def from_trace(statements: Iterable[str]) -> DatabaseRecord:
-    """Return what SQLite's trace has seen: each statement that began, also one that failed then."""
-    told = DatabaseRecord()
+    """Return the statements in the trace of SQLite, which has each statement that began, also if it failed."""
+    record = DatabaseRecord()
     for statement, times in groupby(statements):
-        # With an isolation level the dialect sets a pragma, past all events.
+        # With an isolation level the dialect sets a pragma, for which there are no events.
         if statement.startswith("PRAGMA"):
             continue
-        # What a foreign key does ON DELETE is traced under the text of the DELETE that it is part of, after it.
-        told.add(statement, times=1 if statement.startswith("DELETE") else len(list(times)))
-    return told
+        # The ON DELETE action of a foreign key is traced after its DELETE, with the text of that DELETE.
+        record.add(statement, times=1 if statement.startswith("DELETE") else len(list(times)))
+    return record

@@ -1,4 +1,4 @@
-"""A mixed load of the marketplace's RPCs, at once and with refusals among them, and what the callers saw of it."""
+"""A concurrent load of all kinds of marketplace RPCs, some of which are refused, and a ledger of their outcomes."""
 
 import asyncio
 from collections import Counter
@@ -22,14 +22,14 @@ from tests.marketplace.client import Market, attempt, opened
 
 
 class Ledger(grpc.aio.UnaryUnaryClientInterceptor):
-    """What callers were told.
+    """Records how calls ended, as their callers saw it.
 
     Attributes:
-        told: How many calls ended so, by the full name of the method and the status code.
+        outcomes: The number of calls by the full name of the method and the status code.
     """
 
     def __init__(self) -> None:
-        self.told: Counter[tuple[str, grpc.StatusCode]] = Counter()
+        self.outcomes: Counter[tuple[str, grpc.StatusCode]] = Counter()
 
     async def intercept_unary_unary(
         self,
@@ -37,19 +37,19 @@ class Ledger(grpc.aio.UnaryUnaryClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request: Any,
     ) -> Any:
-        """Let the call pass, and note how it ended."""
+        """Make the call, and record how it ended."""
         call = await continuation(client_call_details, request)
-        method: Any = client_call_details.method  # bytes, whatever its type says
-        self.told[method.decode(), await call.code()] += 1
+        method: Any = client_call_details.method  # bytes, although its type says str
+        self.outcomes[method.decode(), await call.code()] += 1
         return call
 
 
 @asynccontextmanager
 async def market(url: str) -> AsyncIterator[tuple[Market, Ledger]]:
-    """Run a marketplace on an empty database, with a client whose ledger is given too."""
+    """Run a marketplace on an empty database, and yield a client and its ledger."""
     ledger = Ledger()
     async with (
-        # So few connections that callers wait for them.
+        # With so few connections, callers have to wait for them.
         opened(url, pool_size=6) as running,
         grpc.aio.insecure_channel(running.app.address, interceptors=[ledger]) as channel,
     ):
@@ -57,24 +57,24 @@ async def market(url: str) -> AsyncIterator[tuple[Market, Ledger]]:
 
 
 async def visit(market: Market, number: int) -> None:
-    """Do what one customer does: the standard methods, orders and money, and mistakes that the database finds.
+    """Act as one customer: call standard methods, order and pay, and make mistakes that the database detects.
 
     Args:
-        market: What is called.
-        number: Which customer this is; no two on one database are the same.
+        market: The client.
+        number: The number of the customer, unique in the database.
     """
     user = await market.user(full_name=f"Visitor {number}")
     await _account(market, user)
     await _posts(market, user, number)
     await _money(market, user)
-    # What belongs to a user is in the way; a user of whom there is nothing more can go.
+    # A user with dependent resources cannot be deleted; one without can.
     await attempt(market.users.DeleteUser(user_pb2.DeleteUserRequest(name=user.name)))
     leaver = await market.user()
     await market.users.DeleteUser(user_pb2.DeleteUserRequest(name=leaver.name))
 
 
 async def visits(market: Market, customers: range) -> None:
-    """Let customers come all at once, each doing its errands in a row."""
+    """Run many customers concurrently, each with its calls one after the other."""
     await asyncio.gather(*(visit(market, number) for number in customers))
 
 
@@ -129,7 +129,7 @@ async def _money(market: Market, user: user_pb2.User) -> None:
     mine, theirs = f"{user.name}/wallet", await market.wallet()
     await attempt(market.transfer(mine, theirs, 5))
     await market.deposit(mine, 10_000)
-    # Opposite transfers at once wait for each other's locks.
+    # Concurrent transfers in opposite directions wait for each other's locks.
     await market.transfer(mine, theirs, 50)
     await asyncio.gather(market.transfer(mine, theirs, 5), market.transfer(theirs, mine, 5))
     await attempt(market.transfer(mine, "users/987654321/wallet", 5))

@@ -1,4 +1,4 @@
-"""What a service shows on /metrics, as a scraper reads it."""
+"""Scraping /metrics of a service, and comparing two scrapes."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ Sums = dict[tuple[str, ...], float]
 
 
 @dataclass(frozen=True)
-class Reading:
+class Scrape:
     """The samples of a scrape.
 
     Attributes:
-        samples: All of them.
+        samples: All samples.
     """
 
     samples: Sequence[Sample]
 
     def by(self, name: str, *labels: str, **having: str) -> Sums:
-        """Return the sums of the samples of a name that have some labels, by the values of others."""
+        """Return the sums of the samples with a name and with the labels `having`, by the values of `labels`."""
         sums: Sums = {}
         for sample in self.samples:
             if sample.name == name and having.items() <= sample.labels.items():
@@ -33,40 +33,40 @@ class Reading:
         return sums
 
     def total(self, name: str, **having: str) -> float:
-        """Return the sum of the samples of a name that have some labels."""
+        """Return the sum of the samples with a name and with the labels `having`."""
         return sum(self.by(name, **having).values())
 
 
 @dataclass(frozen=True)
 class Growth:
-    """What a service's metrics have grown by.
+    """The differences between two scrapes of a service.
 
     Attributes:
-        first: What they were at first.
-        last: What they are.
+        first: The earlier scrape.
+        last: The later scrape.
     """
 
-    first: Reading
-    last: Reading
+    first: Scrape
+    last: Scrape
 
     def by(self, name: str, *labels: str, **having: str) -> Sums:
-        """Return by how much the sums have grown, without those that have not."""
+        """Return the growth of the sums, without those that have not grown."""
         first = self.first.by(name, *labels, **having)
         last = self.last.by(name, *labels, **having)
         return {key: value - first.get(key, 0.0) for key, value in last.items() if value != first.get(key, 0.0)}
 
     def total(self, name: str, **having: str) -> float:
-        """Return by how much the sum has grown."""
+        """Return the growth of the sum."""
         return self.last.total(name, **having) - self.first.total(name, **having)
 
 
-async def scrape(app: App) -> Reading:
-    """Read a service's metrics over HTTP."""
+async def scrape(app: App) -> Scrape:
+    """Scrape the metrics of a service over HTTP."""
 
     def get() -> str:
-        with urlopen(f"http://{app.metrics_address}/metrics", timeout=10) as answer:
+        with urlopen(f"http://{app.metrics_address}/metrics", timeout=30) as answer:
             text: str = answer.read().decode()
             return text
 
     text = await asyncio.to_thread(get)
-    return Reading([sample for family in text_string_to_metric_families(text) for sample in family.samples])
+    return Scrape([sample for family in text_string_to_metric_families(text) for sample in family.samples])

@@ -1,4 +1,4 @@
-"""The telemetry can be copied into another program, which has SQLAlchemy and prometheus-client and little else."""
+"""The telemetry can be copied into another program that has SQLAlchemy, prometheus-client and little else."""
 
 import shutil
 import subprocess
@@ -22,8 +22,10 @@ ASYNCHRONOUS = (*SYNCHRONOUS, "greenlet", "aiosqlite")
         pytest.param(["plain", "asynchronous"], ASYNCHRONOUS, "['aiosqlite', 'greenlet']", id="with them"),
     ],
 )
-def test_it_works_elsewhere(tmp_path: Path, parts: list[str], packages: tuple[str, ...], loaded: str) -> None:
-    """Under another name, in an environment without gRPC and all else, both kinds of engines are observed."""
+def test_a_copy_works_in_another_program(
+    tmp_path: Path, parts: list[str], packages: tuple[str, ...], loaded: str
+) -> None:
+    """A copy under another name observes both kinds of engines, in an environment without the other packages."""
     site = tmp_path / "site"
     site.mkdir()
     for name in packages:
@@ -36,7 +38,7 @@ def test_it_works_elsewhere(tmp_path: Path, parts: list[str], packages: tuple[st
     copy = shutil.copytree(Path(tablestakes.telemetry.__file__).parent, site / "observed")
     for module in copy.rglob("*.py"):
         module.write_text(module.read_text().replace("tablestakes.telemetry", "observed"))
-    # Isolated, and without the packages of this environment: what is not in `site` is not there.
+    # The process is isolated from the packages of this environment: it can import only what is in `site`.
     start = (
         f"import sys, runpy; sys.path.append({str(site)!r}); runpy.run_path({str(PROGRAM)!r}, run_name='__main__')"
     )

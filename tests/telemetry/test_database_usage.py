@@ -1,4 +1,4 @@
-"""What an RPC spends on the database is counted once, when it ends, and its phases add up to its time."""
+"""The database usage of an RPC is counted once, when it ends, and its phases add up to its time."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ HANDLING = "grpc_server_handling_seconds_sum"
 
 @pytest.fixture
 async def engine(empty_url: str, registry: CollectorRegistry) -> AsyncIterator[AsyncEngine]:
-    """An engine on each database with two connections."""
+    """An engine with two connections, on each database."""
     made = create_async_engine(empty_url, poolclass=AsyncTimedQueuePool, pool_size=2, max_overflow=0)
     instrument(made, registry=registry)
     yield made
@@ -31,7 +31,7 @@ async def engine(empty_url: str, registry: CollectorRegistry) -> AsyncIterator[A
 
 @pytest.fixture
 def method(registry: CollectorRegistry) -> MethodMetrics:
-    """A method that suspects statements from ten repetitions on."""
+    """A method for which ten repetitions of a statement are suspect."""
     return RpcMetrics(registry).method("shop.v1.Shop", "Buy")
 
 
@@ -43,14 +43,14 @@ async def _query(engine: AsyncEngine, times: int = 1, sleep: float = 0.0) -> Non
 
 
 async def test_every_phase_is_there_from_the_start(method: MethodMetrics, registry: CollectorRegistry) -> None:
-    """A method that was never called has its phases at zero."""
+    """A method that was never called has all phases at zero."""
     assert method.full_method == "/shop.v1.Shop/Buy"
     phases = {s.labels["phase"]: s.value for f in registry.collect() for s in f.samples if s.name == SECONDS}
     assert phases == dict.fromkeys(("pool_wait", "connect", "query", "fetch", "commit", "rollback", "other"), 0)
 
 
 async def test_phases_add_up(engine: AsyncEngine, method: MethodMetrics, by: By, total: Total) -> None:
-    """With statements at once and in a row, waits, connects, failures and sleep, no time is lost or told twice."""
+    """With concurrent statements, waits, connects, failures and sleeps, no time is lost or counted twice."""
 
     async def fail() -> None:
         with pytest.raises(DBAPIError):
@@ -67,7 +67,7 @@ async def test_phases_add_up(engine: AsyncEngine, method: MethodMetrics, by: By,
 
     await asyncio.create_task(serve())
     phases = {phase: seconds for (phase,), seconds in by(SECONDS, "phase").items()}
-    # What runs at once is told once, as what began first: a short phase may vanish behind a long one.
+    # Overlapping time is charged to the phase that began first, so a short phase may disappear behind a long one.
     assert (
         {"connect", "query", "other"}
         <= set(phases)
@@ -81,7 +81,7 @@ async def test_phases_add_up(engine: AsyncEngine, method: MethodMetrics, by: By,
 
 
 async def test_a_hundred_rpcs_at_once(engine: AsyncEngine, registry: CollectorRegistry, total: Total) -> None:
-    """Each RPC has the statements of its own and its children's, and the time it waited itself."""
+    """Each concurrent RPC is charged its own statements and waits, and those of its child tasks."""
     metrics = RpcMetrics(registry)
 
     async def serve(number: int) -> RpcAccount:
@@ -107,7 +107,7 @@ async def test_a_hundred_rpcs_at_once(engine: AsyncEngine, registry: CollectorRe
 
 
 async def test_the_first_rpc_pays_for_the_connect(engine: AsyncEngine, method: MethodMetrics) -> None:
-    """Making a connection is charged to the RPC that needed it, and to no other."""
+    """A connect is charged to the RPC that needed it, and to no other."""
 
     async def serve() -> RpcAccount:
         account = enter(method)
@@ -123,7 +123,7 @@ async def test_the_first_rpc_pays_for_the_connect(engine: AsyncEngine, method: M
 
 
 async def test_work_that_outlives_its_rpc(engine: AsyncEngine, method: MethodMetrics, by: By, total: Total) -> None:
-    """Once an RPC has ended nothing is added to it, also by a statement that was under way."""
+    """After an RPC has ended nothing is added to it, not even by a statement that was running."""
     started = asyncio.Event()
 
     async def work() -> None:
@@ -151,7 +151,7 @@ async def test_work_that_outlives_its_rpc(engine: AsyncEngine, method: MethodMet
 
 
 async def test_an_account_charges_overlapping_time_once() -> None:
-    """Of two phases at once the first has the time, until it ends."""
+    """Overlapping time is charged to the phase that began first, until that ends."""
     account = RpcAccount("/shop.v1.Shop/Buy")
     account.begin(QUERY, 10.0)
     account.begin(POOL_WAIT, 11.0)
@@ -170,7 +170,7 @@ async def test_repeated_statements(
     by: By,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """One statement ten times in one RPC is suspect: counted once for each RPC, logged once."""
+    """A statement that one RPC executes ten times is counted once for each such RPC, and logged once."""
     things = table("things", column("n"))
 
     async def serve(times: int) -> None:
@@ -196,7 +196,7 @@ async def test_repeated_statements(
 
 
 async def test_a_bulk_insert_is_not_repeated(engine: AsyncEngine, method: MethodMetrics, by: By) -> None:
-    """The batches of one INSERT with many rows are how it is sent."""
+    """The pages of one INSERT with many rows are not repetitions."""
     things = Table("things", MetaData(), Column("id", Integer, primary_key=True), Column("n", Integer))
 
     async def serve() -> RpcAccount:
@@ -218,7 +218,7 @@ async def test_a_bulk_insert_is_not_repeated(engine: AsyncEngine, method: Method
 
 
 async def test_the_threshold_is_a_setting(tmp_path: Path, registry: CollectorRegistry, by: By) -> None:
-    """What is many is for the service to say."""
+    """The number of repetitions that is suspect can be set."""
     engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'r.db'}")
     instrument(engine, registry=registry)
     method = RpcMetrics(registry, repeat_threshold=2).method("shop.v1.Shop", "Buy")
@@ -233,10 +233,10 @@ async def test_the_threshold_is_a_setting(tmp_path: Path, registry: CollectorReg
     assert by(REPEATED, "db_collection_name") == {("raw",): 1}
 
 
-async def test_what_is_compiled_each_time_is_one_statement(
+async def test_a_statement_that_is_compiled_each_time_is_one(
     engine: AsyncEngine, method: MethodMetrics, by: By
 ) -> None:
-    """A construct that SQLAlchemy does not cache is the same statement each time, and so a suspect."""
+    """A construct that SQLAlchemy does not cache is the same statement each time, and so may be repeated."""
     items = Table("spent", MetaData(), Column("id", Integer, primary_key=True), Column("n", Integer))
     async with engine.begin() as connection:
         await connection.run_sync(items.metadata.create_all)
@@ -250,5 +250,5 @@ async def test_what_is_compiled_each_time_is_one_statement(
 
     await asyncio.create_task(serve())
     assert by(REPEATED, "db_collection_name") == {("spent",): 1}
-    inserts = [spent for spent in method.usage.statements() if spent.query.operation.name == "INSERT"]
-    assert [(spent.times, spent.repeated) for spent in inserts] == [(12, 12)]
+    inserts = [each for each in method.usage.statements() if each.query.operation.name == "INSERT"]
+    assert [(each.times, each.repeated) for each in inserts] == [(12, 12)]

@@ -1,4 +1,4 @@
-"""Failures are counted under names that say what went wrong, in whatever way the driver says it."""
+"""The `error_type` of an exception names what went wrong, whichever driver raised it."""
 
 import asyncio
 import sqlite3
@@ -9,7 +9,7 @@ from tablestakes.telemetry.engine.failure import error_type
 
 
 class Failed(Exception):  # noqa: N818 - named as a driver would name it
-    """An error of a driver that tells its code in one attribute."""
+    """An error of a driver with its code in one attribute."""
 
     def __init__(self, **attributes: object) -> None:
         super().__init__("failed")
@@ -31,5 +31,5 @@ class Failed(Exception):  # noqa: N818 - named as a driver would name it
     ],
 )
 def test_an_error_has_one_name(error: BaseException, expected: str) -> None:
-    """A code the driver gives comes first, and the class where there is none."""
+    """The name is the code that the driver gives, or else the name of the class."""
     assert error_type(error) == expected

@@ -1,4 +1,4 @@
-"""Each error is counted once, under what was being done when it came."""
+"""Each error is counted once, under what was being done when it occurred."""
 
 import asyncio
 import socket
@@ -34,7 +34,7 @@ By = Callable[..., dict[tuple[str, ...], float]]
 
 @pytest.fixture
 def errors(by: By) -> Callable[[], dict[tuple[str, ...], float]]:
-    """Ask for the errors by phase, type and whether they lost a connection."""
+    """A function that returns the errors by phase, type and whether they lost a connection."""
     return lambda: by("db_client_errors_total", "phase", "error_type", "disconnect")
 
 
@@ -43,9 +43,13 @@ Errors = Callable[[], dict[tuple[str, ...], float]]
 
 @pytest.fixture
 def engine(tmp_path: Path, registry: CollectorRegistry) -> Iterator[Engine]:
-    """A synchronous engine on a file."""
+    """A synchronous engine on a file, with one connection."""
     made = create_engine(
-        f"sqlite:///{tmp_path / 'errors.db'}", poolclass=TimedQueuePool, pool_size=1, max_overflow=0
+        f"sqlite:///{tmp_path / 'errors.db'}",
+        poolclass=TimedQueuePool,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=0.01,
     )
     instrument(made, registry=registry)
     yield made
@@ -53,7 +57,7 @@ def engine(tmp_path: Path, registry: CollectorRegistry) -> Iterator[Engine]:
 
 
 def test_execute(engine: Engine, errors: Errors) -> None:
-    """A statement that the database refuses."""
+    """A statement that the database refuses is an error of `execute`, each time."""
     for _ in range(2):
         with engine.connect() as connection, pytest.raises(DBAPIError):
             connection.execute(text("SELECT nothing"))
@@ -61,14 +65,14 @@ def test_execute(engine: Engine, errors: Errors) -> None:
 
 
 def test_compile(engine: Engine, errors: Errors) -> None:
-    """A statement whose parameters do not fit is never sent."""
+    """A statement without a required parameter is never sent, and is an error of `compile`."""
     with engine.connect() as connection, pytest.raises(StatementError):
         connection.execute(select(bindparam("needed", type_=Integer)))
     assert errors() == {("compile", "InvalidRequestError", "false"): 1}
 
 
 def test_the_default_of_a_column_fails_once(engine: Engine, errors: Errors) -> None:
-    """The error of a default passes twice, as its own and as that of the INSERT, and is one."""
+    """An error in the default of a column is reported twice by SQLAlchemy, and counted once."""
     broken = Table(
         "broken",
         MetaData(),
@@ -84,7 +88,7 @@ def test_the_default_of_a_column_fails_once(engine: Engine, errors: Errors) -> N
 
 
 async def test_fetch(postgres_url: str, registry: CollectorRegistry, errors: Errors) -> None:
-    """A row that fails after the statement has ended is an error of the fetch."""
+    """A row that fails after its statement has ended is an error of `fetch`."""
     engine = create_async_engine(postgres_url)
     instrument(engine, registry=registry)
     async with engine.connect() as connection:
@@ -96,7 +100,7 @@ async def test_fetch(postgres_url: str, registry: CollectorRegistry, errors: Err
 
 
 async def test_a_refused_connect_over_asyncpg(registry: CollectorRegistry, errors: Errors) -> None:
-    """A server that does not listen is an OSError, of which SQLAlchemy tells no listener."""
+    """A refused connect is an OSError, which SQLAlchemy reports to no listener, and is counted under `connect`."""
     engine = create_async_engine(f"postgresql+asyncpg://nobody@127.0.0.1:{free_port()}/none")
     instrument(engine, registry=registry)
     for _ in range(2):
@@ -109,7 +113,7 @@ async def test_a_refused_connect_over_asyncpg(registry: CollectorRegistry, error
 async def test_a_connect_that_the_server_refuses(
     postgres_url: str, registry: CollectorRegistry, errors: Errors
 ) -> None:
-    """A database that is not there has an SQLSTATE, of which SQLAlchemy tells; it is one error all the same."""
+    """A missing database is an error that SQLAlchemy also reports, and is still counted once."""
     engine = create_async_engine(f"{postgres_url}_not")
     instrument(engine, registry=registry)
     with pytest.raises(DBAPIError):
@@ -119,7 +123,7 @@ async def test_a_connect_that_the_server_refuses(
 
 
 async def test_a_connect_that_is_cancelled(registry: CollectorRegistry, errors: Errors) -> None:
-    """A caller who leaves while the server says nothing."""
+    """A connect that is cancelled while the server does not answer is counted as cancelled."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         engine = create_async_engine(f"postgresql+asyncpg://nobody@127.0.0.1:{silent.getsockname()[1]}/none")
         instrument(engine, registry=registry)
@@ -131,7 +135,7 @@ async def test_a_connect_that_is_cancelled(registry: CollectorRegistry, errors: 
 
 
 def test_a_connect_that_sqlite_refuses(tmp_path: Path, registry: CollectorRegistry, errors: Errors) -> None:
-    """A file that cannot be made, found when a connection is made or made anew for a statement."""
+    """A database file that cannot be created is an error of `connect`."""
     engine = create_engine(f"sqlite:///{tmp_path / 'missing' / 'errors.db'}")
     instrument(engine, registry=registry)
     with pytest.raises(DBAPIError):
@@ -141,7 +145,7 @@ def test_a_connect_that_sqlite_refuses(tmp_path: Path, registry: CollectorRegist
 
 
 def test_reconnecting_for_a_statement_fails_as_a_connect(engine: Engine, errors: Errors) -> None:
-    """A connection that is made in the middle of execute() and fails is an error of the connect alone."""
+    """A connect that fails in the middle of execute() is counted under `connect` only."""
     with engine.connect() as connection:
         connection.invalidate()
         connection.rollback()
@@ -151,7 +155,7 @@ def test_reconnecting_for_a_statement_fails_as_a_connect(engine: Engine, errors:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(engine.dialect.loaded_dbapi, "connect", refuse)
-            # It is wrapped, because by then there is a statement.
+            # SQLAlchemy wraps the error, because there is a statement already.
             with pytest.raises((ConnectionResetError, StatementError)):
                 connection.execute(text("SELECT 1"))
     assert errors() == {("connect", "ConnectionResetError", "false"): 1}
@@ -160,7 +164,7 @@ def test_reconnecting_for_a_statement_fails_as_a_connect(engine: Engine, errors:
 async def test_a_stale_ping_is_no_connect_error(
     postgres_url: str, registry: CollectorRegistry, errors: Errors
 ) -> None:
-    """A connection that died in the pool is found by its ping and replaced, and nobody has an error."""
+    """A pooled connection that has died is an error of `ping` and of nothing else: it is replaced."""
     engine = create_async_engine(postgres_url, pool_pre_ping=True)
     instrument(engine, registry=registry)
     async with engine.connect() as connection:
@@ -179,7 +183,7 @@ async def test_a_stale_ping_is_no_connect_error(
 async def test_a_ping_that_gets_no_answer(
     postgres_url: str, registry: CollectorRegistry, errors: Errors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The driver's timeout is none of the errors that SQLAlchemy tells of a ping."""
+    """A timeout of a ping, which SQLAlchemy does not report, is counted under `ping`."""
     engine = create_async_engine(postgres_url, pool_pre_ping=True)
 
     def silent(_: object) -> bool:
@@ -198,29 +202,28 @@ async def test_a_ping_that_gets_no_answer(
 async def test_a_lost_connection_is_a_disconnect(
     postgres_url: str, registry: CollectorRegistry, errors: Errors
 ) -> None:
-    """A statement whose connection is terminated counts as one error that lost it."""
+    """A statement whose connection is terminated is one error with `disconnect`."""
     engine = create_async_engine(postgres_url)
     instrument(engine, registry=registry)
     async with engine.connect() as connection:
         with pytest.raises(DBAPIError):
             await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
     await engine.dispose()
-    # The server says 57P01 before it hangs up, and the driver may see either first.
+    # The server sends 57P01 and then disconnects; the driver may notice either first.
     [((phase, kind, disconnect), count)] = errors().items()
     assert (phase, disconnect, count) == ("execute", "true", 1)
     assert kind in {"57P01", "08003"}
 
 
 def test_a_pool_timeout_is_of_the_checkout(engine: Engine, errors: Errors) -> None:
-    """No connection within the pool's timeout, which no event of SQLAlchemy tells."""
-    engine.pool._timeout = 0.01  # type: ignore[attr-defined]
+    """A checkout that gets no connection in time is an error of `checkout`, for which SQLAlchemy has no event."""
     with engine.connect(), pytest.raises(PoolTimeoutError):
         engine.connect()
     assert errors() == {("checkout", "timeout", "false"): 1}
 
 
 async def test_a_cancelled_checkout(tmp_path: Path, registry: CollectorRegistry, errors: Errors) -> None:
-    """A caller who leaves while it waits for the pool."""
+    """A checkout that is cancelled while it waits for the pool is an error of `checkout`."""
     engine = create_async_engine(
         f"sqlite+aiosqlite:///{tmp_path / 'a.db'}", poolclass=AsyncTimedQueuePool, pool_size=1, max_overflow=0
     )
@@ -235,7 +238,7 @@ async def test_a_cancelled_checkout(tmp_path: Path, registry: CollectorRegistry,
 
 @pytest.mark.parametrize("phase", ["commit", "rollback"])
 def test_ending_a_transaction(engine: Engine, errors: Errors, monkeypatch: pytest.MonkeyPatch, phase: str) -> None:
-    """COMMIT and ROLLBACK that fail are told apart, though SQLAlchemy tells neither."""
+    """A failed COMMIT or ROLLBACK is counted under its own phase, although SQLAlchemy distinguishes neither."""
     connection = engine.connect()
     connection.execute(text("SELECT 1"))
 
@@ -252,7 +255,7 @@ def test_ending_a_transaction(engine: Engine, errors: Errors, monkeypatch: pytes
 
 
 def test_a_handler_may_replace_the_error(engine: Engine, errors: Errors) -> None:
-    """What another listener makes of an error changes nothing."""
+    """An error that another listener replaces is counted under its original type."""
 
     @event.listens_for(engine, "handle_error")
     def replace(_: object) -> None:
@@ -264,7 +267,7 @@ def test_a_handler_may_replace_the_error(engine: Engine, errors: Errors) -> None
 
 
 class _Proxy:
-    """A connection of the driver with one method that fails."""
+    """A connection of the driver, one of whose methods fails."""
 
     def __init__(self, driver: Any, name: str, method: Callable[..., None]) -> None:
         self._driver = driver

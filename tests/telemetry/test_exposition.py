@@ -1,4 +1,4 @@
-"""The metrics are served over HTTP from a thread, and nothing a client does disturbs the program."""
+"""The metrics are served over HTTP from a thread, and no client can disturb the program."""
 
 import gzip
 import re
@@ -34,7 +34,7 @@ from tests.telemetry.http_request import request
 
 @pytest.fixture
 def server() -> Iterator[MetricsServer]:
-    """A server with something of everything to show."""
+    """A server whose registry has samples of every family."""
     registry = new_registry({"version": "1.2.3"})
     method = RpcMetrics(registry).method("shop.v1.Shop", "Buy")
     engine = create_engine("sqlite://", poolclass=TimedQueuePool)
@@ -58,7 +58,7 @@ def server() -> Iterator[MetricsServer]:
 
 
 def test_metrics_are_served(server: MetricsServer) -> None:
-    """GET /metrics answers in the text format, every family with its help."""
+    """GET /metrics answers in the text format, and every family has a help text."""
     status, headers, body = request(server, "/metrics")
     assert status == 200
     assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -111,14 +111,14 @@ def test_openmetrics_and_gzip_are_negotiated(server: MetricsServer) -> None:
     assert not re.search(rb"(?m)^\w+_created[ {]", gzip.decompress(body))
 
 
-def test_some_metrics_can_be_asked_for(server: MetricsServer) -> None:
-    """`name[]` restricts a scrape to the series that are named."""
+def test_a_scrape_can_be_restricted(server: MetricsServer) -> None:
+    """`name[]` restricts a scrape to the named metrics."""
     _, _, body = request(server, "/metrics?name[]=grpc_server_started_total")
     assert [family.name for family in parse_text(body.decode())] == ["grpc_server_started"]
 
 
 def test_the_index_links_to_the_metrics(server: MetricsServer) -> None:
-    """A person who opens the address finds the way."""
+    """GET / is a page with a link to the metrics."""
     status, headers, body = request(server, "/")
     assert status == 200
     assert headers["Content-Type"].startswith("text/html")
@@ -127,13 +127,13 @@ def test_the_index_links_to_the_metrics(server: MetricsServer) -> None:
 
 @pytest.mark.parametrize("path", ["/metrics/", "/favicon.ico", "/..", "/nothing"])
 def test_anything_else_is_not_found(server: MetricsServer, path: str) -> None:
-    """There are two pages, and no third."""
+    """Any other path is answered with 404."""
     assert request(server, path)[0] == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics"])
 def test_head_is_get_without_the_body(server: MetricsServer, path: str) -> None:
-    """HEAD has the headers of GET."""
+    """HEAD is answered with the headers of GET and no body."""
     status, headers, body = request(server, path, "HEAD")
     assert (status, body) == (200, b"")
     assert int(headers["Content-Length"]) > 0
@@ -141,20 +141,20 @@ def test_head_is_get_without_the_body(server: MetricsServer, path: str) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
 def test_nothing_can_be_written(server: MetricsServer, method: str) -> None:
-    """Other methods are refused, and the answer says which are not."""
+    """Other methods are answered with 405 and the allowed methods."""
     status, headers, _ = request(server, "/metrics", method)
     assert status == 405
     assert headers["Allow"] == "GET, HEAD"
 
 
 def test_an_address_in_use_is_an_error(server: MetricsServer) -> None:
-    """Two servers never share a port."""
+    """A second server on the same port raises OSError."""
     with pytest.raises(OSError, match="in use"):
         serve("127.0.0.1", server.port, CollectorRegistry())
 
 
 def test_close_frees_the_port(registry: CollectorRegistry) -> None:
-    """A closed server no longer answers, another one can take its place, and closing twice is no error."""
+    """A closed server does not answer, its port can be used again, and closing it again does nothing."""
     first = serve("127.0.0.1", 0, registry)
     first.close()
     first.close()
@@ -166,7 +166,7 @@ def test_close_frees_the_port(registry: CollectorRegistry) -> None:
 
 
 def test_an_ipv6_address(registry: CollectorRegistry) -> None:
-    """An IPv6 address is served where the machine has IPv6, and is an OSError where it has not."""
+    """An IPv6 address is served if the machine has IPv6, and raises OSError otherwise."""
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
@@ -179,24 +179,26 @@ def test_an_ipv6_address(registry: CollectorRegistry) -> None:
     server.close()
 
 
-def test_a_scraper_that_goes_away_is_no_traceback(server: MetricsServer, capfd: pytest.CaptureFixture[str]) -> None:
-    """A connection that is reset in the middle prints nothing, and the next scrape is served."""
+def test_a_scraper_that_disconnects_prints_no_traceback(
+    server: MetricsServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A connection that is reset during a request prints nothing, and the next scrape is served."""
     for sent in (b"", b"GET /met", b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\r\n\r\n"):
         with socket.create_connection((server.host, server.port)) as connection:
             connection.sendall(sent)
-            # Closing resets the connection instead of finishing it.
+            # With this option, closing resets the connection.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     assert request(server, "/metrics")[0] == 200
     assert capfd.readouterr().err == ""
 
 
-def test_a_broken_collector_is_an_error_of_the_server(
+def test_a_broken_collector_is_a_server_error(
     registry: CollectorRegistry, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A scrape that fails answers 500, and is logged rather than printed."""
+    """A failed scrape is answered with 500, and is logged rather than printed."""
 
     class Broken:
-        """Has nothing to tell, and no names to describe."""
+        """A collector without names whose scrape fails."""
 
         def describe(self) -> Iterator[Metric]:
             """Yield nothing."""
@@ -216,7 +218,7 @@ def test_a_broken_collector_is_an_error_of_the_server(
 
 
 def test_scrapes_are_served_by_threads_that_end_with_the_program(server: MetricsServer) -> None:
-    """The server keeps no program alive."""
+    """The threads of the server are daemons, so they do not keep the program alive."""
     threads = [thread for thread in threading.enumerate() if thread.name == "metrics"]
     assert threads
     assert all(thread.daemon for thread in threads)
@@ -224,7 +226,7 @@ def test_scrapes_are_served_by_threads_that_end_with_the_program(server: Metrics
 
 
 def test_promtool_accepts_the_scrape(server: MetricsServer, tmp_path: Path) -> None:
-    """Names, units and help are as Prometheus wants them; without promtool, at least they parse."""
+    """Names, units and help texts pass `promtool check metrics`; without promtool, the scrape is only parsed."""
     _, _, body = request(server, "/metrics")
     assert {family.type for family in parse_text(body.decode())} >= {"counter", "gauge", "histogram"}
     promtool = shutil.which("promtool")
@@ -238,8 +240,8 @@ def test_promtool_accepts_the_scrape(server: MetricsServer, tmp_path: Path) -> N
         assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
-def test_build_info_is_the_callers() -> None:
-    """A registry says what is running if it is told, under the name it is told."""
+def test_build_info_has_the_given_labels() -> None:
+    """A registry has `<name>_build_info` with the given labels, and no such metric without labels."""
     registry = new_registry({"version": "4"}, name="shop")
     assert registry.get_sample_value("shop_build_info", {"version": "4"}) == 1
     names = {family.name for family in new_registry().collect()}

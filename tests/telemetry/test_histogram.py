@@ -1,4 +1,4 @@
-"""Histograms count into the bucket that Prometheus expects."""
+"""Histograms count values in the buckets that Prometheus expects."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from tablestakes.telemetry.meter.histogram import Histogram
     [(0.0, 0), (0.1, 0), (0.100001, 1), (1.0, 1), (1.5, 2), (2.0, 2), (2.1, 3), (math.inf, 3)],
 )
 def test_an_upper_bound_is_inclusive(value: float, index: int) -> None:
-    """A value that equals a bound belongs to its bucket, as `le` says."""
+    """A value that equals an upper bound is counted in its bucket, as `le` means."""
     histogram = Histogram((0.1, 1.0, 2.0))
     histogram.observe(value)
     counts, total = histogram.snapshot()
@@ -22,8 +22,8 @@ def test_an_upper_bound_is_inclusive(value: float, index: int) -> None:
     assert total == value
 
 
-def test_exposed_buckets_are_cumulated() -> None:
-    """A scrape sees cumulated counts, +Inf last, and a sum."""
+def test_exposed_buckets_are_cumulative() -> None:
+    """A scrape has cumulative counts, with +Inf last, and a sum."""
     histogram = Histogram((0.5, 1.0))
     for value in (0.25, 0.75, 0.75, 4.0):
         histogram.observe(value)
@@ -39,7 +39,7 @@ def test_exposed_buckets_are_cumulated() -> None:
 
 
 def test_threads_lose_no_observation() -> None:
-    """Observations from many threads, with snapshots among them, add up, and each snapshot agrees with itself."""
+    """Observations from many threads add up, and each snapshot taken meanwhile is consistent."""
     histogram = Histogram((0.5, 1.0))
 
     def observe() -> None:

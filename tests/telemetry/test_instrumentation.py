@@ -1,4 +1,4 @@
-"""Instrumenting an engine is done once, can be undone, and never disturbs a query."""
+"""An engine is instrumented once, the instrumentation can be removed, and it never disturbs a query."""
 
 import gc
 import logging
@@ -19,7 +19,7 @@ SELECT = ("SELECT", "raw", "")
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    """An engine that nobody listens to yet."""
+    """An engine without listeners."""
     made = create_engine(f"sqlite:///{tmp_path / 'instrument.db'}")
     yield made
     made.dispose()
@@ -31,8 +31,8 @@ def _select(engine: Engine, times: int = 1) -> None:
             assert connection.execute(text("SELECT 1")).scalar_one() == 1
 
 
-def test_twice_is_once(engine: Engine, registry: CollectorRegistry, counts: Counts) -> None:
-    """Instrumenting again gives the same instrumentation, and counts nothing twice."""
+def test_instrumenting_again_returns_the_same(engine: Engine, registry: CollectorRegistry, counts: Counts) -> None:
+    """A second call returns the same instrumentation, and nothing is counted twice."""
     first = instrument(engine, registry=registry)
     assert instrument(engine, registry=registry) is first
     assert instrument(engine.execution_options(isolation_level="AUTOCOMMIT"), registry=registry) is first
@@ -41,7 +41,7 @@ def test_twice_is_once(engine: Engine, registry: CollectorRegistry, counts: Coun
 
 
 async def test_an_async_engine_is_its_synchronous_one(tmp_path: Path, registry: CollectorRegistry) -> None:
-    """An AsyncEngine, what derives from it and its synchronous engine are one and the same."""
+    """An AsyncEngine, its synchronous engine and engines derived from them have the same instrumentation."""
     engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'a.db'}")
     first = instrument(engine, registry=registry)
     assert instrument(engine.sync_engine, registry=registry) is first
@@ -49,8 +49,8 @@ async def test_an_async_engine_is_its_synchronous_one(tmp_path: Path, registry: 
     await engine.dispose()
 
 
-def test_derived_engines_are_heard(engine: Engine, registry: CollectorRegistry, counts: Counts) -> None:
-    """Engines made by execution_options() are covered, whether made before or after, or asked for themselves."""
+def test_derived_engines_are_covered(engine: Engine, registry: CollectorRegistry, counts: Counts) -> None:
+    """Engines made by execution_options() are covered, also if one of them was instrumented or made before."""
     before = engine.execution_options(isolation_level="AUTOCOMMIT")
     instrument(before, registry=registry)
     after = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -59,8 +59,8 @@ def test_derived_engines_are_heard(engine: Engine, registry: CollectorRegistry, 
     assert counts() == {SELECT: 4}
 
 
-def test_another_registry_or_name_is_a_mistake(engine: Engine, registry: CollectorRegistry) -> None:
-    """An engine cannot be shown in two places or under two names, which is told at once."""
+def test_other_arguments_are_refused(engine: Engine, registry: CollectorRegistry) -> None:
+    """Instrumenting an engine again with another argument raises ValueError."""
     instrument(engine, registry=registry)
     with pytest.raises(ValueError, match="instrumented already, as pool 'default'"):
         instrument(engine, registry=CollectorRegistry())
@@ -73,7 +73,7 @@ def test_another_registry_or_name_is_a_mistake(engine: Engine, registry: Collect
 
 
 def test_two_engines_share_a_registry(engine: Engine, registry: CollectorRegistry) -> None:
-    """Several engines are told apart by their pool's name, in families that appear once."""
+    """Engines in one registry have different pool names, and share the metric families."""
     other = create_engine("sqlite://")
     instrument(engine, registry=registry)
     with pytest.raises(ValueError, match="'default' is taken"):
@@ -95,10 +95,10 @@ def test_two_engines_share_a_registry(engine: Engine, registry: CollectorRegistr
 
 
 def test_remove_undoes_it(engine: Engine, registry: CollectorRegistry, counts: Counts) -> None:
-    """After remove() nothing is heard, nothing is exposed, and the engine can be instrumented anew."""
+    """After remove() nothing is counted or exposed, and the engine can be instrumented again."""
     instrumentation = instrument(engine, registry=registry)
     _select(engine)
-    engine.dispose()  # the pool is another one, and is left alone too
+    engine.dispose()  # the new pool must lose its listeners too
     instrumentation.remove()
     instrumentation.remove()
     assert list(registry.collect()) == []
@@ -112,7 +112,7 @@ def test_remove_undoes_it(engine: Engine, registry: CollectorRegistry, counts: C
 
 
 def test_removing_one_engine_leaves_the_other(engine: Engine, registry: CollectorRegistry, counts: Counts) -> None:
-    """Engines that share a registry come and go by themselves."""
+    """Removing one of two engines in a registry does not affect the other."""
     other = create_engine("sqlite://")
     first = instrument(engine, registry=registry)
     instrument(other, registry=registry, pool_name="other")
@@ -123,8 +123,8 @@ def test_removing_one_engine_leaves_the_other(engine: Engine, registry: Collecto
     other.dispose()
 
 
-def test_names_that_are_taken_are_a_mistake(engine: Engine, registry: CollectorRegistry) -> None:
-    """A registry that has such a metric from elsewhere is refused, and the engine is left as it was."""
+def test_names_that_are_taken_are_refused(engine: Engine, registry: CollectorRegistry) -> None:
+    """A registry with such a metric from elsewhere raises ValueError, and the engine is left unchanged."""
     Counter("instrumentation_errors", "Someone else's.", registry=registry)
     with pytest.raises(ValueError, match="instrumentation_errors"):
         instrument(engine, registry=registry)
@@ -132,7 +132,7 @@ def test_names_that_are_taken_are_a_mistake(engine: Engine, registry: CollectorR
 
 
 def test_an_engine_that_is_gone_frees_its_name(registry: CollectorRegistry, counts: Counts) -> None:
-    """A registry keeps no engine alive; until the name is used again, what was counted stays."""
+    """A registry keeps no engine alive; its counts remain until the name is used again."""
     engine = create_engine("sqlite://")
     gone = instrument(engine, registry=registry)
     _select(engine)
@@ -153,7 +153,7 @@ def test_a_listener_that_fails_breaks_no_query(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A failure of the instrumentation is counted each time, logged once, and never seen by a query."""
+    """A failure of the instrumentation is counted each time, logged once, and reaches no query."""
     instrumentation = instrument(engine, registry=registry)
 
     def broken(*_: object, **__: object) -> None:
@@ -165,17 +165,17 @@ def test_a_listener_that_fails_breaks_no_query(
     with engine.connect() as connection, pytest.raises(DBAPIError):
         connection.execute(text("SELECT nothing"))
     assert registry.get_sample_value("instrumentation_errors_total") == 4
-    # Once for each event, and it was one.
+    # It is logged once for each event, and there was one event.
     assert [record.name for record in caplog.records] == ["tablestakes.telemetry"]
 
 
 def test_a_log_that_fails_breaks_no_query_and_no_count(
     engine: Engine, registry: CollectorRegistry, counts: Counts
 ) -> None:
-    """A handler of the slow-query log that raises costs its line, but neither the query nor the counters."""
+    """If a handler of the slow-query log raises, its line is lost, but no query and no count."""
 
     class Broken(logging.Handler):
-        """Raises where other handlers print."""
+        """A log handler that raises."""
 
         def emit(self, record: logging.LogRecord) -> None:
             raise RuntimeError(record.getMessage())

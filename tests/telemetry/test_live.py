@@ -1,4 +1,4 @@
-"""What the page is told: the listeners' own counts, over HTTP, as JSON."""
+"""/live.json has the current counters for the live page."""
 
 import asyncio
 import contextlib
@@ -55,7 +55,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def watched(engine: Engine, registry: CollectorRegistry) -> Instrumentation:
-    """Its instrumentation, to which every statement is slow."""
+    """The instrumentation of the engine, for which every statement is slow."""
     return instrument(engine, registry=registry, slow_seconds=0.0, trace_id=lambda: "4bf92f35")
 
 
@@ -67,7 +67,7 @@ def rpcs(registry: CollectorRegistry) -> RpcMetrics:
 
 @pytest.fixture
 def server(registry: CollectorRegistry, watched: Instrumentation, rpcs: RpcMetrics) -> Iterator[MetricsServer]:
-    """A server that tells of them."""
+    """A server with the live page of the engine and the RPCs."""
     live = Live("shop", "4.2", engines=[watched], rpcs=rpcs, lag=LoopLag(registry))
     running = serve("127.0.0.1", 0, registry, live)
     yield running
@@ -89,10 +89,8 @@ def _rpc(rpcs: RpcMetrics, name: str, engine: Engine, *statements: str, code: st
     current_rpc.set(None)
 
 
-def test_statements_have_what_they_cost_and_their_rpcs(
-    server: MetricsServer, engine: Engine, rpcs: RpcMetrics
-) -> None:
-    """A statement that two RPCs send is told once, with the calls and the time of each of them."""
+def test_statements_have_their_time_and_their_rpcs(server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
+    """A statement that two methods send is listed once, with the executions and the time of each method."""
     _rpc(rpcs, "Buy", engine, "SELECT :word AS word", "SELECT 1")
     _rpc(rpcs, "Sell", engine, "SELECT :word AS word")
     _rpc(rpcs, "Sell", engine, "SELECT :word AS word")
@@ -108,18 +106,18 @@ def test_statements_have_what_they_cost_and_their_rpcs(
     assert 0 < row["longest"] == max(part["longest"] for part in row["methods"]) <= row["seconds"]
 
 
-def test_the_costliest_statements_by_each_measure_are_told(
+def test_the_costliest_statements_are_listed(server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
+    """Only the costliest of many statements are listed, also one that is costly only in total."""
+    _rpc(rpcs, "Buy", engine, *(f"SELECT {number}" for number in range(120)), *["SELECT 'often'"] * 1_000)
+    reading = _read(server)["statements"]
+    assert 25 <= len(reading) <= 75
+    assert "SELECT 'often'" in [row["text"] for row in reading]
+
+
+def test_suspects_are_listed_with_their_repetitions(
     server: MetricsServer, engine: Engine, rpcs: RpcMetrics
 ) -> None:
-    """Of very many statements only some are told, and among them one that took long together, if not each time."""
-    _rpc(rpcs, "Buy", engine, *(f"SELECT {number}" for number in range(120)), *["SELECT 'often'"] * 1_000)
-    told = _read(server)["statements"]
-    assert 25 <= len(told) <= 75
-    assert "SELECT 'often'" in [row["text"] for row in told]
-
-
-def test_suspects_are_told_with_how_often(server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
-    """A statement that single RPCs repeat is told with its RPC, how many did, and the most that one did."""
+    """A repeated statement is listed with its method, the number of such RPCs and the most repetitions of one."""
     for times in (2, 3, 5):
         _rpc(rpcs, "List", engine, *["SELECT 7"] * times)
     suspects = _read(server)["suspects"]
@@ -137,29 +135,27 @@ def test_suspects_are_told_with_how_often(server: MetricsServer, engine: Engine,
 
 
 def test_rpcs_have_codes_times_and_phases(server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
-    """A method has what arrived, what ended by code, its buckets, its statements, and phases that add up."""
+    """A method has its started and ended RPCs, its buckets, its statements, and phases that add up to its time."""
     _rpc(rpcs, "Buy", engine, "SELECT 1", "SELECT 2")
     _rpc(rpcs, "Buy", engine, "SELECT 1", code="NotFound")
     rpcs.method("shop.v1.Shop", "Buy").started()
-    told = _read(server)["rpcs"]
-    [method] = told["methods"]
+    reading = _read(server)["rpcs"]
+    [method] = reading["methods"]
     assert (method["method"], method["started"]) == ("/shop.v1.Shop/Buy", 3)
     assert method["codes"] == {"OK": 1, "NotFound": 1}
     assert method["statements"] == 3
     assert sum(method["counts"]) == 2
-    assert len(method["counts"]) == len(told["bounds"]) + 1
+    assert len(method["counts"]) == len(reading["bounds"]) + 1
     assert sum(method["phases"].values()) == pytest.approx(method["seconds"])
     assert method["phases"]["query"] > 0
 
 
-def test_slow_queries_are_told_with_their_rpc_and_trace(
-    server: MetricsServer, engine: Engine, rpcs: RpcMetrics
-) -> None:
+def test_slow_queries_have_their_rpc_and_trace(server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
     """The last slow query comes first, with its time, its text, its RPC and its trace."""
     _rpc(rpcs, "Buy", engine, "SELECT 1", "SELECT :word AS word")
-    [told] = _read(server)["engines"]
-    assert (told["slow"]["threshold"], told["slow"]["times"]) == (0.0, 2)
-    last, first = told["slow"]["recent"]
+    [reading] = _read(server)["engines"]
+    assert (reading["slow"]["threshold"], reading["slow"]["times"]) == (0.0, 2)
+    last, first = reading["slow"]["recent"]
     assert first["time"] <= last["time"]
     assert last["db_query_text"] == "SELECT ? AS word"
     assert last["rpc_method"] == "/shop.v1.Shop/Buy"
@@ -167,8 +163,8 @@ def test_slow_queries_are_told_with_their_rpc_and_trace(
     assert last["duration_seconds"] > 0
 
 
-def test_no_value_is_told(server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
-    """What is bound to a statement appears nowhere, also where the statement failed and where it was slow."""
+def test_no_value_is_shown(server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
+    """The bound values of a statement appear nowhere, even if it failed or was slow."""
     _rpc(rpcs, "Buy", engine, "SELECT :word AS word")
     with engine.connect() as connection, pytest.raises(DBAPIError):
         connection.execute(text("SELECT * FROM nowhere WHERE word = :word"), {"word": CANARY})
@@ -178,71 +174,72 @@ def test_no_value_is_told(server: MetricsServer, engine: Engine, rpcs: RpcMetric
     assert CANARY.encode() not in body
 
 
-def test_the_pool_is_told_as_it_is(server: MetricsServer, engine: Engine) -> None:
-    """Used, idle, the most there may be, checkouts, and who waited in vain."""
+def test_the_pool_has_its_current_state(server: MetricsServer, engine: Engine) -> None:
+    """The pool has its used, idle and maximum connections, its checkouts and its timeouts."""
     with engine.connect(), engine.connect(), pytest.raises(PoolTimeout):
         engine.connect()
     with engine.connect():
-        [told] = _read(server)["engines"]
-    assert (told["system"], told["pool"]) == ("sqlite", "default")
-    connections, waits = told["connections"], told["waits"]
+        [reading] = _read(server)["engines"]
+    assert (reading["system"], reading["pool"]) == ("sqlite", "default")
+    connections, waits = reading["connections"], reading["waits"]
     assert (connections["used"], connections["idle"], connections["max"]) == (1, 1, 2)
     assert (connections["created"], connections["closed"]) == (2, {})
     assert (waits["pending"], waits["timeouts"], sum(waits["counts"])) == (0, 1, 4)
-    assert told["errors"] == [{"phase": "checkout", "error_type": "timeout", "disconnect": False, "times": 1}]
+    assert reading["errors"] == [{"phase": "checkout", "error_type": "timeout", "disconnect": False, "times": 1}]
 
 
 def test_a_pool_without_a_limit_has_no_maximum(registry: CollectorRegistry) -> None:
-    """Where there is no limit, or no pool that tells its waits, JSON says null rather than infinity."""
+    """A pool without a limit has the maximum null, and a pool that does not report waits has the waits null."""
     engine = create_engine("sqlite://", poolclass=QueuePool, max_overflow=-1)
-    [told] = Live("shop", engines=[instrument(engine, registry=registry)]).read()["engines"]
+    [reading] = Live("shop", engines=[instrument(engine, registry=registry)]).read()["engines"]
     engine.dispose()
-    assert told["connections"]["max"] is None
-    assert told["waits"] is None
+    assert reading["connections"]["max"] is None
+    assert reading["waits"] is None
 
 
 def test_statements_are_counted_by_duration(server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
-    """Every statement is in one bucket, those of no RPC and those that failed too."""
+    """Each statement is in one bucket, also one outside of an RPC and one that failed."""
     _rpc(rpcs, "Buy", engine, "SELECT 1")
     with engine.connect() as connection:
         connection.execute(text("SELECT 2"))
         with pytest.raises(DBAPIError):
             connection.execute(text("SELECT nothing"))
-    [told] = _read(server)["engines"]
-    assert sum(told["counts"]) == 3
-    assert len(told["counts"]) == len(told["bounds"]) + 1
+    [reading] = _read(server)["engines"]
+    assert sum(reading["counts"]) == 3
+    assert len(reading["counts"]) == len(reading["bounds"]) + 1
 
 
-def test_a_fresh_server_tells_nothing_but_itself(registry: CollectorRegistry) -> None:
-    """Without engines, RPCs or a loop there is a reading, and it is empty."""
+def test_a_server_without_engines_has_an_empty_reading(registry: CollectorRegistry) -> None:
+    """Without engines, RPCs and a probe of the loop, the reading is empty."""
     server = serve("127.0.0.1", 0, registry, Live("shop"))
-    told = _read(server)
+    reading = _read(server)
     server.close()
-    assert (told["name"], told["version"]) == ("shop", "")
-    assert told["uptime"] >= 0
-    assert told["rpcs"]["methods"] == told["engines"] == told["statements"] == told["suspects"]["found"] == []
-    assert told["lag"] is None
+    assert (reading["name"], reading["version"]) == ("shop", "")
+    assert reading["uptime"] >= 0
+    assert reading["rpcs"]["methods"] == reading["engines"] == []
+    assert reading["statements"] == reading["suspects"]["found"] == []
+    assert reading["lag"] is None
 
 
-async def test_the_lag_of_the_loop_is_told(registry: CollectorRegistry) -> None:
-    """What was measured is in a bucket."""
+async def test_the_lag_of_the_loop_is_shown(registry: CollectorRegistry) -> None:
+    """The measurements of the loop lag are in the buckets."""
     lag = LoopLag(registry, interval=0.001)
     lag.start()
     await asyncio.sleep(0.01)
     lag.stop()
-    told = Live("shop", lag=lag).read()["lag"]
-    assert sum(told["counts"]) > 0
-    assert len(told["counts"]) == len(told["bounds"]) + 1
+    reading = Live("shop", lag=lag).read()["lag"]
+    assert sum(reading["counts"]) > 0
+    assert len(reading["counts"]) == len(reading["bounds"]) + 1
 
 
-def test_failures_of_listeners_are_told(server: MetricsServer, watched: Instrumentation) -> None:
-    """What the telemetry failed at is on the page that depends on it."""
+def test_failures_of_listeners_are_shown(server: MetricsServer, watched: Instrumentation) -> None:
+    """The number of failures of the instrumentation is in the reading."""
     watched.guard.wrap("test", lambda: 1 / 0)()
     assert _read(server)["instrumentation_errors"] == 1
 
 
 def test_hostile_text_is_text(server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
-    """Whatever a statement says arrives as it is, in bytes that are ASCII."""
+    """SQL with HTML in it is transferred unchanged, in ASCII."""
     statement = f"SELECT 1 /* {HOSTILE} */"
     _rpc(rpcs, "Buy", engine, statement)
     _, headers, body = request(server, "/live.json")
@@ -252,24 +249,24 @@ def test_hostile_text_is_text(server: MetricsServer, engine: Engine, rpcs: RpcMe
 
 
 def test_long_texts_are_cut(server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
-    """A statement of a megabyte is not told every two seconds."""
+    """A statement of a megabyte is cut."""
     _rpc(rpcs, "Buy", engine, f"SELECT '{'x' * 1_000_000}'")
     assert len(request(server, "/live.json")[2]) < 20_000
 
 
-def test_whatever_is_logged_of_a_slow_query_can_be_told(
+def test_any_field_of_a_slow_query_can_be_shown(
     server: MetricsServer, watched: Instrumentation, engine: Engine, rpcs: RpcMetrics
 ) -> None:
-    """A trace id that JSON does not know is told as text, and fails no reading."""
+    """A trace id of a type that JSON does not have is shown as text."""
     trace = UUID(int=0xF00)
     watched.slow.trace_id = lambda: cast("str", trace)
     _rpc(rpcs, "Buy", engine, "SELECT 1")
-    [told] = _read(server)["engines"]
-    assert told["slow"]["recent"][0]["trace_id"] == str(trace)
+    [reading] = _read(server)["engines"]
+    assert reading["slow"]["recent"][0]["trace_id"] == str(trace)
 
 
 def test_the_page_may_do_nothing_but_read(server: MetricsServer) -> None:
-    """Its policy lets it run its own script and style and ask its own server, and nobody may embed it."""
+    """The policy allows only the page's own script, style and server, and no site may embed the page."""
     status, headers, body = request(server, "/")
     assert status == 200
     assert headers["Content-Type"] == "text/html; charset=utf-8"
@@ -284,8 +281,8 @@ def test_the_page_may_do_nothing_but_read(server: MetricsServer) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/live.json"])
-def test_nothing_of_it_is_kept_or_embedded(server: MetricsServer, path: str) -> None:
-    """SQL stays out of caches, and out of other sites."""
+def test_responses_are_not_cached_or_embedded(server: MetricsServer, path: str) -> None:
+    """The headers keep SQL out of caches and of other sites."""
     headers = request(server, path)[1]
     assert headers["Cache-Control"] == "no-store"
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -295,7 +292,7 @@ def test_nothing_of_it_is_kept_or_embedded(server: MetricsServer, path: str) -> 
 
 @pytest.mark.parametrize("path", ["/", "/live.json"])
 def test_head_and_other_methods(server: MetricsServer, path: str) -> None:
-    """HEAD is GET without the body, and nothing can be written."""
+    """HEAD is answered like GET without the body, and other methods with 405."""
     status, headers, body = request(server, path, "HEAD")
     assert (status, body) == (200, b"")
     assert int(headers["Content-Length"]) > 0
@@ -304,17 +301,17 @@ def test_head_and_other_methods(server: MetricsServer, path: str) -> None:
 
 
 def test_without_a_reading_there_is_no_page(registry: CollectorRegistry) -> None:
-    """A server that was given nothing live has a link to its metrics, and no SQL."""
+    """A server without `live` has only a link to its metrics, and no /live.json."""
     server = serve("127.0.0.1", 0, registry)
     assert b'href="/metrics"' in request(server, "/")[2]
     assert request(server, "/live.json")[0] == 404
     server.close()
 
 
-def test_a_reading_that_fails_is_an_error_of_the_server(
+def test_a_failed_reading_is_a_server_error(
     registry: CollectorRegistry, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It answers 500 and is logged, and the page still comes."""
+    """A failed reading is answered with 500 and logged, and the page is still served."""
     live = Live("shop")
     monkeypatch.setattr(live, "read", lambda: {"nan": float("nan")})
     server = serve("127.0.0.1", 0, registry, live)
@@ -325,27 +322,27 @@ def test_a_reading_that_fails_is_an_error_of_the_server(
     assert [record.getMessage() for record in caplog.records] == ["a scrape failed"]
 
 
-async def test_the_service_tells_of_itself(app: App) -> None:
-    """The running service tells its name, its pool and every method that it serves."""
+async def test_the_service_has_a_live_reading(app: App) -> None:
+    """The reading of the running service has its name, its pool and its methods."""
     host, _, port = app.metrics_address.rpartition(":")
 
     def read() -> Any:
-        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        connection = http.client.HTTPConnection(host, int(port), timeout=30)
         with contextlib.closing(connection):
             connection.request("GET", "/live.json")
             return json.loads(connection.getresponse().read())
 
-    told = await asyncio.to_thread(read)
-    assert told["name"] == "tablestakes"
-    assert "/marketplace.v1.UserService/GetUser" in {method["method"] for method in told["rpcs"]["methods"]}
-    [engine] = told["engines"]
+    reading = await asyncio.to_thread(read)
+    assert reading["name"] == "tablestakes"
+    assert "/marketplace.v1.UserService/GetUser" in {method["method"] for method in reading["rpcs"]["methods"]}
+    [engine] = reading["engines"]
     assert engine["system"] == app.database.engine.dialect.name
     assert engine["connections"]["max"] >= 1
-    assert told["lag"] is not None
+    assert reading["lag"] is not None
 
 
-def test_the_folder_can_be_copied_anywhere(tmp_path: Path) -> None:
-    """Under another name, in another place, and without this service, it serves its page."""
+def test_a_copy_serves_its_page(tmp_path: Path) -> None:
+    """A copy of the package under another name, without this service, serves its page."""
     shutil.copytree(Path(__file__).parents[2] / "server" / "tablestakes" / "telemetry", tmp_path / "watch")
     program = """
 import http.client, watch

@@ -1,4 +1,4 @@
-"""The page as a browser shows it; without a Chromium on the machine there is no telling."""
+"""The live page in a browser; the tests are skipped on a machine without Chromium."""
 
 import http.server
 import json
@@ -42,7 +42,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(running: Browser) -> Iterator[Browser]:
-    """The browser; what its page threw, or its policy refused, fails the test."""
+    """The browser; exceptions of its page and violations of its policy fail the test."""
     running.errors.clear()
     yield running
     assert running.errors == []
@@ -65,13 +65,13 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def rpcs(registry: CollectorRegistry) -> RpcMetrics:
-    """The RPCs of a server, of which three repetitions are suspect."""
+    """The RPCs of a server, for which three repetitions are suspect."""
     return RpcMetrics(registry, repeat_threshold=3)
 
 
 @pytest.fixture
 def server(registry: CollectorRegistry, engine: Engine, rpcs: RpcMetrics) -> Iterator[MetricsServer]:
-    """A server to which every statement is slow."""
+    """A server for which every statement is slow."""
     watched = instrument(engine, registry=registry, slow_seconds=0.0, trace_id=lambda: "4bf92f35")
     running = serve(
         "127.0.0.1", 0, registry, Live("shop", "4.2", engines=[watched], rpcs=rpcs, lag=LoopLag(registry))
@@ -97,8 +97,8 @@ def _open(browser: Browser, server: MetricsServer, **window: Any) -> None:
 
 
 def _rows(browser: Browser, section: str) -> list[list[str]]:
-    """Return the cells of a section's table, as they are read."""
-    rows: list[list[str]] = browser.ask(
+    """Return the texts of the cells in the table of a section."""
+    rows: list[list[str]] = browser.evaluate(
         f"[...document.querySelectorAll('#{section} tbody tr:not(.detail)')].map(row => "
         "[...row.cells].map(cell => cell.textContent))"
     )
@@ -106,7 +106,7 @@ def _rows(browser: Browser, section: str) -> list[list[str]]:
 
 
 def _targets(browser: Browser) -> list[tuple[str, str]]:
-    found = browser.ask(
+    found = browser.evaluate(
         "[...document.querySelectorAll('.target')].map(one => "
         "[one.dataset.verdict, one.querySelector('.value').textContent])"
     )
@@ -116,14 +116,14 @@ def _targets(browser: Browser) -> list[tuple[str, str]]:
 def test_a_load_is_shown_in_figures(
     browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics
 ) -> None:
-    """RPCs, statements, suspects, slow queries and the pool are rows with the counts of what was done."""
+    """RPCs, statements, suspects, slow queries and the pool are shown with their counts."""
     for _ in range(4):
         _rpc(rpcs, "Buy", engine, "SELECT 1")
     _rpc(rpcs, "Buy", engine, "SELECT 1", code="Internal")
     _rpc(rpcs, "List", engine, *["SELECT 2"] * 6)
     _open(browser, server)
-    assert browser.ask("document.title") == "shop · live"
-    assert browser.ask("document.getElementById('about').textContent").startswith("4.2 · up ")
+    assert browser.evaluate("document.title") == "shop · live"
+    assert browser.evaluate("document.getElementById('about').textContent").startswith("4.2 · up ")
     buy, lists = _rows(browser, "rpcs")
     assert (buy[0], buy[3], buy[6], buy[7], buy[9]) == ("Buy", "20 %", NONE, "1.0", "5")
     assert (lists[0], lists[3], lists[7], lists[9]) == ("List", NONE, "6.0", "1")
@@ -135,14 +135,14 @@ def test_a_load_is_shown_in_figures(
     assert _rows(browser, "suspects") == [["SELECT 2", "List", "1", f"6 {TIMES}"]]
     slow = _rows(browser, "slow")
     assert len(slow) == 10
-    assert browser.ask("document.querySelector('#slow .more').textContent") == "Show all 11"
+    assert browser.evaluate("document.querySelector('#slow .more').textContent") == "Show all 11"
     assert {(row[3], row[6]) for row in slow} == {("Buy", "4bf92f35"), ("List", "4bf92f35")}
-    assert "0 used, 1 idle, max 2" in browser.ask("document.getElementById('pool').textContent")
-    assert "query" in browser.ask("document.getElementById('phases').textContent")
+    assert "0 used, 1 idle, max 2" in browser.evaluate("document.getElementById('pool').textContent")
+    assert "query" in browser.evaluate("document.getElementById('phases').textContent")
 
 
 def test_the_targets_are_judged(browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
-    """A full pool and slow queries miss their targets; quick statements and no connection errors meet theirs."""
+    """A full pool and slow queries miss their targets; fast statements and no connection errors meet theirs."""
     _rpc(rpcs, "Buy", engine, "SELECT 1")
     with engine.connect(), engine.connect():
         _open(browser, server)
@@ -154,11 +154,11 @@ def test_the_targets_are_judged(browser: Browser, server: MetricsServer, engine:
     assert errors == ("met", "0")
 
 
-def test_a_fresh_server_is_sensible(browser: Browser, registry: CollectorRegistry) -> None:
-    """With nothing to show there are sentences, and neither NaN nor undefined."""
+def test_an_empty_page_has_sentences(browser: Browser, registry: CollectorRegistry) -> None:
+    """Without data the page has sentences, and neither NaN nor undefined."""
     server = serve("127.0.0.1", 0, registry, Live("shop"))
     _open(browser, server)
-    said = browser.ask("document.body.innerText")
+    said = browser.evaluate("document.body.innerText")
     server.close()
     assert "No RPC has come yet." in said
     assert "No statement has been slow." in said
@@ -167,68 +167,69 @@ def test_a_fresh_server_is_sensible(browser: Browser, registry: CollectorRegistr
 
 
 def test_hostile_text_stays_text(browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
-    """SQL that looks like HTML is shown as it is, also in full, and does not run."""
+    """SQL that looks like HTML is shown as text, also when it is opened, and is not executed."""
     _rpc(rpcs, "Buy", engine, *[HOSTILE] * 3)
     _open(browser, server)
-    browser.ask("document.querySelectorAll('.open').forEach(button => button.click())")
-    shown = browser.ask("[...document.querySelectorAll('.detail pre')].map(pre => pre.textContent)")
+    browser.evaluate("document.querySelectorAll('.open').forEach(button => button.click())")
+    shown = browser.evaluate("[...document.querySelectorAll('.detail pre')].map(pre => pre.textContent)")
     # One statement, one suspect, three slow queries.
     assert shown == [HOSTILE] * 5
-    assert browser.ask("window.owned") is None
-    assert browser.ask("document.querySelectorAll('img').length") == 0
-    assert browser.ask("document.scripts.length") == 1
+    assert browser.evaluate("window.owned") is None
+    assert browser.evaluate("document.querySelectorAll('img').length") == 0
+    assert browser.evaluate("document.scripts.length") == 1
 
 
-def test_the_policy_lets_no_foreign_script_run(browser: Browser, server: MetricsServer) -> None:
-    """Should text ever become an element, the policy still stops it."""
+def test_the_policy_blocks_other_scripts(browser: Browser, server: MetricsServer) -> None:
+    """The policy blocks a script element that is added to the page."""
     _open(browser, server)
-    refused = browser.ask(
-        "new Promise(told => { addEventListener('securitypolicyviolation', one => told(one.effectiveDirective));"
+    refused = browser.evaluate(
+        "new Promise(resolve => {"
+        "addEventListener('securitypolicyviolation', event => resolve(event.effectiveDirective));"
         "document.body.append(Object.assign(document.createElement('script'), {text: 'window.owned = 1'})) })"
     )
     assert refused == "script-src-elem"
-    assert browser.ask("window.owned") is None
+    assert browser.evaluate("window.owned") is None
     assert browser.errors
     assert "Content Security Policy" in browser.errors[0]
     browser.errors.clear()
 
 
 def test_rows_open_by_keyboard(browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
-    """Enter on a row's button shows what is behind it, says so to a screen reader, and keeps the focus."""
+    """Enter on the button of a row opens its detail, sets aria-expanded and keeps the focus."""
     _rpc(rpcs, "Buy", engine, "SELECT 1", code="NotFound")
     _open(browser, server)
-    browser.ask("document.querySelector('#rpcs .open').focus()")
+    browser.evaluate("document.querySelector('#rpcs .open').focus()")
     for kind in ("keyDown", "keyUp"):
         browser.command("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", text="\r")
     browser.until("document.activeElement.getAttribute('aria-expanded') === 'true'")
-    detail = browser.ask("document.querySelector('#rpcs .detail').textContent")
+    detail = browser.evaluate("document.querySelector('#rpcs .detail').textContent")
     assert "/shop.v1.Shop/Buy" in detail
     assert "NotFound 1" in detail
 
 
 def test_columns_order_the_rows(browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
-    """A head orders by its column, and again the other way; what is ordered by is told to a screen reader."""
+    """A column head orders the rows, a second click reverses them, and aria-sort is set."""
     for name, times in (("Buy", 1), ("List", 3), ("Sell", 2)):
         for _ in range(times):
             _rpc(rpcs, name, engine, "SELECT 1")
     _open(browser, server)
     click = "document.querySelector('#rpcs th:last-child button').click()"
-    browser.ask(click)
+    browser.evaluate(click)
     assert [row[0] for row in _rows(browser, "rpcs")] == ["List", "Sell", "Buy"]
-    browser.ask(click)
+    browser.evaluate(click)
     assert [row[0] for row in _rows(browser, "rpcs")] == ["Buy", "Sell", "List"]
-    assert browser.ask("document.querySelector('#rpcs th[aria-sort]').textContent") == "Calls"
+    assert browser.evaluate("document.querySelector('#rpcs th[aria-sort]').textContent") == "Calls"
 
 
 class _Readings:
-    """A server of the page whose readings, or silence, are the test's own."""
+    """A server of the page whose reading is set by the test; without one it answers with 503."""
 
     def __init__(self, page: bytes) -> None:
         self.reading: dict[str, Any] | None = None
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            """Answers for it."""
+            """Answers with the page or the reading."""
 
             def do_GET(self) -> None:
                 """Answer a GET."""
@@ -247,7 +248,7 @@ class _Readings:
 
 @pytest.fixture
 def readings() -> Iterator[_Readings]:
-    """The page, looking every 50 ms at readings that the test makes up."""
+    """A server of the page, with a poll every 50 ms."""
     page = (Path(__file__).parents[2] / "server/tablestakes/telemetry/show/live.html").read_text()
     quick = page.replace("const POLL = 2000;", "const POLL = 50;")
     assert quick != page
@@ -262,17 +263,17 @@ Reading = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def reading(registry: CollectorRegistry, rpcs: RpcMetrics) -> Reading:
-    """Make a reading of a program that has run for some seconds and handled some RPCs, in 3 ms each."""
+    """A function that makes a reading with an uptime and a number of handled RPCs, of 3 ms each."""
 
     def make(uptime: float, handled: int, started: float = 1.0) -> dict[str, Any]:
         rpcs.method("shop.v1.Shop", "Buy")
-        told: dict[str, Any] = json.loads(Live("shop", rpcs=rpcs).render())
-        told |= {"uptime": uptime, "started": started}
-        [method] = told["rpcs"]["methods"]
+        made: dict[str, Any] = json.loads(Live("shop", rpcs=rpcs).render())
+        made |= {"uptime": uptime, "started": started}
+        [method] = made["rpcs"]["methods"]
         method |= {"started": handled, "codes": {"OK": handled}, "seconds": handled * 0.003}
         method["counts"][2] = handled  # above 2.5 ms, up to 5 ms
         method["phases"]["query"] = handled * 0.003
-        return told
+        return made
 
     del registry
     return make
@@ -286,7 +287,7 @@ def _rate(browser: Browser) -> str | None:
 def test_rates_and_quantiles_are_of_the_last_minute(
     browser: Browser, readings: _Readings, reading: Reading
 ) -> None:
-    """Of what a program did in hours before, the figures of the last minute know nothing."""
+    """The figures of the last minute do not include what the program did before."""
     readings.reading = reading(uptime=10_000, handled=1_000_000)
     browser.open(readings.url)
     browser.until("document.getElementById('state')?.textContent === 'live'")
@@ -300,23 +301,23 @@ def test_rates_and_quantiles_are_of_the_last_minute(
     browser.until("document.querySelector('#rpcs td:nth-child(2)').textContent === '" + NONE + "'")
 
 
-def test_silence_is_shown_and_ends(browser: Browser, readings: _Readings, reading: Reading) -> None:
-    """While the server does not answer, the page says since when and keeps what it knew; then it goes on."""
+def test_a_server_that_does_not_answer_is_shown(browser: Browser, readings: _Readings, reading: Reading) -> None:
+    """While the server does not answer, the page says since when and keeps its figures, and later it continues."""
     readings.reading = reading(uptime=5, handled=10)
     browser.open(readings.url)
     browser.until("document.getElementById('state')?.textContent === 'live'")
     readings.reading = None
     browser.until("document.body.classList.contains('stale')")
-    assert browser.ask("document.getElementById('state').textContent").startswith("no answer since ")
+    assert browser.evaluate("document.getElementById('state').textContent").startswith("no answer since ")
     assert _rate(browser) == "2.0"
     readings.reading = reading(uptime=10, handled=30)
     browser.until("document.getElementById('state').textContent === 'live'")
-    assert not browser.ask("document.body.classList.contains('stale')")
+    assert not browser.evaluate("document.body.classList.contains('stale')")
     assert _rate(browser) == "3.0"
 
 
-def test_a_restart_begins_anew(browser: Browser, readings: _Readings, reading: Reading) -> None:
-    """Counters that begin at zero again make no negative rate."""
+def test_a_restart_makes_no_negative_rate(browser: Browser, readings: _Readings, reading: Reading) -> None:
+    """After a restart, whose counters begin at zero, the rates are those of the new run."""
     readings.reading = reading(uptime=50, handled=1000)
     browser.open(readings.url)
     browser.until("document.getElementById('state')?.textContent === 'live'")
@@ -328,10 +329,10 @@ def test_a_restart_begins_anew(browser: Browser, readings: _Readings, reading: R
 def test_a_slow_query_shows_its_plan(
     browser: Browser, readings: _Readings, reading: Reading, engine: Engine, registry: CollectorRegistry
 ) -> None:
-    """What is behind a slow query are its text, its plan as text, its error and its trace."""
+    """The detail of a slow query has its SQL, its plan as text, its error and its trace."""
     readings.reading = reading(uptime=5, handled=1)
-    [told] = Live("shop", engines=[instrument(engine, registry=registry)]).read()["engines"]
-    told["slow"]["recent"] = [
+    [shown_engine] = Live("shop", engines=[instrument(engine, registry=registry)]).read()["engines"]
+    shown_engine["slow"]["recent"] = [
         {
             "time": 1.5,
             "duration_seconds": 0.7,
@@ -343,20 +344,20 @@ def test_a_slow_query_shows_its_plan(
             "db_query_plan": "Seq Scan on <b>users</b>",
         }
     ]
-    readings.reading["engines"] = [told]
+    readings.reading["engines"] = [shown_engine]
     browser.open(readings.url)
     browser.until("document.querySelector('#slow .open')")
-    browser.ask("document.querySelector('#slow .open').click()")
-    shown = browser.ask("[...document.querySelectorAll('#slow pre')].map(pre => pre.textContent)")
+    browser.evaluate("document.querySelector('#slow .open').click()")
+    shown = browser.evaluate("[...document.querySelectorAll('#slow pre')].map(pre => pre.textContent)")
     assert shown == ["SELECT 1", "Seq Scan on <b>users</b>"]
-    behind = browser.ask("document.querySelector('#slow .detail dl').textContent")
+    behind = browser.evaluate("document.querySelector('#slow .detail dl').textContent")
     assert all(word in behind for word in ("1970-01-01T00:00:01.500Z", "/shop.v1.Shop/Buy", "57014", "4bf92f35"))
 
 
-def test_methods_of_one_name_are_told_apart(
+def test_methods_with_the_same_name_have_their_service(
     browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics
 ) -> None:
-    """Where two services have a method of one name, their services are named too."""
+    """If two services have a method with the same name, their rows also name the service."""
     _rpc(rpcs, "Get", engine, "SELECT 1")
     other = rpcs.method("shop.v1.Stock", "Get")
     other.started()
@@ -365,20 +366,20 @@ def test_methods_of_one_name_are_told_apart(
     assert {row[0] for row in _rows(browser, "rpcs")} == {"Shop/Get", "Stock/Get"}
 
 
-def test_a_chart_tells_of_the_past(browser: Browser, readings: _Readings, reading: Reading) -> None:
-    """Where the pointer is on one chart, all of them say what was then and when that was; and then what is now."""
+def test_a_chart_shows_past_values(browser: Browser, readings: _Readings, reading: Reading) -> None:
+    """While the pointer is on a chart, all charts show their values of that time, and then the current ones."""
     now = "[...document.querySelectorAll('.chart .now')].map(one => one.textContent)"
     readings.reading = reading(uptime=4, handled=8)
     browser.open(readings.url)
     browser.until(f"{now}[0] === '2.0 /s'")
     readings.reading = reading(uptime=154, handled=8)
     browser.until(f"{now}[0] === '0 /s'")
-    box = browser.ask("document.querySelector('.chart svg').getBoundingClientRect().toJSON()")
+    box = browser.evaluate("document.querySelector('.chart svg').getBoundingClientRect().toJSON()")
     x, y = box["left"] + box["width"] / 2, box["top"] + 10
     browser.command("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
     browser.until(f"{now}[0] === '2.0 /s'")
-    assert browser.ask(now)[1] == "p99 5.0 ms"
-    assert browser.ask("document.querySelector('.chart .span').textContent") == "150 s ago"
+    assert browser.evaluate(now)[1] == "p99 5.0 ms"
+    assert browser.evaluate("document.querySelector('.chart .span').textContent") == "150 s ago"
     browser.command("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
     browser.until(f"{now}[0] === '0 /s'")
 
@@ -387,21 +388,21 @@ def test_a_chart_tells_of_the_past(browser: Browser, readings: _Readings, readin
 def test_no_width_needs_scrolling_sideways(
     browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics, width: int
 ) -> None:
-    """Long names and long SQL are cut or wrapped, also when they are open, on phones and on desks."""
+    """Long names and long SQL are cut or wrapped in every window, also when they are opened."""
     columns = ", ".join(f"{number} AS a_rather_long_name_{number}" for number in range(40))
     _rpc(rpcs, "ListEverythingThatThereIsInTheWholeShop", engine, *[f"SELECT {columns}"] * 3)
     _open(browser, server, width=width)
-    browser.ask("document.querySelectorAll('.open').forEach(button => button.click())")
-    assert browser.ask("document.documentElement.scrollWidth") <= width
+    browser.evaluate("document.querySelectorAll('.open').forEach(button => button.click())")
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_light_and_dark(browser: Browser, server: MetricsServer) -> None:
-    """The page wears what the system prefers, until its button says otherwise."""
+    """The page has the color scheme of the system, until its button sets another one."""
     paper = "getComputedStyle(document.body).backgroundColor"
     _open(browser, server, scheme="light")
-    light = browser.ask(paper)
+    light = browser.evaluate(paper)
     _open(browser, server, scheme="dark")
-    assert browser.ask(paper) != light
-    browser.ask("document.getElementById('theme').click()")
-    assert browser.ask("document.getElementById('theme').textContent") == "Theme: light"
-    assert browser.ask(paper) == light
+    assert browser.evaluate(paper) != light
+    browser.evaluate("document.getElementById('theme').click()")
+    assert browser.evaluate("document.getElementById('theme').textContent") == "Theme: light"
+    assert browser.evaluate(paper) == light

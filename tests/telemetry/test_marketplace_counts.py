@@ -1,8 +1,9 @@
-"""Under a mixed load of the marketplace's RPCs, what /metrics shows is what the database and the callers saw."""
+"""Under a mixed load of marketplace RPCs, /metrics agrees with the database and with the callers."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -39,20 +40,20 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Loaded:
-    """A service and its load.
+    """A service after its load.
 
     Attributes:
-        app: The service, which still runs.
-        grown: What its metrics have grown by.
-        ledger: What the callers saw.
-        evidence: What the database says, by what says it.
-        connections: How many connections of the service the database says that there are, None if it does not.
+        app: The service, which is still running.
+        grown: The growth of its metrics.
+        ledger: The outcomes that the callers saw.
+        records: The database's own records, by their source.
+        connections: The number of the service's connections by the database's count, None if it has none.
     """
 
     app: App
     grown: Growth
     ledger: Ledger
-    evidence: dict[str, DatabaseRecord]
+    records: dict[str, DatabaseRecord]
     connections: int | None = None
 
 
@@ -62,7 +63,7 @@ async def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     if request.param == "sqlite":
         async with market(f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('truth')}/truth.db") as (shop, ledger):
             async with shop.app.database.engine.connect() as connection:
-                # The pool has no other.
+                # It is the only connection of the pool.
                 driver: Any = (await connection.get_raw_connection()).driver_connection
             traced: list[str] = []
             first = await scrape(shop.app)
@@ -77,7 +78,7 @@ async def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     name = str(make_url(url).database)
     witness = await database_record.connect(url)
     await witness.execute("CREATE EXTENSION pg_stat_statements")
-    # Of sessions that begin from now on; the witness' own is not among them.
+    # The setting applies to new sessions, so not to the one of the witness.
     await witness.execute(f"ALTER DATABASE {name} SET log_min_duration_statement = 0")
     async with market(url) as (shop, ledger):
         first, offset = await scrape(shop.app), log.stat().st_size
@@ -97,19 +98,19 @@ async def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 def counted(grown: Growth, **having: str) -> Counter[Kind]:
-    """Return how many statements were counted: the driver's batches as one for each set of parameters."""
+    """Return the number of counted statements by kind; a batch counts as one for each set of parameters."""
     kinds: Counter[Kind] = Counter()
     sizes = grown.by("db_client_batch_size_sum", "db_operation_name", "db_collection_name")
     for (verb, table), count in grown.by(STATEMENTS, "db_operation_name", "db_collection_name", **having).items():
-        # No database can tell that a statement of no table was written by hand.
+        # A database does not distinguish handwritten SQL from other statements without a table.
         kinds[verb.removeprefix("BATCH "), table.removeprefix("raw")] += int(sizes.get((verb, table), count))
     return kinds
 
 
 @pytest.mark.parametrize("loaded", ["sqlite"], indirect=True)
-def test_sqlite_traces_the_same(loaded: Loaded) -> None:
-    """Each statement that SQLite began was counted under its verb and table, and no other; and each COMMIT."""
-    traced = loaded.evidence["trace"]
+def test_the_trace_of_sqlite_agrees(loaded: Loaded) -> None:
+    """The statements and COMMITs that SQLite traced are those that were counted, by verb and table."""
+    traced = loaded.records["trace"]
     assert counted(loaded.grown) == traced.statements
     assert traced.statements.total() > 100 * CUSTOMERS
     ends_agree(loaded.grown, traced)
@@ -117,34 +118,35 @@ def test_sqlite_traces_the_same(loaded: Loaded) -> None:
 
 
 @pytest.mark.parametrize("loaded", ["postgresql"], indirect=True)
-def test_the_statistics_count_the_same(loaded: Loaded) -> None:
-    """Statements that succeeded, their rows and transactions are as pg_stat_statements has them."""
-    told = loaded.evidence["statistics"]
-    # It counts a SAVEPOINT that is prepared once for each connection only.
-    for kinds in (succeeded := counted(loaded.grown, error_type=""), told.statements, told.rows):
+def test_pg_stat_statements_agrees(loaded: Loaded) -> None:
+    """Successful statements, their rows and the transactions agree with pg_stat_statements."""
+    record = loaded.records["statistics"]
+    # It counts a SAVEPOINT, which is prepared once, only once for each connection.
+    for kinds in (succeeded := counted(loaded.grown, error_type=""), record.statements, record.rows):
         kinds.pop(("OTHER", ""), None)
-    assert succeeded == told.statements
-    assert told.statements.total() > 100 * CUSTOMERS
-    ends_agree(loaded.grown, told)
-    assert told.ends["BEGIN"] == loaded.grown.total("db_client_transaction_seconds_count")
+    assert succeeded == record.statements
+    assert record.statements.total() > 100 * CUSTOMERS
+    ends_agree(loaded.grown, record)
+    assert record.ends["BEGIN"] == loaded.grown.total("db_client_transaction_seconds_count")
     grown_rows = loaded.grown.by("db_client_response_returned_rows_sum", "db_operation_name", "db_collection_name")
-    # Nobody tells what came of an executemany: the driver not at all, the server not apart from other INSERTs.
+    # The rows of an executemany are unknown: the driver does not count them, and the server only with other
+    # INSERTs.
     batches = loaded.grown.by("db_client_batch_size_sum", "db_collection_name")
     assert {key: rows for key, rows in grown_rows.items() if key[1:] not in batches} == {
-        key: rows for key, rows in told.rows.items() if key[1:] not in batches and rows
+        key: rows for key, rows in record.rows.items() if key[1:] not in batches and rows
     }
 
 
 @pytest.mark.parametrize("loaded", ["postgresql"], indirect=True)
-def test_the_log_of_the_server_counts_the_same(loaded: Loaded) -> None:
-    """Each statement that PostgreSQL logged was counted, savepoints and failures too, these by their SQLSTATE."""
-    told = loaded.evidence["log"]
-    assert counted(loaded.grown) == told.statements
-    ends_agree(loaded.grown, told)
+def test_the_log_of_the_server_agrees(loaded: Loaded) -> None:
+    """The statements in the log of PostgreSQL are those that were counted, with failures by their SQLSTATE."""
+    record = loaded.records["log"]
+    assert counted(loaded.grown) == record.statements
+    ends_agree(loaded.grown, record)
     failed = loaded.grown.by(STATEMENTS, "db_operation_name", "db_collection_name", "error_type")
-    assert {key: count for key, count in failed.items() if key[2]} == dict(told.failures)
+    assert {key: count for key, count in failed.items() if key[2]} == dict(record.failures)
     codes: Counter[str] = Counter()
-    for (_, _, code), times in told.failures.items():
+    for (_, _, code), times in record.failures.items():
         codes[code] += times
     assert loaded.grown.by("db_client_errors_total", "phase", "error_type", "disconnect") == {
         ("execute", code, "false"): times for code, times in codes.items()
@@ -154,13 +156,13 @@ def test_the_log_of_the_server_counts_the_same(loaded: Loaded) -> None:
 
 @pytest.mark.parametrize("loaded", ["postgresql"], indirect=True)
 def test_no_duration_is_below_the_servers_own(loaded: Loaded) -> None:
-    """What was measured from outside is at least what PostgreSQL measured inside, for each kind of statement."""
-    inside = loaded.evidence["log"].seconds
+    """For each kind of statement, the measured time is at least the time that PostgreSQL measured."""
+    inside = loaded.records["log"].seconds
     outside: dict[Kind, float] = {}
     for (verb, table), seconds in loaded.grown.by(SECONDS, "db_operation_name", "db_collection_name").items():
         key = verb.removeprefix("BATCH "), table
         outside[key] = outside.get(key, 0.0) + seconds
-    # BEGIN goes out with the first statement of its transaction, and is a part of its time.
+    # BEGIN is sent with the first statement of its transaction, and is part of its time.
     ends = {(name, ""): inside.pop((name, "")) for name in ("BEGIN", "COMMIT", "ROLLBACK")}
     assert inside.keys() == outside.keys()
     assert not {key: (seconds, outside[key]) for key, seconds in inside.items() if seconds > outside[key]}
@@ -170,8 +172,8 @@ def test_no_duration_is_below_the_servers_own(loaded: Loaded) -> None:
 
 
 @pytest.mark.parametrize("loaded", ["postgresql"], indirect=True)
-def test_the_server_has_as_many_connections(loaded: Loaded) -> None:
-    """Connections that are idle or used, and those made less those closed, are the sessions of the server."""
+def test_the_sessions_of_the_server_agree(loaded: Loaded) -> None:
+    """The open connections, and those made minus those closed, are as many as the sessions of the server."""
     last = loaded.grown.last
     made, closed = (
         last.total("db_client_connections_created_total"),
@@ -183,8 +185,8 @@ def test_the_server_has_as_many_connections(loaded: Loaded) -> None:
 
 
 @pytest.mark.parametrize("loaded", ["postgresql"], indirect=True)
-async def test_durations_are_of_the_servers_order(loaded: Loaded, server_of_postgres: Postgres) -> None:
-    """Where the server takes its time, what was measured is that time and little more; what is slow is told so."""
+async def test_durations_contain_those_of_the_server(loaded: Loaded, server_of_postgres: Postgres) -> None:
+    """The duration of slow statements lies between the server's own and that of the whole work."""
     log = server_of_postgres.folder / "log"
     first, offset = await scrape(loaded.app), log.stat().st_size
     sleep = text("SELECT pg_sleep(0.1) FROM generate_series(1, :times)")
@@ -193,20 +195,22 @@ async def test_durations_are_of_the_servers_order(loaded: Loaded, server_of_post
         for times in (1, 2, 6):
             connection.execute(sleep, {"times": times})
 
+    start = perf_counter()
     await loaded.app.database.run(nap)
+    elapsed = perf_counter() - start
     grown = Growth(first, await scrape(loaded.app))
-    told = database_record.from_log(log, str(loaded.app.settings.url.database), offset)
-    inside, outside = sum(told.seconds.values()), grown.total(SECONDS)
-    assert told.statements.total() == grown.total(STATEMENTS) == 3
-    assert 0.9 <= inside <= outside < inside * 2
+    record = database_record.from_log(log, str(loaded.app.settings.url.database), offset)
+    inside, outside = sum(record.seconds.values()), grown.total(SECONDS)
+    assert record.statements.total() == grown.total(STATEMENTS) == 3
+    assert 0.9 <= inside <= outside < elapsed
     assert grown.total("db_client_slow_operations_total") == 1
 
 
-def test_callers_were_told_what_was_counted(loaded: Loaded) -> None:
-    """RPCs are counted by method and code as their callers saw them end, each once, and none is left in flight."""
+def test_the_outcomes_of_the_callers_agree(loaded: Loaded) -> None:
+    """RPCs are counted by method and code as their callers saw them end, and none is in flight afterwards."""
     seen = {
         (*method.removeprefix("/").split("/"), CODES[code.value[0]]): times
-        for (method, code), times in loaded.ledger.told.items()
+        for (method, code), times in loaded.ledger.outcomes.items()
     }
     assert loaded.grown.by(HANDLED, *METHOD, "grpc_code") == seen
     assert {code for *_, code in seen} == {
@@ -223,8 +227,8 @@ def test_callers_were_told_what_was_counted(loaded: Loaded) -> None:
     assert loaded.grown.by("rpc_db_queries_count", *METHOD) == handled
 
 
-def test_every_method_of_the_protos_was_there_before_it_was_called(loaded: Loaded) -> None:
-    """Before any call each method has its series, at 0, with each code, under the labels of the Go middleware."""
+def test_every_method_has_its_series_before_any_call(loaded: Loaded) -> None:
+    """Before any call, each method has its series at 0 for each code, with the labels of the Go middleware."""
     first = loaded.grown.first
     assert first.by(STARTED, *METHOD) == dict.fromkeys(METHODS, 0)
     assert first.by(HANDLED, *METHOD, "grpc_code") == dict.fromkeys(
@@ -237,8 +241,8 @@ def test_every_method_of_the_protos_was_there_before_it_was_called(loaded: Loade
     assert {sample.labels["grpc_type"] for sample in first.samples if sample.name in names} == {"unary"}
 
 
-def test_the_phases_of_each_method_are_its_time(loaded: Loaded) -> None:
-    """For each method the phases sum to the time of its RPCs, none of them below nothing."""
+def test_the_phases_of_each_method_add_up(loaded: Loaded) -> None:
+    """For each method, the phases add up to the time of its RPCs, and none is negative."""
     times = loaded.grown.by(f"{HANDLING}_sum", *METHOD)
     assert loaded.grown.by("rpc_db_seconds_total", *METHOD) == pytest.approx(times, rel=1e-9)
     phases = loaded.grown.by("rpc_db_seconds_total", *METHOD, "phase")
@@ -248,8 +252,8 @@ def test_the_phases_of_each_method_are_its_time(loaded: Loaded) -> None:
     )
 
 
-def test_rpcs_spent_what_the_database_cost(loaded: Loaded) -> None:
-    """Nobody else was there: statements, waits, connects, COMMIT and ROLLBACK are the RPCs', to the last."""
+def test_rpcs_are_charged_for_all_database_work(loaded: Loaded) -> None:
+    """All statements, waits, connects, COMMITs and ROLLBACKs are charged to the RPCs."""
     grown = loaded.grown
     assert grown.total("rpc_db_queries_sum") == grown.total(STATEMENTS)
     spent = {
@@ -264,8 +268,8 @@ def test_rpcs_spent_what_the_database_cost(loaded: Loaded) -> None:
     )
 
 
-def test_the_pool_lent_as_often_as_it_got_back(loaded: Loaded) -> None:
-    """Each checkout waited once and was used once, and nobody waits any more."""
+def test_each_checkout_has_a_wait_and_a_use(loaded: Loaded) -> None:
+    """Each checkout is one wait and one use, and none is pending afterwards."""
     grown = loaded.grown
     waits = grown.by("db_client_connection_wait_time_seconds_count", "outcome")
     assert waits == {("ok",): grown.total("db_client_connection_use_time_seconds_count")}
@@ -273,8 +277,8 @@ def test_the_pool_lent_as_often_as_it_got_back(loaded: Loaded) -> None:
     assert grown.last.total("instrumentation_errors_total") == 0
 
 
-def test_buckets_count_what_their_histogram_counts(loaded: Loaded) -> None:
-    """Of every histogram on the page the buckets never fall, and the last is its count."""
+def test_buckets_agree_with_their_histogram(loaded: Loaded) -> None:
+    """In every histogram the buckets never decrease, and the last one is the count."""
     buckets: dict[tuple[str, ...], list[float]] = {}
     for sample in loaded.grown.last.samples:
         if sample.name.endswith("_bucket"):
@@ -293,9 +297,9 @@ def test_buckets_count_what_their_histogram_counts(loaded: Loaded) -> None:
         assert values[-1] == counts[key]
 
 
-def ends_agree(grown: Growth, told: DatabaseRecord) -> None:
-    """Compare COMMIT and ROLLBACK, and what became of transactions, with what the database says."""
-    ends = {"commit": told.ends["COMMIT"], "rollback": told.ends["ROLLBACK"]}
+def ends_agree(grown: Growth, record: DatabaseRecord) -> None:
+    """Compare COMMITs, ROLLBACKs and the outcomes of transactions with the database's record."""
+    ends = {"commit": record.ends["COMMIT"], "rollback": record.ends["ROLLBACK"]}
     for name, times in ends.items():
         assert grown.by(f"db_client_{name}_seconds_count", "outcome") == {("ok",): times}
         assert grown.total("db_client_transaction_seconds_count", outcome=name) == times

@@ -1,4 +1,4 @@
-"""Statements are named after what they do and the first table they name, and never after their values."""
+"""Statements are named by their verb and the first table they name, and never by their values."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +39,7 @@ class Model(DeclarativeBase):
 
 
 class Author(Model):
-    """Has books."""
+    """A model with books."""
 
     __tablename__ = "authors"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -47,7 +47,7 @@ class Author(Model):
 
 
 class Book(Model):
-    """Has an author."""
+    """A model with an author."""
 
     __tablename__ = "books"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -101,7 +101,7 @@ temporary = Table("main_extra", MetaData(), Column("id", Integer), schema="main"
 def test_a_statement_has_its_name(
     statement: Any, name: str, collection: str, counts: Counts, registry: CollectorRegistry
 ) -> None:
-    """The verb and the table come from the construct; text has a verb, and `raw` for its table."""
+    """The verb and the table come from the construct; SQL text has its verb, and the table `raw`."""
     engine = create_engine("sqlite://", poolclass=StaticPool)
     Model.metadata.create_all(engine)
     with engine.begin() as connection:

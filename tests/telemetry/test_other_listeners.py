@@ -1,5 +1,6 @@
-"""Listeners of others, which fail before or after those of the telemetry, disturb no count."""
+"""Other listeners of an engine may fail without disturbing the counts."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ SELECT = ("SELECT", "raw", "")
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    """An engine that nobody listens to yet."""
+    """An engine without listeners."""
     made = create_engine(f"sqlite:///{tmp_path / 'others.db'}")
     yield made
     made.dispose()
@@ -42,10 +43,11 @@ def test_a_listener_that_fails(
     *,
     first: bool,
 ) -> None:
-    """Its error is one, of what was being done as far as ours had heard, and the next statement is not touched."""
+    """A failing listener is one error, of `compile` before the statement was sent and of `fetch` after it."""
+    start = time.perf_counter()
 
     def fail(*_: object) -> None:
-        raise ValueError("somebody else's")
+        raise ValueError("another listener")
 
     steps: list[Callable[[], object]] = [
         lambda: event.listen(engine, when, fail),
@@ -53,13 +55,13 @@ def test_a_listener_that_fails(
     ]
     for step in steps if first else reversed(steps):
         step()
-    with engine.connect() as connection, pytest.raises(ValueError, match="somebody"):
+    with engine.connect() as connection, pytest.raises(ValueError, match="another listener"):
         connection.execute(text("SELECT 1"))
     event.remove(engine, when, fail)
-    known = counts()
+    before = counts()
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))
     assert by(*ERRORS) == {(phase, "ValueError", "false"): 1}
     assert all(not error_type for _, _, error_type in counts())
-    assert counts()[SELECT] == known.get(SELECT, 0) + 1
-    assert by("db_client_operation_duration_seconds_sum", "error_type")[("",)] < 1
+    assert counts()[SELECT] == before.get(SELECT, 0) + 1
+    assert by("db_client_operation_duration_seconds_sum", "error_type")[("",)] < time.perf_counter() - start

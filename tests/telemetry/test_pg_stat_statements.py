@@ -1,4 +1,4 @@
-"""What is counted is what PostgreSQL says that it did."""
+"""The counts agree with those of PostgreSQL's pg_stat_statements."""
 
 import asyncio
 import random
@@ -26,7 +26,7 @@ KINDS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 @pytest.fixture
 async def truth(postgres_url: str) -> AsyncIterator[AsyncEngine]:
-    """An engine that nobody listens to, to ask the server what it did."""
+    """An engine without listeners, for reading pg_stat_statements."""
     engine = create_async_engine(postgres_url, isolation_level="AUTOCOMMIT")
     async with engine.connect() as connection:
         await connection.run_sync(metadata.create_all)
@@ -36,7 +36,7 @@ async def truth(postgres_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 async def _unit(engine: AsyncEngine, draw: random.Random) -> None:
-    """Do one of the things that a service does, some of which fail."""
+    """Run a randomly drawn unit of work; some of them fail."""
     number = draw.randrange(1_000_000)
     match draw.randrange(8):
         case 0:
@@ -70,7 +70,8 @@ async def _unit(engine: AsyncEngine, draw: random.Random) -> None:
                 await connection.execute(select(items.c.id).limit(1))
                 await nested.rollback()
         case _:
-            # Committed: the server does not count the portal of a transaction that it rolls back.
+            # It is committed, because pg_stat_statements does not count the portal of a transaction that is rolled
+            # back.
             async with engine.begin() as connection:
                 rows = await connection.stream(select(items).limit(3))
                 await rows.all()
@@ -79,9 +80,9 @@ async def _unit(engine: AsyncEngine, draw: random.Random) -> None:
 async def test_the_server_counts_the_same(
     postgres_url: str, truth: AsyncEngine, registry: CollectorRegistry, total: Total
 ) -> None:
-    """After a mixed load at once, statements agree by kind with pg_stat_statements, and connections with it all."""
+    """After a concurrent mixed load, the statements by kind and the transactions agree with pg_stat_statements."""
     engine = create_async_engine(postgres_url, poolclass=AsyncTimedQueuePool, pool_size=4, max_overflow=2)
-    # What the dialect asks a new server once is its own, and of no listener's business.
+    # The first connection of an engine sends questions of the dialect, which are not reported to listeners.
     async with engine.connect():
         pass
     await engine.dispose()
@@ -108,25 +109,25 @@ async def test_the_server_counts_the_same(
                 " AND upper(query) ~ '^(BEGIN|COMMIT|ROLLBACK)'"
             )
         )
-        said: dict[str, int] = {}
+        ends_on_server: dict[str, int] = {}
         for query, count in ends:
-            # A savepoint is rolled back by a statement that SQLAlchemy tells of as one.
+            # Rolling back to a savepoint is a statement, also for SQLAlchemy.
             if " TO SAVEPOINT" not in query:
                 verb = query.split()[0].rstrip(";")
-                said[verb] = said.get(verb, 0) + count
+                ends_on_server[verb] = ends_on_server.get(verb, 0) + count
     await engine.dispose()
 
     counted = {
         kind: total("db_client_operation_duration_seconds_count", db_operation_name=kind, error_type="")
         for kind in KINDS
     }
-    # asyncpg runs each set of parameters of an executemany as a statement.
+    # asyncpg executes each parameter set of an executemany as a statement of its own.
     counted["INSERT"] += total("db_client_batch_size_sum", db_operation_name="BATCH INSERT")
     expected = {kind: calls.get(kind, (0, 0))[0] for kind in KINDS}
     assert counted == expected
     assert all(expected.values())
-    assert said["COMMIT"] == total("db_client_commit_seconds_count", outcome="ok")
-    assert said["ROLLBACK"] == total("db_client_rollback_seconds_count", outcome="ok")
-    assert said["BEGIN"] == total("db_client_transaction_seconds_count")
+    assert ends_on_server["COMMIT"] == total("db_client_commit_seconds_count", outcome="ok")
+    assert ends_on_server["ROLLBACK"] == total("db_client_rollback_seconds_count", outcome="ok")
+    assert ends_on_server["BEGIN"] == total("db_client_transaction_seconds_count")
     assert total("db_client_operation_duration_seconds_count", error_type="42703") > 0
     assert total("db_client_errors_total") == total("db_client_errors_total", error_type="42703")

@@ -1,4 +1,4 @@
-"""The pool gauges say how many connections are open, whatever happened to them."""
+"""The pool gauges count the open connections correctly, whatever happens to them."""
 
 import gc
 import math
@@ -20,7 +20,7 @@ Gauges = Callable[[], tuple[float | None, float | None, float | None]]
 
 
 class Odd(Pool):
-    """A pool that is none of SQLAlchemy's."""
+    """A pool that is not one of SQLAlchemy's."""
 
     def _do_get(self) -> ConnectionPoolEntry:
         return self._create_connection()
@@ -29,16 +29,16 @@ class Odd(Pool):
         record.close()
 
     def dispose(self) -> None:
-        """Have nothing to close."""
+        """Do nothing: there are no idle connections."""
 
     def recreate(self) -> "Odd":
-        """Return another one."""
+        """Return another pool like this one."""
         return Odd(self._creator, dialect=self._dialect, _dispatch=self.dispatch)
 
 
 @pytest.fixture
 def gauges(registry: CollectorRegistry) -> Gauges:
-    """Ask for idle, used and max."""
+    """A function that returns the gauges idle, used and max."""
 
     def ask() -> tuple[float | None, float | None, float | None]:
         labels = {"db_system_name": "sqlite", "db_client_connection_pool_name": "default"}
@@ -54,7 +54,7 @@ def gauges(registry: CollectorRegistry) -> Gauges:
 
 @pytest.fixture
 def make(tmp_path: Path, registry: CollectorRegistry) -> Iterator[Callable[..., Engine]]:
-    """Make an instrumented engine on a file."""
+    """A function that makes an instrumented engine on a file."""
     with ExitStack() as stack:
 
         def made(**options: Any) -> Engine:
@@ -67,7 +67,7 @@ def make(tmp_path: Path, registry: CollectorRegistry) -> Iterator[Callable[..., 
 
 
 def test_idle_used_and_overflow(make: Callable[..., Engine], gauges: Gauges) -> None:
-    """Overflow counts as used while it lasts, and is gone when it is returned."""
+    """An overflow connection counts as used until it is returned, and is then closed."""
     engine = make(pool_size=1, max_overflow=2)
     assert gauges() == (0, 0, 3)
     connections = [engine.connect() for _ in range(3)]
@@ -91,7 +91,7 @@ def test_idle_used_and_overflow(make: Callable[..., Engine], gauges: Gauges) -> 
     ],
 )
 def test_maximum(make: Callable[..., Engine], gauges: Gauges, options: dict[str, Any], maximum: float) -> None:
-    """The maximum is what the pool allows in all, +Inf where it sets no limit."""
+    """The maximum is the number of connections that the pool allows, +Inf if it has no limit."""
     make(**options)
     assert gauges()[2] == maximum
 
@@ -108,14 +108,14 @@ def test_maximum(make: Callable[..., Engine], gauges: Gauges, options: dict[str,
 def test_idle_connections_that_are_kept(
     make: Callable[..., Engine], total: Callable[..., float], options: dict[str, Any], most: float
 ) -> None:
-    """A pool says how many idle connections it keeps at the most, and at least none."""
+    """A pool keeps at most its size of idle connections, and at least none."""
     make(**options)
     assert total("db_client_connection_idle_max") == most
     assert total("db_client_connection_idle_min") == 0
 
 
 def test_a_null_pool_has_nothing_idle(make: Callable[..., Engine], gauges: Gauges) -> None:
-    """Connections of a NullPool are used or closed."""
+    """Connections of a NullPool are used, and never idle."""
     engine = make(poolclass=NullPool)
     with engine.connect(), engine.connect():
         assert gauges()[:2] == (0, 2)
@@ -131,7 +131,7 @@ def test_a_static_pool_has_one(make: Callable[..., Engine], gauges: Gauges) -> N
 
 
 def test_a_thread_has_its_own_in_memory(registry: CollectorRegistry, gauges: Gauges) -> None:
-    """SQLite in memory has a connection for each thread that uses it."""
+    """The pool of SQLite in memory, with a connection for each thread, is counted like any other."""
     engine = create_engine("sqlite://")
     instrument(engine, registry=registry)
     with engine.connect():
@@ -142,7 +142,7 @@ def test_a_thread_has_its_own_in_memory(registry: CollectorRegistry, gauges: Gau
 
 
 async def test_an_async_engine(tmp_path: Path, registry: CollectorRegistry, gauges: Gauges) -> None:
-    """The pool of an AsyncEngine is counted as any other."""
+    """The pool of an AsyncEngine is counted like any other."""
     engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'a.db'}", pool_size=2, max_overflow=1)
     instrument(engine, registry=registry)
     async with engine.connect(), engine.connect():
@@ -153,7 +153,7 @@ async def test_an_async_engine(tmp_path: Path, registry: CollectorRegistry, gaug
 
 
 def test_dispose_while_connections_are_used(make: Callable[..., Engine], gauges: Gauges) -> None:
-    """What is out of a disposed pool is used until it is returned, and then belongs to no pool."""
+    """A connection that is checked out of a disposed pool counts as used until it is returned."""
     engine = make(pool_size=2, max_overflow=0)
     first, second = engine.connect(), engine.connect()
     second.close()
@@ -169,7 +169,7 @@ def test_dispose_while_connections_are_used(make: Callable[..., Engine], gauges:
 
 
 def test_an_invalidated_connection_is_not_idle(make: Callable[..., Engine], gauges: Gauges) -> None:
-    """The record of a dead connection waits in the queue, but no connection does."""
+    """An invalidated connection is neither idle nor used, although its record is in the queue."""
     engine = make()
     with engine.connect() as connection:
         connection.invalidate()
@@ -180,8 +180,8 @@ def test_an_invalidated_connection_is_not_idle(make: Callable[..., Engine], gaug
     assert gauges()[:2] == (1, 0)
 
 
-def test_a_detached_connection_is_not_the_pools(make: Callable[..., Engine], gauges: Gauges) -> None:
-    """A connection that was taken out of the pool for good is no longer counted."""
+def test_a_detached_connection_is_not_counted(make: Callable[..., Engine], gauges: Gauges) -> None:
+    """A detached connection is no longer counted."""
     engine = make()
     raw = engine.raw_connection()
     assert gauges()[:2] == (0, 1)
@@ -192,15 +192,15 @@ def test_a_detached_connection_is_not_the_pools(make: Callable[..., Engine], gau
 
 
 def test_a_connection_that_is_lost_comes_back(make: Callable[..., Engine], gauges: Gauges) -> None:
-    """A connection that was never closed returns to the pool with the garbage."""
+    """A connection that was never closed returns to the pool when it is garbage-collected."""
     engine = make()
-    engine.connect()  # and forget it
+    engine.connect()  # and drop it
     gc.collect()
     assert gauges()[:2] == (1, 0)
 
 
-def test_failures_on_the_way_out_leave_nothing(make: Callable[..., Engine], gauges: Gauges) -> None:
-    """Listeners that refuse a connection, when it is made or when it is taken, leave no connection behind."""
+def test_a_refused_checkout_leaves_no_connection(make: Callable[..., Engine], gauges: Gauges) -> None:
+    """If a listener refuses a connection at its connect or checkout, no connection is counted."""
     engine = make()
     refusing = True
 
@@ -220,10 +220,10 @@ def test_failures_on_the_way_out_leave_nothing(make: Callable[..., Engine], gaug
         assert gauges()[:2] == (0, 1)
 
 
-def test_a_connection_from_before_is_known_when_it_is_used(
+def test_an_older_connection_is_counted_when_it_is_used(
     tmp_path: Path, registry: CollectorRegistry, gauges: Gauges
 ) -> None:
-    """An engine may have connected before it is instrumented."""
+    """A connection that was made before the instrumentation is counted from its next checkout."""
     engine = create_engine(f"sqlite:///{tmp_path / 'early.db'}")
     engine.connect().close()
     instrument(engine, registry=registry)
@@ -234,7 +234,7 @@ def test_a_connection_from_before_is_known_when_it_is_used(
 
 
 def test_a_pool_of_an_unknown_kind_has_no_maximum(make: Callable[..., Engine], gauges: Gauges) -> None:
-    """Where nothing is known of the limit nothing is said of it, and connections are counted all the same."""
+    """A pool of an unknown kind has no maximum, but its connections are counted."""
     engine = make(poolclass=Odd)
     with engine.connect():
         assert gauges() == (0, 1, None)
@@ -242,7 +242,7 @@ def test_a_pool_of_an_unknown_kind_has_no_maximum(make: Callable[..., Engine], g
 
 
 def test_a_scrape_beside_threads(make: Callable[..., Engine], gauges: Gauges) -> None:
-    """Scraping while threads open and close connections neither fails nor miscounts in the end."""
+    """A scrape while threads open and close connections does not fail, and the final counts are right."""
     engine = make(poolclass=NullPool)
     stop = threading.Event()
 

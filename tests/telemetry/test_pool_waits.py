@@ -1,4 +1,4 @@
-"""Who waits for a connection of the pool, how long, and with what outcome."""
+"""Checkouts that wait for a connection are counted and timed, by their outcome."""
 
 import asyncio
 import threading
@@ -31,7 +31,6 @@ async def aengine(tmp_path: Path, registry: CollectorRegistry) -> AsyncIterator[
         poolclass=AsyncTimedQueuePool,
         pool_size=1,
         max_overflow=0,
-        pool_timeout=0.1,
     )
     instrument(made, registry=registry)
     yield made
@@ -42,7 +41,7 @@ async def aengine(tmp_path: Path, registry: CollectorRegistry) -> AsyncIterator[
 def engine(tmp_path: Path, registry: CollectorRegistry) -> Iterator[Engine]:
     """A synchronous engine with one connection."""
     made = create_engine(
-        f"sqlite:///{tmp_path / 'waits.db'}", poolclass=TimedQueuePool, pool_size=1, max_overflow=0, pool_timeout=5
+        f"sqlite:///{tmp_path / 'waits.db'}", poolclass=TimedQueuePool, pool_size=1, max_overflow=0
     )
     instrument(made, registry=registry)
     yield made
@@ -50,25 +49,26 @@ def engine(tmp_path: Path, registry: CollectorRegistry) -> Iterator[Engine]:
 
 
 async def test_every_checkout_is_one_wait(aengine: AsyncEngine, by: By, total: Total) -> None:
-    """A checkout that makes a connection, one that finds one and one that waits for one count once each."""
-
-    async def hold(seconds: float) -> None:
-        async with aengine.connect():
-            await asyncio.sleep(seconds)
-
-    await hold(0)
-    await hold(0)
+    """A checkout that makes a connection, one that finds one and one that waits for one are one wait each."""
+    await _connect(aengine)
+    await _connect(aengine)
     start = time.perf_counter()
-    await asyncio.gather(hold(0.05), hold(0))
-    took = time.perf_counter() - start
+    async with aengine.connect():
+        waiting = asyncio.create_task(_connect(aengine))
+        await eventually(lambda: total(PENDING) == 1)
+        before = time.perf_counter()
+        await asyncio.sleep(0.02)
+        held = time.perf_counter() - before
+    await waiting
+    elapsed = time.perf_counter() - start
     assert by(f"{WAIT}_count", "outcome") == {("ok",): 4}
-    assert 0.03 < total(f"{WAIT}_sum") < took
+    assert held < total(f"{WAIT}_sum") < elapsed
     assert total(f"{WAIT}_bucket", outcome="ok", le="0.0005") == 3
     assert total(PENDING) == 0
 
 
-async def test_who_found_the_pool_empty(aengine: AsyncEngine, total: Total) -> None:
-    """Of the checkouts that were served those count that made a connection or waited, and no other."""
+async def test_checkouts_of_an_empty_pool(aengine: AsyncEngine, total: Total) -> None:
+    """A served checkout is an empty acquire if it made a connection or waited, and not otherwise."""
     prefix = "db_client_connection_"
 
     def counts() -> list[float]:
@@ -87,8 +87,8 @@ async def test_who_found_the_pool_empty(aengine: AsyncEngine, total: Total) -> N
     assert counts() == [3, 2, 1]
 
 
-async def test_those_who_wait_are_not_overtaken(aengine: AsyncEngine, total: Total) -> None:
-    """A connection that is returned goes to who has waited longest, also if somebody comes just then."""
+async def test_waiting_checkouts_are_not_overtaken(aengine: AsyncEngine, total: Total) -> None:
+    """A returned connection goes to the checkout that has waited longest, also if a new one comes just then."""
     order = []
 
     async def use(name: str) -> None:
@@ -103,21 +103,28 @@ async def test_those_who_wait_are_not_overtaken(aengine: AsyncEngine, total: Tot
     assert order == ["first", "late"]
 
 
-async def test_a_timeout(aengine: AsyncEngine, by: By, total: Total) -> None:
-    """A checkout that got no connection in time waited for all of it, and nobody is left waiting."""
-    async with aengine.connect():
-        waiting = asyncio.create_task(_connect(aengine))
-        await eventually(lambda: total(PENDING) == 1)
+async def test_a_timeout(tmp_path: Path, registry: CollectorRegistry, by: By, total: Total) -> None:
+    """A checkout that gets no connection in time has waited for the whole timeout, and is no longer pending."""
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{tmp_path / 'timeout.db'}",
+        poolclass=AsyncTimedQueuePool,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=0.1,
+    )
+    instrument(engine, registry=registry)
+    async with engine.connect():
         with pytest.raises(PoolTimeoutError):
-            await waiting
+            await _connect(engine)
+    await engine.dispose()
     assert total(TIMEOUTS) == 1
     assert by(f"{WAIT}_count", "outcome") == {("ok",): 1, ("timeout",): 1}
     assert total(f"{WAIT}_sum", outcome="timeout") >= 0.09
     assert total(PENDING) == 0
 
 
-async def test_cancelled_waits_leave_nobody_pending(aengine: AsyncEngine, by: By, total: Total) -> None:
-    """Callers who leave are counted as such, and the connection is free for the next one."""
+async def test_cancelled_waits_are_not_pending(aengine: AsyncEngine, by: By, total: Total) -> None:
+    """Cancelled checkouts are counted as such, and the connection is free for the next one."""
     async with aengine.connect():
         waiting = [asyncio.create_task(_connect(aengine)) for _ in range(20)]
         await eventually(lambda: total(PENDING) == 20)
@@ -131,13 +138,13 @@ async def test_cancelled_waits_leave_nobody_pending(aengine: AsyncEngine, by: By
 
 
 def test_threads_wait_too(engine: Engine, by: By, total: Total) -> None:
-    """The synchronous pool counts its waits in the same way."""
+    """The synchronous pool counts the waits of threads in the same way."""
     held = engine.connect()
     threads = [threading.Thread(target=lambda: engine.connect().close()) for _ in range(4)]
     for thread in threads:
         thread.start()
     while total(PENDING) < 4:
-        pass
+        time.sleep(0.001)
     held.close()
     for thread in threads:
         thread.join()
@@ -145,8 +152,18 @@ def test_threads_wait_too(engine: Engine, by: By, total: Total) -> None:
     assert by(f"{WAIT}_count", "outcome") == {("ok",): 5}
 
 
-def test_dispose_keeps_telling_and_is_no_checkout(engine: Engine, by: By, total: Total) -> None:
-    """The pool that takes a disposed one's place reports to the same, and emptying a pool is no checkout."""
+def test_the_pool_after_dispose_reports_too(
+    tmp_path: Path, registry: CollectorRegistry, by: By, total: Total
+) -> None:
+    """The pool that replaces a disposed one reports to the same instrumentation, and emptying it is no checkout."""
+    engine = create_engine(
+        f"sqlite:///{tmp_path / 'waits.db'}",
+        poolclass=TimedQueuePool,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=0.01,
+    )
+    instrument(engine, registry=registry)
     engine.connect().close()
     engine.dispose()
     assert by(f"{WAIT}_count", "outcome") == {("ok",): 1}
@@ -155,14 +172,14 @@ def test_dispose_keeps_telling_and_is_no_checkout(engine: Engine, by: By, total:
     engine.pool.dispose()
     engine.connect().close()
     assert by(f"{WAIT}_count", "outcome") == {("ok",): 3}
-    engine.pool._timeout = 0.01
     with engine.connect(), pytest.raises(PoolTimeoutError):
         engine.connect()
     assert total(TIMEOUTS) == 1
+    engine.dispose()
 
 
-async def test_dispose_while_someone_waits(aengine: AsyncEngine, total: Total) -> None:
-    """Whoever waits at a pool that is disposed still ends, and is no longer pending."""
+async def test_dispose_while_a_checkout_waits(aengine: AsyncEngine, total: Total) -> None:
+    """A checkout that waits for a pool that is disposed still ends, and is then no longer pending."""
     held = await aengine.connect()
     driver = (await held.get_raw_connection()).driver_connection
     assert driver is not None
@@ -173,14 +190,14 @@ async def test_dispose_while_someone_waits(aengine: AsyncEngine, total: Total) -
     await held.close()
     await waiting
     assert total(PENDING) == 0
-    await driver.close()  # which the pool that is gone will not do
+    await driver.close()  # the old pool does not close it
 
 
 @pytest.mark.parametrize("poolclass", [QueuePool, NullPool, StaticPool])
-def test_a_pool_that_cannot_tell_says_nothing(
+def test_another_pool_exposes_no_waits(
     tmp_path: Path, registry: CollectorRegistry, poolclass: Any, total: Total
 ) -> None:
-    """Zero would be a claim: an engine with another pool has no waits at all, and everything else."""
+    """With another pool, the metrics of waits are missing rather than zero, and all others are there."""
     engine = create_engine(f"sqlite:///{tmp_path / 'waits.db'}", poolclass=poolclass)
     instrument(engine, registry=registry)
     with engine.connect():
@@ -193,7 +210,7 @@ def test_a_pool_that_cannot_tell_says_nothing(
 
 
 def test_a_pool_without_an_instrumentation_is_a_queue_pool(engine: Engine, registry: CollectorRegistry) -> None:
-    """remove() silences the pool, and it goes on to work."""
+    """After remove() the pool reports nothing and works as before."""
     instrument(engine, registry=registry).remove()
     for _ in range(2):
         engine.connect().close()

@@ -1,4 +1,4 @@
-"""A server that goes away in the middle: errors are counted once each, and connections are those that it has."""
+"""When PostgreSQL restarts, each error is counted once, and the connections agree with the server's sessions."""
 
 import asyncio
 import gc
@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
-from sqlalchemy import NullPool, Pool, StaticPool, text
+from sqlalchemy import NullPool, Pool, StaticPool, TextClause, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -20,7 +20,9 @@ from tests.telemetry import database_record
 
 Total = Callable[..., float]
 By = Callable[..., dict[tuple[str, ...], float]]
-SLEEP = text("SELECT pg_sleep(0.15)")
+SLEEP = text("SELECT pg_sleep(:seconds)")
+# The statement waits while another session has the lock.
+LOCK, WAIT_FOR_LOCK = "SELECT pg_advisory_lock(7)", text("SELECT pg_advisory_lock_shared(7)")
 NAME = {"connect_args": {"server_settings": {"application_name": "observed"}}}
 SESSIONS = (
     "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'observed' AND datname = current_database()"
@@ -39,7 +41,7 @@ def own_postgres() -> Iterator[Postgres]:
 
 @asynccontextmanager
 async def witness(url: str) -> AsyncIterator[asyncpg.Connection]:
-    """Ask a server past SQLAlchemy."""
+    """Open a connection to a server without SQLAlchemy."""
     connection = await database_record.connect(url)
     try:
         yield connection
@@ -47,36 +49,37 @@ async def witness(url: str) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
-async def nap(engine: AsyncEngine) -> BaseException | None:
-    """Run a statement that takes a while, and return what it raised."""
+async def nap(engine: AsyncEngine, statement: TextClause | None = None) -> BaseException | None:
+    """Run a statement, by default one that takes 150 ms, and return its exception."""
     try:
         async with engine.connect() as connection:
-            await connection.execute(SLEEP)
+            await connection.execute(SLEEP.bindparams(seconds=0.15) if statement is None else statement)
     except (DBAPIError, OSError) as error:
         return error
     return None
 
 
-async def sessions(connection: asyncpg.Connection, expected: float) -> None:
-    """Wait until the server has as many sessions of ours: one that was told goodbye lasts a moment longer."""
-    async with asyncio.timeout(5):
-        while await connection.fetchval(SESSIONS) != expected:  # noqa: ASYNC110 - the server sets no event
+async def sessions(connection: asyncpg.Connection, expected: float, query: str = SESSIONS) -> None:
+    """Wait until the server has this number of our sessions: a closed one disappears a moment later."""
+    async with asyncio.timeout(30):
+        while await connection.fetchval(query) != expected:  # noqa: ASYNC110 - the server sets no event
             await asyncio.sleep(0.01)
 
 
 async def test_a_restart(own_postgres: Postgres, registry: CollectorRegistry, by: By, total: Total) -> None:
-    """Statements under way, connects meanwhile and idle connections each fail once, and then all is as before."""
+    """Running statements and connects fail once each, idle connections are lost, and later statements succeed."""
     url = own_postgres.url("postgres")
     engine = create_async_engine(url, poolclass=AsyncTimedQueuePool, pool_size=3, max_overflow=0, **NAME)
     instrument(engine, registry=registry)
     await asyncio.gather(*(nap(engine) for _ in range(3)))
-    under_way = [asyncio.create_task(nap(engine)) for _ in range(2)]
-    await eventually(lambda: total("db_client_connection_count", state="used") == 2)
-    await asyncio.sleep(0.05)  # for the statements to be sent
+    under_way = [asyncio.create_task(nap(engine, SLEEP.bindparams(seconds=60.0))) for _ in range(2)]
+    async with witness(url) as connection:
+        await sessions(connection, 2, f"{SESSIONS} AND state = 'active' AND query LIKE '%pg_sleep%'")
+    assert total("db_client_connection_count", state="used") == 2
     await asyncio.to_thread(own_postgres.stop)
     failed = await asyncio.gather(*under_way)
     assert all(isinstance(error, DBAPIError) for error in failed)
-    # The third connection goes with them, unseen: what is lost by a statement takes the others of its time along.
+    # The idle connection is lost without an error: a disconnect invalidates all older connections of the pool.
     while by(*ERRORS).get(("connect", "ConnectionRefusedError", "false"), 0) < 2:
         assert await nap(engine) is not None
     assert total("db_client_connection_count") == 0
@@ -86,7 +89,7 @@ async def test_a_restart(own_postgres: Postgres, registry: CollectorRegistry, by
     assert operations["SELECT", ""] == 3 + 1
     statements = sum(times for (_, error), times in operations.items() if error)
     assert sum(times for (phase, *_), times in errors.items() if phase == "execute") == statements == 2
-    assert {lost for (phase, _, lost) in errors if phase == "execute"} == {"true"}
+    assert {disconnect for (phase, _, disconnect) in errors if phase == "execute"} == {"true"}
     assert errors.keys() - {key for key in errors if key[0] == "execute"} == {
         ("connect", "ConnectionRefusedError", "false")
     }
@@ -101,7 +104,7 @@ async def test_a_restart(own_postgres: Postgres, registry: CollectorRegistry, by
 @pytest.mark.parametrize(
     ("pool", "options", "causes"),
     [
-        # Two stay, and with each round comes a third.
+        # Two connections stay in the pool, and each round makes a third.
         (AsyncTimedQueuePool, {"pool_size": 2, "max_overflow": 1}, {"overflow": 2, "dispose": 2}),
         (NullPool, {}, {"overflow": 6}),
         (StaticPool, {}, {"dispose": 1}),
@@ -116,12 +119,12 @@ async def test_each_kind_of_pool(
     options: dict[str, Any],
     causes: dict[str, int],
 ) -> None:
-    """Whatever the pool, what is said of its connections is what the server says, at work and after dispose()."""
+    """With any pool, the connections agree with the server's sessions, before and after dispose()."""
     engine = create_async_engine(postgres_url, poolclass=pool, isolation_level="AUTOCOMMIT", **options, **NAME)
     instrument(engine, registry=registry)
     async with witness(postgres_url) as connection:
         for _ in range(2):
-            # Those who share one connection of asyncpg's must take turns.
+            # The statements of one asyncpg connection must run one after the other.
             at_once = 1 if pool is StaticPool else 3
             for _ in range(3 // at_once):
                 assert not any(await asyncio.gather(*(nap(engine) for _ in range(at_once))))
@@ -137,17 +140,19 @@ async def test_each_kind_of_pool(
 async def test_dispose_while_statements_run(
     postgres_url: str, registry: CollectorRegistry, by: By, total: Total
 ) -> None:
-    """Statements that run when the pool is disposed of end well and are timed; their connections are forgotten."""
+    """Statements that run during dispose() succeed and are timed; their connections are garbage-collected."""
     engine = create_async_engine(postgres_url, poolclass=AsyncTimedQueuePool, pool_size=3, **NAME)
     instrument(engine, registry=registry)
     async with witness(postgres_url) as connection:
-        under_way = [asyncio.create_task(nap(engine)) for _ in range(3)]
-        await eventually(lambda: total("db_client_connection_count", state="used") == 3)
+        await connection.execute(LOCK)
+        under_way = [asyncio.create_task(nap(engine, WAIT_FOR_LOCK)) for _ in range(3)]
+        await eventually(lambda: total("db_client_connection_count", state="used") == 3, 30)
         await engine.dispose()
         assert total("db_client_connection_count", state="used") == await connection.fetchval(SESSIONS) == 3
+        await connection.execute(LOCK.replace("lock", "unlock"))
         assert await asyncio.gather(*under_way) == [None, None, None]
         assert total("db_client_connection_count") == 0
-        # SQLAlchemy leaves them to the garbage collector, of which asyncpg would complain.
+        # SQLAlchemy leaves them to the garbage collector, and asyncpg would warn about that if they were open.
         await connection.execute(SESSIONS.replace("count(*)", "pg_terminate_backend(pid)"))
         await sessions(connection, 0)
         assert await nap(engine) is None

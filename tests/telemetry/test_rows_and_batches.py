@@ -1,4 +1,4 @@
-"""How many rows a statement gave, and how many sets of parameters it took, where the driver says so."""
+"""The rows of a statement and the sets of parameters of a batch are counted, if the driver says so."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -30,7 +30,7 @@ async def engine(empty_url: str, registry: CollectorRegistry) -> AsyncIterator[A
 
 
 async def test_rows_are_what_the_driver_counts(engine: AsyncEngine, by: By) -> None:
-    """Changed rows are counted by both drivers, rows of a SELECT by asyncpg alone."""
+    """Changed rows are counted with both drivers, and rows of a SELECT with asyncpg only."""
     async with engine.begin() as connection:
         for n in range(12):
             await connection.execute(insert(items).values(n=n))
@@ -42,12 +42,12 @@ async def test_rows_are_what_the_driver_counts(engine: AsyncEngine, by: By) -> N
         ("INSERT", "telemetry_rows"): 12,
         ("UPDATE", "telemetry_rows"): 5,
     }
-    # None is a number of rows too.
+    # A statement with zero rows is counted too.
     assert by(f"{ROWS}_count", *NAMES)["DELETE", "telemetry_rows"] == 1
 
 
 async def test_a_batch_is_the_drivers_executemany(engine: AsyncEngine, by: By) -> None:
-    """Executemany is one batch with its sets of parameters; insertmanyvalues are statements, and no batch."""
+    """An executemany is one batch of its sets of parameters; insertmanyvalues are statements and no batch."""
     async with engine.begin() as connection:
         await connection.execute(insert(items), [{"n": n} for n in range(7)])
         await connection.execute(text("UPDATE telemetry_rows SET n = :n"), [{"n": 1}, {"n": 2}])
@@ -57,7 +57,7 @@ async def test_a_batch_is_the_drivers_executemany(engine: AsyncEngine, by: By) -
 
 
 def test_the_edges_of_the_buckets(tmp_path: Path, registry: CollectorRegistry) -> None:
-    """Rows have an edge at 0 and at every power of ten."""
+    """The buckets of rows have a bound at 0 and at each power of ten."""
     engine = create_engine(f"sqlite:///{tmp_path / 'rows.db'}")
     instrument(engine, registry=registry)
     with engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""Over real gRPC each statement is charged to the RPC that sent it, and to nothing once that has ended."""
+"""Over real gRPC, each statement is charged to the RPC that sent it, and to none after that RPC has ended."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,14 +21,14 @@ POKE = {"grpc_method": "PokeGadget"}
 
 @pytest.fixture
 async def shop(empty_url: str) -> AsyncIterator[Market]:
-    """A marketplace on each database with few connections."""
+    """A marketplace with few connections, on each database."""
     async with market(empty_url) as (running, _):
         yield running
 
 
 @pytest.fixture
 async def gadgets(postgres_url: str) -> AsyncIterator[tuple[App, Any]]:
-    """A server on PostgreSQL with an RPC that takes as long as it is told, and its stub."""
+    """A server on PostgreSQL, and the stub of an RPC that takes as long as requested."""
     async with (
         serving(settings_for(postgres_url, pool_size=2)) as app,
         grpc.aio.insecure_channel(app.address) as channel,
@@ -37,7 +37,7 @@ async def gadgets(postgres_url: str) -> AsyncIterator[tuple[App, Any]]:
 
 
 async def test_a_hundred_calls_at_once_keep_their_own_accounts(shop: Market) -> None:
-    """Of 125 calls that run at once, those of each method have its number of statements, not one more or less."""
+    """In 125 concurrent calls, each call is charged exactly the statements of its method."""
     user = await shop.user()
     tags = tag_pb2_grpc.TagServiceStub(shop.channel)
     tag = await tags.CreateTag(tag_pb2.CreateTagRequest(tag=tag_pb2.Tag(display_name="t"), tag_id="t"))
@@ -69,43 +69,44 @@ async def test_a_hundred_calls_at_once_keep_their_own_accounts(shop: Market) -> 
     assert grown.total(STATEMENTS) == 25 * sum(statements for statements, _ in calls.values())
 
 
-@pytest.mark.parametrize(("how", "code"), [("leaves", "Canceled"), ("is late", "DeadlineExceeded")])
-async def test_a_caller_who_does_not_wait(gadgets: tuple[App, Any], how: str, code: str) -> None:
-    """Its RPC ends with the time it had; the statement goes on to its end, is timed whole and charged to nobody."""
+@pytest.mark.parametrize(("how", "code"), [("cancelled", "Canceled"), ("late", "DeadlineExceeded")])
+async def test_an_rpc_that_ends_before_its_statement(gadgets: tuple[App, Any], how: str, code: str) -> None:
+    """A statement that outlasts its RPC is timed to its end, and charged to the RPC only while that lasts."""
     app, stub = gadgets
     first = await scrape(app)
-    request = gadget_pb2.PokeGadgetRequest(how="slow", seconds=0.8)
-    call = stub.PokeGadget(request, timeout=0.3 if how == "is late" else 10)
-    if how == "leaves":
-        await eventually(lambda: app.work.in_progress)
-        await asyncio.sleep(0.2)  # for the statement to be sent
+    request = gadget_pb2.PokeGadgetRequest(how="slow", seconds=2.5)
+    call = stub.PokeGadget(request, timeout=1.0 if how == "late" else 60)
+    if how == "cancelled":
+        await eventually(lambda: app.work.in_progress, 30)
+        await asyncio.sleep(0.2)  # until the statement was sent
         call.cancel()
     with pytest.raises((asyncio.CancelledError, grpc.aio.AioRpcError)):
         await call
-    await eventually(lambda: not app.work.in_progress)
+    await eventually(lambda: not app.work.in_progress, 30)
     grown = Growth(first, await scrape(app))
     assert grown.by("grpc_server_handled_total", "grpc_code", **POKE) == {(code,): 1}
     assert grown.last.total("grpc_server_in_flight") == 0
     assert grown.by(STATEMENTS, "db_operation_name", "error_type") == {("SELECT", ""): 1}
-    assert grown.total("db_client_operation_duration_seconds_sum") >= 0.8
+    statement = grown.total("db_client_operation_duration_seconds_sum")
+    assert statement >= 2.5
     assert grown.total("rpc_db_queries_count", **POKE) == 1
     assert grown.total("rpc_db_queries_sum", **POKE) == 0
     time = grown.total("grpc_server_handling_seconds_sum", **POKE)
-    assert 0.1 < time < 0.7
+    assert 0 < time < statement
     assert grown.total("rpc_db_seconds_total", **POKE) == pytest.approx(time, rel=1e-9)
     assert 0 < grown.total("rpc_db_seconds_total", phase="query", **POKE) < time
 
 
 async def test_a_statement_that_the_server_ends(postgres_url: str) -> None:
-    """A statement_timeout is one failed statement of its RPC, whose time it is."""
+    """A statement that exceeds statement_timeout is one failed statement of its RPC, with its time."""
     async with (
-        serving(settings_for(postgres_url, statement_timeout=0.2)) as app,
+        serving(settings_for(postgres_url, statement_timeout=1.0)) as app,
         grpc.aio.insecure_channel(app.address) as channel,
     ):
         stub = gadget_pb2_grpc.GadgetServiceStub(channel)
         first = await scrape(app)
         with pytest.raises(grpc.aio.AioRpcError):
-            await stub.PokeGadget(gadget_pb2.PokeGadgetRequest(how="slow", seconds=5.0), timeout=5)
+            await stub.PokeGadget(gadget_pb2.PokeGadgetRequest(how="slow", seconds=60.0), timeout=60)
         grown = Growth(first, await scrape(app))
     assert grown.by(STATEMENTS, "db_operation_name", "error_type") == {("SELECT", "57014"): 1}
     assert grown.by("db_client_errors_total", "phase", "error_type", "disconnect") == {

@@ -1,4 +1,4 @@
-"""RPC metrics are spelled as the Go middleware spells them, and statements belong to the RPC that sent them."""
+"""RPC metrics have the names of the Go middleware, and statements belong to the RPC that sent them."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ IN_FLIGHT = {"grpc_service": "shop.v1.Shop", "grpc_method": "Buy"}
 
 
 def test_every_code_is_there_from_the_start(registry: CollectorRegistry) -> None:
-    """A method that was never called has all its series, at zero."""
+    """A method that was never called has all its series at zero."""
     RpcMetrics(registry).method("shop.v1.Shop", "Buy")
     assert set(CODES) == GO_CODES
     for code in GO_CODES:
@@ -40,7 +40,7 @@ def test_every_code_is_there_from_the_start(registry: CollectorRegistry) -> None
 
 
 def test_the_buckets_of_handling(registry: CollectorRegistry) -> None:
-    """The buckets are the union of what the usual dashboards ask for."""
+    """The buckets are the union of those that the usual dashboards need."""
     RpcMetrics(registry).method("shop.v1.Shop", "Buy")
     edges = [
         sample.labels["le"]
@@ -70,7 +70,7 @@ def test_the_buckets_of_handling(registry: CollectorRegistry) -> None:
 
 
 def test_an_rpc_is_counted_and_in_flight_between(registry: CollectorRegistry) -> None:
-    """An RPC is in flight from started to handled, and counted under its code with its time."""
+    """An RPC is in flight from `started` to `handled`, and is counted under its code with its time."""
     method = RpcMetrics(registry).method("shop.v1.Shop", "Buy")
     method.started()
     method.started()
@@ -89,7 +89,7 @@ def test_an_rpc_is_counted_and_in_flight_between(registry: CollectorRegistry) ->
 
 
 def test_a_unary_rpc_is_a_message_each_way(registry: CollectorRegistry) -> None:
-    """The request counts with the start and the response with the end, also of a failed RPC, as in Go."""
+    """A unary request is counted at the start and its response at the end, also of a failed RPC, as in Go."""
     method = RpcMetrics(registry).method("shop.v1.Shop", "Buy")
     method.started()
     assert registry.get_sample_value("grpc_server_msg_received_total", LABELS) == 1
@@ -99,7 +99,7 @@ def test_a_unary_rpc_is_a_message_each_way(registry: CollectorRegistry) -> None:
 
 
 def test_streamed_messages_are_counted_one_by_one(registry: CollectorRegistry) -> None:
-    """In a server stream there is one request and as many responses as were sent; in a client stream reversed."""
+    """A server stream has one request and the responses that were sent; a client stream is the reverse."""
     metrics = RpcMetrics(registry)
     watch = metrics.method("shop.v1.Shop", "Watch", "server_stream")
     upload = metrics.method("shop.v1.Shop", "Upload", "client_stream")
@@ -123,7 +123,7 @@ def test_streamed_messages_are_counted_one_by_one(registry: CollectorRegistry) -
 
 
 def test_an_unknown_code_is_counted_as_unknown(registry: CollectorRegistry) -> None:
-    """Counting never fails an RPC, so a code that is none is Unknown."""
+    """A code that does not exist is counted as `Unknown`, because counting must not fail an RPC."""
     method = RpcMetrics(registry).method("shop.v1.Shop", "Buy")
     method.started()
     method.handled("NOT_FOUND", 0.1)
@@ -131,7 +131,7 @@ def test_an_unknown_code_is_counted_as_unknown(registry: CollectorRegistry) -> N
 
 
 def test_a_method_is_made_once(registry: CollectorRegistry) -> None:
-    """Asking again gives the same counters, and mistakes are told at start."""
+    """Asking again for a method returns the same counters, and wrong arguments raise ValueError."""
     metrics = RpcMetrics(registry)
     assert metrics.method("shop.v1.Shop", "Buy") is metrics.method("shop.v1.Shop", "Buy")
     with pytest.raises(ValueError, match="unary already"):
@@ -143,7 +143,7 @@ def test_a_method_is_made_once(registry: CollectorRegistry) -> None:
 
 
 def test_threads_lose_no_rpc(registry: CollectorRegistry) -> None:
-    """RPCs that are counted from many threads add up."""
+    """RPCs that many threads count add up."""
     method = RpcMetrics(registry).method("shop.v1.Shop", "Buy")
 
     def serve() -> None:
@@ -166,7 +166,7 @@ async def _run(engine: AsyncEngine, times: int = 1) -> None:
 
 
 async def test_a_hundred_rpcs_at_once_keep_their_own_accounts(tmp_path: Path, registry: CollectorRegistry) -> None:
-    """Statements are charged to the RPC that sent them, also from its children and from asyncio.gather."""
+    """Statements are charged to the RPC that sent them, also from its child tasks and from asyncio.gather."""
     engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'rpc.db'}")
     instrument(engine, registry=registry)
     metrics = RpcMetrics(registry)
@@ -188,7 +188,7 @@ async def test_a_hundred_rpcs_at_once_keep_their_own_accounts(tmp_path: Path, re
 
 
 async def test_failed_statements_are_charged_too(tmp_path: Path, registry: CollectorRegistry) -> None:
-    """A statement that failed was a round trip of its RPC as any other."""
+    """A failed statement is charged to its RPC like any other."""
     engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'rpc.db'}")
     instrument(engine, registry=registry)
     method = RpcMetrics(registry).method("shop.v1.Shop", "Buy")
@@ -206,7 +206,7 @@ async def test_failed_statements_are_charged_too(tmp_path: Path, registry: Colle
 
 
 async def test_outside_of_an_rpc_there_is_no_account() -> None:
-    """An account ends with the task of its RPC."""
+    """Outside of the task of an RPC there is no current account."""
 
     async def look() -> RpcAccount | None:
         return current_rpc.get()

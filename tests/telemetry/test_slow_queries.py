@@ -1,4 +1,4 @@
-"""A slow statement is counted and leaves one line, which never holds a value."""
+"""A slow statement is counted and logged in one line, without its values."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ LOGGER = "tablestakes.telemetry.slow"
 def test_a_slow_statement_is_one_line_without_values(
     registry: CollectorRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The line says how long, what and in which RPC, and shows placeholders for the values."""
+    """The log line has the duration, the statement and its RPC, and placeholders for the values."""
     engine = create_engine("sqlite://")
     instrument(engine, registry=registry, slow_seconds=0.0)
     with engine.connect() as connection, caplog.at_level(logging.WARNING, LOGGER):
@@ -44,7 +44,7 @@ def test_a_slow_statement_is_one_line_without_values(
 def test_a_slow_failure_has_its_error_and_no_values(
     registry: CollectorRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A statement that fails slowly is one line too, though the driver's error may quote its values."""
+    """A slow statement that fails is logged with its error type, and without the driver's message."""
     engine = create_engine("sqlite://")
     instrument(engine, registry=registry, slow_seconds=0.0)
     with engine.connect() as connection, pytest.raises(DBAPIError):
@@ -65,10 +65,10 @@ def test_a_long_statement_is_cut(registry: CollectorRegistry, caplog: pytest.Log
     assert len(vars(caplog.records[0])["db_query_text"]) == 2000
 
 
-def test_rows_are_told_where_the_driver_knows(
+def test_rows_are_logged_if_the_driver_counts_them(
     registry: CollectorRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A statement that changes rows says how many."""
+    """The log line has the number of changed rows."""
     engine = create_engine("sqlite://")
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE t (n INTEGER)"))
@@ -80,7 +80,7 @@ def test_rows_are_told_where_the_driver_knows(
 
 
 async def test_the_line_names_the_rpc(registry: CollectorRegistry, caplog: pytest.LogCaptureFixture) -> None:
-    """A slow statement of an RPC tells the full name of its method."""
+    """The log line of an RPC's statement has the full name of the method."""
     engine = create_engine("sqlite://")
     instrument(engine, registry=registry, slow_seconds=0.0)
     method = RpcMetrics(registry).method("shop.v1.Shop", "Buy")
@@ -95,10 +95,10 @@ async def test_the_line_names_the_rpc(registry: CollectorRegistry, caplog: pytes
     assert [vars(record)["rpc_method"] for record in caplog.records] == ["/shop.v1.Shop/Buy"]
 
 
-async def test_the_line_tells_what_the_rpc_waited_for(
+async def test_the_line_has_the_waits_of_the_rpc(
     tmp_path: Path, registry: CollectorRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A slow statement of an RPC says how long the RPC has waited for the pool and for connects so far."""
+    """The log line has the time that the RPC has spent on the pool and on connects so far."""
     engine = create_engine(f"sqlite:///{tmp_path / 'slow.db'}")
     instrument(engine, registry=registry, slow_seconds=0.0)
     method = RpcMetrics(registry).method("shop.v1.Shop", "Buy")
@@ -123,7 +123,7 @@ async def test_the_line_tells_what_the_rpc_waited_for(
 def test_the_line_has_the_trace(
     registry: CollectorRegistry, caplog: pytest.LogCaptureFixture, trace: str | None, expected: str | None
 ) -> None:
-    """A callable says which trace a slow statement belongs to, and the field is left out where there is none."""
+    """The log line has the trace id that the callable returns, and no such field without one."""
     engine = create_engine("sqlite://")
     instrument(engine, registry=registry, slow_seconds=0.0, trace_id=lambda: trace)
     with engine.connect() as connection:
@@ -133,7 +133,7 @@ def test_the_line_has_the_trace(
 
 
 def test_a_quick_statement_is_not_slow(registry: CollectorRegistry, caplog: pytest.LogCaptureFixture) -> None:
-    """Below the threshold there is no line, and the counter is there, at zero."""
+    """A statement below the threshold is not logged, and the counter exists at zero."""
     engine = create_engine("sqlite://")
     instrument(engine, registry=registry, slow_seconds=60.0)
     with engine.connect() as connection:
@@ -152,7 +152,7 @@ def test_a_quick_statement_is_not_slow(registry: CollectorRegistry, caplog: pyte
 def test_slow_is_the_count_beyond_the_bucket(
     registry: CollectorRegistry, total: Total, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the threshold on an edge of the histogram, slow statements are its count minus that bucket."""
+    """With a bucket bound as threshold, the number of slow statements is the count minus that bucket."""
     engine = create_engine("sqlite://")
     instrument(engine, registry=registry, slow_seconds=0.5)
     statement = "tablestakes.telemetry.engine.statement"

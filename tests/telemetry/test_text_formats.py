@@ -1,4 +1,4 @@
-"""What is written for Prometheus is what prometheus-client would have written, byte for byte."""
+"""The text formats are byte for byte what prometheus-client writes."""
 
 from collections.abc import Iterator
 
@@ -31,32 +31,32 @@ EXEMPLARS = st.builds(
 )
 
 
-# Neither how long an example takes nor how long it takes to draw one says anything on a busy machine.
+# On a busy machine, the time to draw or to run an example means nothing.
 untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class Families:
-    """A registry of given families."""
+    """A registry with the given families."""
 
     def __init__(self, *families: Metric) -> None:
         self.families = families
 
     def collect(self) -> Iterator[Metric]:
-        """Yield them."""
+        """Yield the families."""
         yield from self.families
 
 
 @st.composite
 def metrics(draw: st.DrawFn) -> Metric:
-    """A family of any type, also with samples that its type does not have."""
+    """A family of any type, also with samples that do not belong to its type."""
     metric = Metric(draw(NAMES), draw(TEXTS), draw(TYPES))
     shared = draw(LABELS)
     for _ in range(draw(st.integers(0, 4))):
         suffix = draw(SUFFIXES)
         labels = draw(st.one_of(st.just(shared), LABELS))
-        # Elsewhere the library refuses them.
-        bears = (metric.type, suffix) in {("counter", "_total"), ("histogram", "_bucket")}
-        exemplar = draw(st.one_of(st.none(), EXEMPLARS)) if bears else None
+        # The library refuses exemplars on other samples.
+        has_exemplar = (metric.type, suffix) in {("counter", "_total"), ("histogram", "_bucket")}
+        exemplar = draw(st.one_of(st.none(), EXEMPLARS)) if has_exemplar else None
         timestamp = draw(st.one_of(st.none(), st.none(), st.floats(0, 2e9)))
         metric.add_sample(metric.name + suffix, labels, draw(st.floats()), timestamp, exemplar)
     return metric
@@ -70,33 +70,33 @@ def _openmetrics(*families: Metric) -> bytes:
 @untimed
 @given(st.lists(metrics(), max_size=3))
 def test_the_text_format_is_the_librarys(families: list[Metric]) -> None:
-    """Whatever a collector yields, the text is the library's."""
+    """The text of any families is the library's."""
     assert write_text(families) == generate_latest(Families(*families))
 
 
 @untimed
 @given(st.lists(metrics(), max_size=3))
 def test_openmetrics_is_the_librarys(families: list[Metric]) -> None:
-    """Whatever a collector yields, also with exemplars, the OpenMetrics text is the library's."""
+    """The OpenMetrics text of any families, also with exemplars, is the library's."""
     assert write_openmetrics(families) == _openmetrics(*families)
 
 
 def test_the_families_of_a_service_are_the_librarys() -> None:
-    """The usual families, and those of the process, are the library's."""
+    """The text of usual families and of the process metrics is the library's."""
     labelled = GaugeMetricFamily("a_gauge", "Of \\ and\nlines.", labels=["b", "a"])
     labelled.add_metric(['say "no"', "back\\slash\n"], 1.5)
     labelled.add_metric(["plain", ""], float("inf"))
     counter = CounterMetricFamily("a_counter", "Counts.", value=3)
     histogram = HistogramMetricFamily("a_histogram_seconds", "Counts.", labels=["x"], unit="seconds")
     histogram.add_metric(["1"], [("0.1", 2.0, Exemplar({"trace_id": "abc"}, 0.05, 1.7e9)), ("+Inf", 3.0)], 12.5)
-    still = [labelled, counter, histogram]
-    # What the process says changes by itself; what it said once does not.
-    still += list(new_registry({"version": "1"}).collect())
-    assert write_text(still) == generate_latest(Families(*still))
-    assert write_openmetrics(still) == _openmetrics(*still)
+    collected = [labelled, counter, histogram]
+    # The process metrics change by themselves, so they are collected once.
+    collected += list(new_registry({"version": "1"}).collect())
+    assert write_text(collected) == generate_latest(Families(*collected))
+    assert write_openmetrics(collected) == _openmetrics(*collected)
 
 
 def test_an_empty_registry_is_written() -> None:
-    """Nothing is no text, and in OpenMetrics its end."""
+    """An empty registry is an empty text, and in OpenMetrics only the end marker."""
     assert write_text(CollectorRegistry().collect()) == b""
     assert write_openmetrics(CollectorRegistry().collect()) == b"# EOF\n"

@@ -1,4 +1,4 @@
-"""An engine that is observed does what it did before, and one that is no longer observed is as it was."""
+"""Instrumenting an engine does not change its behavior, and removing the instrumentation restores the engine."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,39 +21,39 @@ things = Table("things", metadata, Column("id", Integer, primary_key=True), Colu
 
 @pytest.fixture
 async def engine(empty_url: str) -> AsyncIterator[AsyncEngine]:
-    """An engine on each database with one connection, which nobody listens to yet."""
+    """An engine with one connection and no listeners, on each database."""
     made = create_async_engine(empty_url, poolclass=AsyncTimedQueuePool, pool_size=1, max_overflow=0)
     async with made.begin() as connection:
         await connection.run_sync(metadata.create_all)
         if made.dialect.name == "postgresql":
             await connection.execute(text(f"ALTER DATABASE {made.url.database} SET log_min_duration_statement = 0"))
-    await made.dispose()  # for a setting of the database is one of sessions that begin after it
+    await made.dispose()  # the setting applies to new sessions
     yield made
     await made.dispose()
 
 
-Said = list[str]
+Statements = list[str]
 
 
 @asynccontextmanager
-async def heard(engine: AsyncEngine, server: Postgres) -> AsyncIterator[Said]:
-    """Hear what an engine's database is told meanwhile, word for word."""
-    said: Said = []
+async def recorded_statements(engine: AsyncEngine, server: Postgres) -> AsyncIterator[Statements]:
+    """Yield a list that has the SQL that the database receives in this block, after the block."""
+    statements: Statements = []
     if engine.dialect.name == "sqlite":
         async with engine.connect() as connection:
             driver: Any = (await connection.get_raw_connection()).driver_connection
-        await driver.set_trace_callback(said.append)
-        yield said
+        await driver.set_trace_callback(statements.append)
+        yield statements
         await driver.set_trace_callback(None)
         return
     log = server.folder / "log"
     offset = log.stat().st_size
-    yield said
-    said += database_record.from_log(log, str(engine.url.database), offset).texts
+    yield statements
+    statements += database_record.from_log(log, str(engine.url.database), offset).texts
 
 
 def listeners(engine: Engine) -> dict[str, int]:
-    """Return how many listeners each event of an engine, of its pool and of its dialect has."""
+    """Return the number of listeners of each event of an engine, its pool and its dialect."""
     targets: tuple[Any, ...] = (engine, engine.pool, engine.dialect)
     return {
         f"{type(target).__name__}.{name}": len(getattr(target.dispatch, name))
@@ -62,8 +62,8 @@ def listeners(engine: Engine) -> dict[str, int]:
     }
 
 
-def ways(engine: Engine) -> dict[str, Any]:
-    """Return the methods that an engine's dialect has of its own, and whom its pool reports to."""
+def replaced(engine: Engine) -> dict[str, Any]:
+    """Return the replaced methods of an engine's dialect, and the attributes of its pool for reporting waits."""
     dialect, pool = engine.dialect, engine.pool
     methods = {name: each for name, each in vars(dialect).items() if isfunction(getattr(type(dialect), name, None))}
     others = {name: value for name, value in vars(pool).items() if "waits" in name}
@@ -71,7 +71,7 @@ def ways(engine: Engine) -> dict[str, Any]:
 
 
 async def outcomes(engine: AsyncEngine) -> list[str]:
-    """Do a bit of everything, and return what came of it."""
+    """Execute statements of all kinds, and return their results and errors."""
 
     def work(connection: Connection) -> list[str]:
         steps: tuple[Callable[[], object], ...] = (
@@ -81,36 +81,36 @@ async def outcomes(engine: AsyncEngine) -> list[str]:
             lambda: connection.execute(select(things.c.n).order_by(things.c.n)).scalars().all(),
             lambda: connection.execute(text("SELECT :value + 0"), {"value": 1}).all(),
         )
-        told = [str(step()) for step in steps]
+        results = [str(step()) for step in steps]
         with pytest.raises(DBAPIError) as caught, connection.begin_nested():
             connection.execute(insert(things).values(n=5))
-        told.append(str(caught.value))
-        return told
+        results.append(str(caught.value))
+        return results
 
-    told = []
+    results = []
     async with engine.connect() as connection:
-        told += await connection.run_sync(work)
+        results += await connection.run_sync(work)
         await connection.rollback()
         with pytest.raises(DBAPIError) as caught:
             await connection.execute(text("SELECT nothing FROM things"))
-        told.append(f"{type(caught.value).__name__} {caught.value}")
+        results.append(f"{type(caught.value).__name__} {caught.value}")
     async with engine.begin() as connection:
-        told.append(str((await connection.execute(select(things.c.n))).all()))
-    return told
+        results.append(str((await connection.execute(select(things.c.n))).all()))
+    return results
 
 
-async def test_neither_the_database_nor_the_program_can_tell(
+async def test_statements_and_results_are_unchanged(
     engine: AsyncEngine, server_of_postgres: Postgres, registry: CollectorRegistry
 ) -> None:
-    """Plain, observed and plain again, the database is told the same words and the program the same outcomes."""
-    await outcomes(engine)  # what is asked of a database once
+    """With and without the instrumentation, the database receives the same SQL and returns the same results."""
+    await outcomes(engine)  # this also sends what is sent only once
     seen = []
     for step in ("plain", "observed", "plain again"):
         if step == "observed":
             instrumentation = instrument(engine, registry=registry)
-        async with heard(engine, server_of_postgres) as said:
-            told = await outcomes(engine)
-        seen.append((told, said))
+        async with recorded_statements(engine, server_of_postgres) as statements:
+            results = await outcomes(engine)
+        seen.append((results, statements))
         if step == "observed":
             assert registry.get_sample_value("instrumentation_errors_total") == 0
             instrumentation.remove()
@@ -119,18 +119,18 @@ async def test_neither_the_database_nor_the_program_can_tell(
 
 
 async def test_removal_leaves_nothing_behind(engine: AsyncEngine, registry: CollectorRegistry) -> None:
-    """After remove() no event has a listener of it, nothing is led past it, and no metric is left."""
+    """After remove() there are no listeners, no replaced methods and no metrics left."""
     root = engine.sync_engine
-    before = listeners(root), ways(root)
+    before = listeners(root), replaced(root)
     instrumentation = instrument(engine, registry=registry)
     assert instrument(engine, registry=registry) is instrumentation
-    observed = listeners(root), ways(root)
+    observed = listeners(root), replaced(root)
     await outcomes(engine)
     await engine.dispose()
     assert listeners(root) == observed[0]
     instrumentation.remove()
     assert listeners(root) == before[0] != observed[0]
-    assert ways(root) == before[1] != observed[1]
+    assert replaced(root) == before[1] != observed[1]
     assert list(registry.collect()) == []
     await outcomes(engine)
     assert list(registry.collect()) == []

@@ -1,4 +1,4 @@
-"""A server that makes spans, and what it has made."""
+"""A server that makes spans, and the spans that it has made."""
 
 from collections.abc import AsyncIterator
 
@@ -32,12 +32,12 @@ async def running(
 
 @pytest.fixture
 def traced(running: Traced) -> Traced:
-    """The same, with no span so far."""
+    """The same server, without any spans so far."""
     running.spans.exporter.clear()
     return running
 
 
 @pytest.fixture
 def spans() -> Spans:
-    """The spans of an engine that has no server."""
+    """The spans of an engine without a server."""
     return recording()

@@ -1,4 +1,4 @@
-"""A collector: it takes spans by OTLP over gRPC, and keeps them."""
+"""A collector that receives spans by OTLP over gRPC and keeps them."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 @dataclass
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-    """What was sent, and where to send it."""
+    """The received spans, and the endpoint to send them to."""
 
     endpoint: str = ""
     received: list[ResourceSpans] = field(default_factory=list)
@@ -19,20 +19,20 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
     async def Export(  # noqa: N802 - gRPC's name
         self, request: trace_service_pb2.ExportTraceServiceRequest, _: object
     ) -> trace_service_pb2.ExportTraceServiceResponse:
-        """Keep what is sent."""
+        """Keep the spans of a request."""
         self.received += request.resource_spans
         return trace_service_pb2.ExportTraceServiceResponse()
 
     @property
     def spans(self) -> Iterator[Span]:
-        """The spans in the order in which they came."""
-        for each in self.received:
-            for scope in each.scope_spans:
+        """The spans in the order in which they were received."""
+        for resource in self.received:
+            for scope in resource.scope_spans:
                 yield from scope.spans
 
     @property
     def resource(self) -> dict[str, str]:
-        """What sent them."""
+        """The attributes of the program that sent them."""
         return {pair.key: pair.value.string_value for pair in self.received[0].resource.attributes}
 
 

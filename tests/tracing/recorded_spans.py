@@ -1,4 +1,4 @@
-"""Spans that are kept to be looked at."""
+"""Keeping finished spans for assertions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tests.gadgets import gadget_pb2_grpc
 
 @dataclass
 class Spans:
-    """The spans that have ended, and the provider that makes them."""
+    """The finished spans, and the provider that makes them."""
 
     exporter: InMemorySpanExporter
     provider: TracerProvider
@@ -43,7 +43,7 @@ def id_of(span: ReadableSpan) -> str:
 
 
 def recording() -> Spans:
-    """Return a provider that keeps what it makes."""
+    """Return a provider that keeps its spans."""
     exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     return Spans(exporter, provider)
@@ -51,7 +51,7 @@ def recording() -> Spans:
 
 @dataclass
 class Traced:
-    """A server that makes spans, and stubs of its services."""
+    """A server that makes spans, and the stubs of its services."""
 
     app: App
     spans: Spans

@@ -1,6 +1,7 @@
-"""What the database does for an RPC is a span below it, which holds no value."""
+"""The statements of an RPC are spans below its span, without values."""
 
 import asyncio
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ CANARY = "canary-7c20"
 THINGS = Table("things", MetaData(), Column("n", Integer, primary_key=True))
 
 
-def said(span: ReadableSpan) -> Mapping[str, Any]:
+def attributes_of(span: ReadableSpan) -> Mapping[str, Any]:
     """Return the attributes of a span."""
     assert span.attributes is not None
     return span.attributes
@@ -42,7 +43,7 @@ def parent_of(span: ReadableSpan) -> str | None:
 
 @pytest.fixture
 def engine(tmp_path: Path, spans: Spans) -> Iterator[Engine]:
-    """An engine whose statements are spans, with a table of things."""
+    """An engine that makes spans, with a table."""
     made = create_engine(f"sqlite:///{tmp_path / 'things.db'}")
     THINGS.create(made)
     instrument(made, registry=CollectorRegistry(), tracer=OtelTracer(spans.provider))
@@ -51,7 +52,7 @@ def engine(tmp_path: Path, spans: Spans) -> Iterator[Engine]:
 
 
 async def test_a_hundred_rpcs_have_their_own_statements(traced: Traced) -> None:
-    """Of a hundred RPCs at once, each has its one SELECT, and all that the database did for it, below itself."""
+    """Each of a hundred concurrent RPCs has its own SELECT and its other database spans below it."""
     callers = [Caller() for _ in range(100)]
     calls = [
         traced.users.GetUser(user_pb2.GetUserRequest(name="users/999999"), metadata=caller.metadata)
@@ -72,8 +73,8 @@ async def test_a_hundred_rpcs_have_their_own_statements(traced: Traced) -> None:
             assert rpc.start_time <= span.start_time <= span.end_time <= rpc.end_time
 
 
-async def test_a_statement_says_what_it_is_and_no_value(traced: Traced) -> None:
-    """A statement has OpenTelemetry's attributes for databases, and placeholders where its values were."""
+async def test_a_statement_has_attributes_and_no_values(traced: Traced) -> None:
+    """A statement has OpenTelemetry's attributes for databases, and placeholders instead of values."""
     caller = Caller()
     user = user_pb2.User(
         email=f"{CANARY}@example.com",
@@ -83,7 +84,7 @@ async def test_a_statement_says_what_it_is_and_no_value(traced: Traced) -> None:
     )
     made = await traced.users.CreateUser(user_pb2.CreateUserRequest(user=user), metadata=caller.metadata)
     [insertion] = [span for span in traced.spans.of(caller.trace) if span.name == "INSERT users"]
-    own = dict(said(insertion))
+    own = dict(attributes_of(insertion))
     url, system = traced.app.database.engine.url, traced.app.database.engine.dialect.name
     assert insertion.kind is SpanKind.CLIENT
     assert insertion.status.status_code is StatusCode.UNSET
@@ -105,8 +106,8 @@ async def test_a_statement_says_what_it_is_and_no_value(traced: Traced) -> None:
         failed = next(span for span in traced.spans.of(caller.trace) if span.status.status_code is StatusCode.ERROR)
         assert failed.name == "INSERT users"
         code = {"postgresql": "23505", "sqlite": "SQLITE_CONSTRAINT_UNIQUE"}[system]
-        assert said(failed)["error.type"] == said(failed)["db.response.status_code"] == code
-        # The driver's own text quotes what was there already.
+        assert attributes_of(failed)["error.type"] == attributes_of(failed)["db.response.status_code"] == code
+        # The message of the driver quotes the existing value.
         assert failed.status.description is None
         assert not failed.events
         everything = "".join(span.to_json() for span in traced.spans.of(caller.trace))
@@ -118,12 +119,13 @@ async def test_a_statement_says_what_it_is_and_no_value(traced: Traced) -> None:
 
 @pytest.mark.parametrize("running", ["postgresql"], indirect=True)
 async def test_work_that_outlives_its_rpc_is_still_below_it(traced: Traced) -> None:
-    """A statement whose caller's deadline passed is a span of its RPC when it ends at last."""
-    caller = Caller()
-    poke = gadget_pb2.PokeGadgetRequest(how="slow", seconds=0.5)
-    call = traced.gadgets.PokeGadget(poke, metadata=caller.metadata, timeout=0.2)
+    """A statement that ends after its RPC's deadline is still a span below the RPC."""
+    caller, start = Caller(), time.perf_counter()
+    poke = gadget_pb2.PokeGadgetRequest(how="slow", seconds=2.5)
+    call = traced.gadgets.PokeGadget(poke, metadata=caller.metadata, timeout=1.0)
     assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    await eventually(lambda: [span for span in traced.spans.of(caller.trace) if span.name == "SELECT"])
+    await eventually(lambda: [span for span in traced.spans.of(caller.trace) if span.name == "SELECT"], 30)
+    elapsed = time.perf_counter() - start
     by_name = {span.name: span for span in traced.spans.of(caller.trace)}
     rpc, late = by_name["gadget.v1.GadgetService/PokeGadget"], by_name["SELECT"]
     assert parent_of(late) == id_of(rpc)
@@ -131,30 +133,30 @@ async def test_work_that_outlives_its_rpc_is_still_below_it(traced: Traced) -> N
     assert late.end_time is not None
     assert rpc.end_time is not None
     assert rpc.end_time < late.end_time
-    assert (late.end_time - late.start_time) / 1e9 == pytest.approx(0.5, abs=0.2)
+    assert 2.5 <= (late.end_time - late.start_time) / 1e9 < elapsed
 
 
-async def test_a_cancelled_statement_says_so(postgres_url: str, spans: Spans) -> None:
-    """A statement that is cancelled is a span with that for an error, as long as it took."""
+async def test_a_cancelled_statement_has_that_error(postgres_url: str, spans: Spans) -> None:
+    """A cancelled statement is a span with the error type `cancelled`."""
     engine = create_async_engine(postgres_url)
     instrument(engine, registry=CollectorRegistry(), tracer=OtelTracer(spans.provider))
 
     async def work() -> None:
         with use_span(spans.provider.get_tracer("test").start_span("work"), record_exception=False):
-            async with engine.connect() as connection:
+            async with engine.connect() as connection, asyncio.timeout(0.1):
                 await connection.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": 30})
 
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(work(), 0.5)
+        await work()
     await engine.dispose()
-    [statement] = [span for span in spans if "pg_sleep" in said(span).get("db.query.text", "")]
-    assert said(statement)["error.type"] == "cancelled"
-    assert "db.response.status_code" not in said(statement)
+    [statement] = [span for span in spans if "pg_sleep" in attributes_of(span).get("db.query.text", "")]
+    assert attributes_of(statement)["error.type"] == "cancelled"
+    assert "db.response.status_code" not in attributes_of(statement)
     assert statement.status.status_code is StatusCode.ERROR
 
 
-def test_transactions_end_in_spans(engine: Engine, spans: Spans) -> None:
-    """COMMIT and ROLLBACK are spans, as long as they took."""
+def test_commit_and_rollback_are_spans(engine: Engine, spans: Spans) -> None:
+    """COMMIT and ROLLBACK are spans below the current span."""
     with spans.provider.get_tracer("test").start_as_current_span("work") as work:
         with engine.begin() as connection:
             connection.execute(insert(THINGS), {"n": 1})
@@ -167,39 +169,39 @@ def test_transactions_end_in_spans(engine: Engine, spans: Spans) -> None:
     assert {parent_of(span) for span in below} == {f"{work.get_span_context().span_id:016x}"}
     [commit] = [span for span in below if span.name == "COMMIT"]
     assert commit.kind is SpanKind.CLIENT
-    assert said(commit) == {"db.system.name": "sqlite", "db.operation.name": "COMMIT"}
+    assert attributes_of(commit) == {"db.system.name": "sqlite", "db.operation.name": "COMMIT"}
 
 
-def test_a_batch_says_how_many(engine: Engine, spans: Spans) -> None:
-    """A statement that the driver executes many times is one span, with the size of the batch."""
+def test_a_batch_has_its_size(engine: Engine, spans: Spans) -> None:
+    """A batch of the driver is one span with its number of parameter sets."""
     with spans.provider.get_tracer("test").start_as_current_span("work"), engine.begin() as connection:
         connection.execute(insert(THINGS), [{"n": n} for n in range(7)])
     [batch] = [span for span in spans if span.name == "BATCH INSERT things"]
-    assert said(batch)["db.operation.batch.size"] == 7
+    assert attributes_of(batch)["db.operation.batch.size"] == 7
 
 
 @pytest.mark.parametrize("no_parameters", [False, True])
 def test_sql_by_hand_without_parameters_is_not_quoted(engine: Engine, spans: Spans, no_parameters: bool) -> None:
-    """Text in which a value may stand is left out; text that has parameters for its values is told."""
+    """Handwritten SQL is left out of the span if it has no parameters, and so may contain values."""
     with spans.provider.get_tracer("test").start_as_current_span("work"), engine.connect() as plain:
         connection = plain.execution_options(no_parameters=no_parameters)
         connection.exec_driver_sql(f"SELECT '{CANARY}'")
         plain.execute(text("SELECT :word"), {"word": CANARY})
     quoted, bound = [span for span in spans if span.name == "SELECT"]
-    assert "db.query.text" not in said(quoted)
-    assert said(bound)["db.query.text"] == "SELECT ?"
+    assert "db.query.text" not in attributes_of(quoted)
+    assert attributes_of(bound)["db.query.text"] == "SELECT ?"
     assert CANARY not in quoted.to_json() + bound.to_json()
 
 
-def test_without_a_span_there_is_none_below(engine: Engine, spans: Spans) -> None:
-    """What no RPC asked for is no trace of its own."""
+def test_without_a_current_span_there_are_no_spans(engine: Engine, spans: Spans) -> None:
+    """A statement without a current span has no span."""
     with engine.begin() as connection:
         connection.execute(select(THINGS))
     assert not list(spans)
 
 
 async def test_a_wait_for_the_pool_is_a_span(tmp_path: Path, spans: Spans) -> None:
-    """A checkout that waits is a span, also one that waits in vain; one that need not wait is none."""
+    """A checkout that waits is a span, also if it times out; one that does not wait has no span."""
     engine = create_async_engine(
         f"sqlite+aiosqlite:///{tmp_path / 'pool.db'}",
         poolclass=AsyncTimedQueuePool,
@@ -219,26 +221,26 @@ async def test_a_wait_for_the_pool_is_a_span(tmp_path: Path, spans: Spans) -> No
     await engine.dispose()
     [wait] = [span for span in spans if span.name == "pool_wait"]
     assert wait.kind is SpanKind.INTERNAL
-    assert said(wait) == {"db.system.name": "sqlite", "error.type": "timeout"}
+    assert attributes_of(wait) == {"db.system.name": "sqlite", "error.type": "timeout"}
     assert wait.start_time is not None
     assert wait.end_time is not None
     assert (wait.end_time - wait.start_time) / 1e9 >= 0.1
 
 
 async def test_a_connect_that_fails_is_a_span(spans: Spans) -> None:
-    """A database that refuses is a span with the error."""
+    """A refused connect is a span with its error."""
     engine = create_async_engine(f"postgresql+asyncpg://nobody@127.0.0.1:{free_port()}/none")
     instrument(engine, registry=CollectorRegistry(), tracer=OtelTracer(spans.provider))
     with spans.provider.get_tracer("test").start_as_current_span("work"), pytest.raises(OSError, match=r"."):
         await engine.connect()
     await engine.dispose()
     [connect] = [span for span in spans if span.name == "connect"]
-    assert said(connect)["error.type"] == "ConnectionRefusedError"
+    assert attributes_of(connect)["error.type"] == "ConnectionRefusedError"
     assert connect.status.status_code is StatusCode.ERROR
 
 
-def test_a_slow_statement_names_its_trace(tmp_path: Path, spans: Spans, caplog: pytest.LogCaptureFixture) -> None:
-    """With a tracer the line of a slow statement has the trace, without being told how to ask for it."""
+def test_a_slow_statement_has_its_trace(tmp_path: Path, spans: Spans, caplog: pytest.LogCaptureFixture) -> None:
+    """With a tracer, the log line of a slow statement has the trace id without further configuration."""
     engine = create_engine(f"sqlite:///{tmp_path / 'slow.db'}")
     slow = instrument(
         engine, registry=CollectorRegistry(), slow_seconds=0.0, tracer=OtelTracer(spans.provider)
@@ -252,16 +254,16 @@ def test_a_slow_statement_names_its_trace(tmp_path: Path, spans: Spans, caplog: 
 
 
 class Broken(SpanProcessor):
-    """Fails wherever it is asked."""
+    """A span processor that raises."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002 - OpenTelemetry's
-        """Fail, unless it is the test's own span."""
+        """Raise, except for the span of the test itself."""
         if span.name != "work":
             raise RuntimeError("broken")
 
 
 def test_a_tracer_that_fails_fails_nothing(engine: Engine, spans: Spans) -> None:
-    """A statement whose span cannot be made is executed and timed, and the failure is counted."""
+    """If the span of a statement cannot be made, it is executed and timed, and the failure is counted."""
     registry = CollectorRegistry()
     broken = create_engine(engine.url)
     listeners = instrument(broken, registry=registry, tracer=OtelTracer(spans.provider))
@@ -281,8 +283,8 @@ def test_a_tracer_that_fails_fails_nothing(engine: Engine, spans: Spans) -> None
     assert counted == {"": 1, "SQLITE_CONSTRAINT_PRIMARYKEY": 1}
 
 
-def test_a_span_of_another_provider_is_none_of_ours(engine: Engine, spans: Spans) -> None:
-    """Where the current span is not sampled, its statements are not either."""
-    with get_tracer("nobody's").start_as_current_span("elsewhere"), engine.connect() as connection:
+def test_a_span_that_is_not_sampled_has_no_children(engine: Engine, spans: Spans) -> None:
+    """If the current span is not sampled, its statements have no spans."""
+    with get_tracer("another").start_as_current_span("unsampled"), engine.connect() as connection:
         connection.execute(text("SELECT 1"))
     assert not list(spans)

@@ -1,4 +1,4 @@
-"""What a caller sends along, to be the parent of what it calls."""
+"""The trace context that a caller sends, so that its span is the parent of the RPC's span."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Caller:
-    """A span of a caller.
+    """The span of a caller.
 
     Attributes:
-        sampled: Whether its trace is.
+        sampled: Whether its trace is sampled.
         trace: The id of its trace, in hexadecimal.
-        span: Its own id.
+        span: The id of the span, in hexadecimal.
     """
 
     sampled: bool = True
@@ -20,7 +20,7 @@ class Caller:
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What it sends, by W3C Trace Context."""
+        """The metadata that the caller sends, by W3C Trace Context."""
         return (
             ("traceparent", f"00-{self.trace}-{self.span}-0{int(self.sampled)}"),
             ("tracestate", "vendor=opaque"),
