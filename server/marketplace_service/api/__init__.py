@@ -1,6 +1,17 @@
 """Every resource of the marketplace, in the order in which `tablestakes routes` lists them."""
 
-from marketplace_service.api import address, comment, order, post, product, profile, tag, transfer, user, wallet
+from marketplace_service.api import (
+    address,
+    comment,
+    order,
+    post,
+    product,
+    profile,
+    tag,
+    transfer,
+    user,
+    wallet,
+)
 from tablestakes import Resource
 
 RESOURCES: tuple[Resource, ...] = (
