@@ -15,12 +15,12 @@ class Command:
 
     Attributes:
         name: Its name on the command line.
-        meaning: What it does, as a phrase that begins with a verb.
+        meaning: Its effect, as a phrase that begins with a verb.
         run: Runs it, given the values of the flags and arguments that were given, by name. It raises CommandError
             where it fails, and SettingsError for a value that is bad.
         flags: The names of its flags, each of which takes a value.
         arguments: The names of its positional arguments.
-        takes: What follows its name in the line of its usage: `OPTIONS`.
+        takes: The rest of its usage after its name: `OPTIONS`.
         epilog: The rest of its help: its flags, each with its meaning.
     """
 

@@ -1,4 +1,4 @@
-"""The one error that a handler raises on purpose: it knows its gRPC status and what a caller may be told."""
+"""The one error that code raises on purpose: it knows its gRPC status, and all that a caller may know of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

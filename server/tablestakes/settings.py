@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     )
     reflection: bool = Field(True, description="Serve gRPC reflection, so that tools can list and call methods.")
     pool_size: Annotated[int, Field(ge=1, le=1000)] = Field(
-        8, description="Connections to PostgreSQL at the most; SQLite always has one, its one writer."
+        8, description="The most connections to PostgreSQL; SQLite always has one, its one writer."
     )
     pool_timeout: Seconds = Field(1.0, description="Seconds that a call waits for a free connection.")
     connect_timeout: Seconds = Field(3.0, description="Seconds that connecting to PostgreSQL may take.")

@@ -73,7 +73,7 @@ def protoc(protos: Path, *arguments: str, compiler: Path | None = None) -> None:
 
 
 def files(protos: Path) -> list[str]:
-    """Return the protos below a folder, as protoc is told of them."""
+    """Return the protos below a folder, by the paths that protoc takes."""
     return sorted(str(path.relative_to(protos)) for path in protos.rglob("*.proto"))
 
 

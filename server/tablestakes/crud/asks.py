@@ -43,7 +43,7 @@ something else than the caller asked for, so a request that has it is refused at
 
 @dataclass(frozen=True)
 class Asks:
-    """What requests of one method can ask for, each as a function of the request.
+    """The standard fields of the requests of one method, each as a function of the request.
 
     Where the proto has no such field, the function returns what its absence means.
 

@@ -13,7 +13,7 @@ from tablestakes.crud.work import Work
 
 Function = Callable[[Any, Call[Any]], Coroutine[Any, Any, Work[Any]]]
 """A function that serves an RPC: given the compiled resource (a Schema) and the call, it returns the work to do. It
-raises StatusError for a request that it refuses. What it awaits is no database: that is for its work."""
+raises StatusError for a request that it refuses. It may await, but not the database: that is for its work."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the work of one RPC has at hand while it is run."""
+"""The session of one RPC: a connection, the caller, and one instant."""
 
 from datetime import UTC, datetime
 from typing import Any

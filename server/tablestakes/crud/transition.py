@@ -41,7 +41,7 @@ def bind(rpc: Rpc, transition: Transition) -> Method:
     read = select(state.column).where(names.where())
     # The states as the column keeps them: by name, or by number.
     kept = {name: _kept(schema, state, name) for name in (*transition.sources, transition.target)}
-    told = {value: name for name, value in kept.items()} | {
+    spelt = {value: name for name, value in kept.items()} | {
         _kept(schema, state, value.name): value.name for value in _enum(schema).values
     }
     sources, target = [kept[name] for name in transition.sources], kept[transition.target]
@@ -64,7 +64,7 @@ def bind(rpc: Rpc, transition: Transition) -> Method:
                 if found is None:
                     raise not_found(name)
                 if found[0] not in sources:
-                    raise wrong_state(name, told.get(found[0], str(found[0])), transition.target)
+                    raise wrong_state(name, spelt.get(found[0], str(found[0])), transition.target)
                 # Another call brought it into one of the sources between the two statements: try again.
 
         return Work(write, atomic=bool(schema.collections), key=key)

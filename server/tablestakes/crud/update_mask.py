@@ -18,7 +18,7 @@ def fields_to_write(schema: Schema, paths: Sequence[str], message: Message) -> t
     Args:
         schema: The resource.
         paths: The mask's paths. None at all selects every field that has a value; `*` every field, but for one
-            that is INPUT_ONLY and has none. What a caller may not set is left out without an error.
+            that is INPUT_ONLY and has none. A field that callers may not set is left out without an error.
         message: The resource as the caller sent it.
 
     Raises:
@@ -31,8 +31,8 @@ def fields_to_write(schema: Schema, paths: Sequence[str], message: Message) -> t
     if "*" in paths:
         if len(paths) > 1:
             raise invalid_field(PATH, "`*` must be the only path.", "INVALID_FIELD_MASK")
-        # What is never returned cannot be sent back: to leave it out is not to clear it (AIP-161: a resource that
-        # is read and written back with the same mask stays as it is).
+        # A field that is never returned cannot be sent back: to leave it out is not to clear it (AIP-161: a
+        # resource that is read and written back with the same mask stays as it is).
         return tuple(part for part in writable if part.readable or part.is_set(message))
     for path in paths:
         _check(schema, path)

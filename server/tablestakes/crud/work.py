@@ -12,7 +12,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Work(Generic[R_co]):
-    """What an RPC does on the database.
+    """The work of an RPC on the database.
 
     It is made without touching the database, so bad input has been refused by then.
 

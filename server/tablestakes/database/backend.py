@@ -1,4 +1,4 @@
-"""What the engine needs to know of each kind of database."""
+"""A kind of database: the particulars of it that the engine must know."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager

@@ -1,4 +1,4 @@
-"""From any exception to the status that its caller is told.
+"""From any exception to the status that its caller gets.
 
 Violated constraints have been explained by then, where the request is known (`crud.refused`).
 """

@@ -24,7 +24,7 @@ from tablestakes.telemetry import CODES, RpcMetrics, Tracer
 
 @dataclass(frozen=True)
 class Edge:
-    """What every RPC of a server needs.
+    """The parts of a server that every RPC needs.
 
     Attributes:
         database: The database that it works on.
@@ -52,7 +52,7 @@ def unary(method: Method, edge: Edge) -> RpcHandler:
 
     Args:
         method: The method.
-        edge: What every RPC of the server needs.
+        edge: The parts of the server that every RPC needs.
     """
     spans = None if edge.tracer is None else edge.tracer.method(method.service, method.name)
     observer = Observer(edge.metrics.method(method.service, method.name), spans)

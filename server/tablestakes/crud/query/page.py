@@ -80,9 +80,9 @@ class PageTokens:
         bound.CopyFrom(request)
         bound.ClearField("page_size")
         bound.ClearField("page_token")
-        told = request.DESCRIPTOR.full_name.encode() + b"\0" + bound.SerializeToString(deterministic=True)
-        length = len(told).to_bytes(4)
-        return hmac.digest(self.key, length + told + content, "sha256")[:SEAL_BYTES]
+        scope = request.DESCRIPTOR.full_name.encode() + b"\0" + bound.SerializeToString(deterministic=True)
+        length = len(scope).to_bytes(4)
+        return hmac.digest(self.key, length + scope + content, "sha256")[:SEAL_BYTES]
 
 
 def _encode(sealed: bytes) -> str:

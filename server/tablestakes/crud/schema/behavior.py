@@ -1,4 +1,4 @@
-"""What the options of a proto say: above all, what a field is for (AIP-203)."""
+"""The options of a proto, above all the behavior of a field (AIP-203)."""
 
 from typing import Any
 

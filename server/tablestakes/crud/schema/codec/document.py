@@ -29,6 +29,8 @@ from tablestakes.errors import invalid_field
 ANY = "google.protobuf.Any"
 VALUE = "google.protobuf.Value"
 
+GREATEST_FLOAT = (2 - 2**-23) * 2.0**127
+
 # Deeper than any message off a wire: protobuf's parser stops at a hundred.
 DEPTH = 1000
 
@@ -231,6 +233,14 @@ def _require_text(value: str, path: str) -> None:
     TEXT.to_column(value, path)
 
 
+def _require_float(value: float, path: str) -> None:
+    assert NUMBER.to_column is not None  # noqa: S101 - it refuses NaN
+    NUMBER.to_column(value, path)
+    # protobuf's JSON rounds the greatest float up to eight digits, and does not read again what it wrote.
+    if abs(value) == GREATEST_FLOAT:
+        raise invalid_field(path, "must be infinite, or less than the greatest float.", "VALUE_OUT_OF_RANGE")
+
+
 def _require_known(choices: EnumDescriptor, number: int, path: str) -> None:
     if number not in choices.values_by_number:
         raise unknown(choices, number, path)
@@ -260,7 +270,7 @@ def _require_value(value: Any, path: str) -> None:
 
 REQUIRE: Mapping[int, ConvertPath | None] = {
     FieldDescriptor.TYPE_STRING: TEXT.to_column,
-    FieldDescriptor.TYPE_FLOAT: NUMBER.to_column,
+    FieldDescriptor.TYPE_FLOAT: _require_float,
     FieldDescriptor.TYPE_DOUBLE: NUMBER.to_column,
 }
 
