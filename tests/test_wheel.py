@@ -1,27 +1,24 @@
-"""The engine as others install it: a wheel, in an environment of its own, and the projects that it writes."""
+"""The engine as others install it: a wheel, in an environment of its own, and the project that it writes."""
 
-import asyncio
 import os
+import re
 import subprocess
 import sys
 import venv
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.process import SERVING
-
 ROOT = Path(__file__).resolve().parents[1]
-LIBRARY = ROOT / "tests" / "library"
+SERVING = re.compile(r'"grpc": "([^"]+)"')
 
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this checkout."""
     folder = tmp_path_factory.mktemp("dist")
-    command = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, ROOT)
-    subprocess.run(command, check=True)
+    pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check")
+    subprocess.run((*pip, "--no-deps", "--no-build-isolation", "--wheel-dir", folder, ROOT), check=True)
     (found,) = folder.glob("*.whl")
     return found
 
@@ -32,60 +29,58 @@ def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("elsewhere")
     venv.create(folder / "venv", with_pip=True)
     scripts = folder / "venv" / "bin"
-    pip = (scripts / "python", "-m", "pip", "--quiet", "--disable-pip-version-check")
-    subprocess.run((*pip, "install", f"{wheel}[new,testing]"), check=True)
+    pip = (scripts / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    subprocess.run((*pip, f"{wheel}[new,testing]"), check=True)
     return scripts
 
 
-async def run(*command: str | Path, cwd: Path, environment: Mapping[str, str] | None = None) -> str:
-    """Run a command to its end, and return its output; its errors are in the assertion that it succeeds."""
-    process = await asyncio.create_subprocess_exec(
-        *map(str, command),
-        cwd=cwd,
-        env=os.environ | dict(environment or {}),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+def run(*command: str | Path, cwd: Path) -> str:
+    """Run a command that must succeed, and return its output."""
+    # This run's own settings of pytest are not those of the tests in there.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    found = subprocess.run(
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
-    output, _ = await process.communicate()
-    assert process.returncode == 0, output.decode()
-    return output.decode()
+    assert found.returncode == 0, found.stdout
+    return found.stdout
 
 
-async def serve_and_call(command: tuple[str | Path, ...], cwd: Path, script: str, python: Path) -> str:
-    """Serve with a command, run a client's script against it, and return what the client printed."""
-    process = await asyncio.create_subprocess_exec(
-        *map(str, command),
-        *("--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0", "--log-format=json"),
-        cwd=cwd,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    try:
-        lines = []
-        async for line in process.stderr:
-            lines.append(line.decode())
-            if found := SERVING.search(lines[-1]):
-                break
-        else:
+def refused(*command: str | Path, cwd: Path) -> str:
+    """Run a command that must fail, and return its one line of error."""
+    found = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout, found.stderr.count("\n")) == (1, "", 1)
+    return found.stderr
+
+
+def call(service: tuple[str | Path, ...], client: tuple[str | Path, ...], cwd: Path) -> str:
+    """Run a service, and a client that is given its address; return the client's output."""
+    free = ("--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0", "--log-format=json")
+    with subprocess.Popen((*service, "serve", *free), cwd=cwd, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            lines: list[str] = []
+            for line in process.stderr:
+                lines.append(line)
+                if found := SERVING.search(line):
+                    return run(*client, found[1], cwd=cwd)
             raise AssertionError("".join(lines))
-        return await run(python, "-c", script, found["grpc"], cwd=cwd)
-    finally:
-        process.terminate()
-        await process.communicate()
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(scope="session")
-async def shop(elsewhere: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shop(elsewhere: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project that `tablestakes new shop` writes, installed."""
     folder = tmp_path_factory.mktemp("projects")
-    assert "shop/ is written" in await run(elsewhere / "tablestakes", "new", "shop", cwd=folder)
-    await run(elsewhere / "pip", "install", "--quiet", "--no-deps", "--editable", ".", cwd=folder / "shop")
+    assert "shop/ is written" in run(elsewhere / "tablestakes", "new", "shop", cwd=folder)
+    run(elsewhere / "pip", "install", "--quiet", "--no-deps", "--editable", ".", cwd=folder / "shop")
     return folder / "shop"
 
 
 CLIENT = """
 import sys
 
+import grpc
 from shop.v1 import item_pb2, item_pb2_grpc
 
 with grpc.insecure_channel(sys.argv[1]) as channel:
@@ -96,42 +91,40 @@ with grpc.insecure_channel(sys.argv[1]) as channel:
 """
 
 
-async def test_a_new_project_serves(shop: Path, elsewhere: Path) -> None:
+def test_a_new_project_serves(shop: Path, elsewhere: Path) -> None:
     """A project that was just written serves its resource on the embedded database."""
-    output = await serve_and_call((elsewhere / "shop", "serve"), shop, CLIENT, elsewhere / "python")
-    assert output == "Lamp ['new']\n"
+    assert call((elsewhere / "shop",), (elsewhere / "python", "-c", CLIENT), shop) == "Lamp ['new']\n"
 
 
-async def test_a_new_project_passes_its_tests(shop: Path, elsewhere: Path) -> None:
+def test_a_new_project_passes_its_tests(shop: Path, elsewhere: Path) -> None:
     """A project that was just written passes the contract suite, on SQLite and on PostgreSQL."""
-    output = await run(elsewhere / "python", "-m", "pytest", "-q", cwd=shop)
-    assert " passed" in output
+    output = run(elsewhere / "python", "-m", "pytest", "-q", cwd=shop)
+    passed = re.search(r"(\d+) passed on sqlite, (\d+) passed on postgresql", output)
+    assert passed, output
+    assert int(passed[1]) > 10
+    assert passed[1] == passed[2]
     assert "failed" not in output
     assert "skipped" not in output
 
 
-async def test_a_new_projects_models_and_migrations_agree(shop: Path, elsewhere: Path) -> None:
+def test_a_new_projects_models_and_migrations_agree(shop: Path, elsewhere: Path) -> None:
     """The migration that is drafted for a project that was just written changes nothing."""
-    path = (await run(elsewhere / "shop", "migration", "nothing", cwd=shop)).strip()
-    draft = Path(path).read_text()
-    Path(path).unlink()
-    assert draft.count("    pass") == 2
+    path = Path(run(elsewhere / "shop", "migration", "nothing", cwd=shop).strip())
+    draft = path.read_text()
+    path.unlink()
+    assert draft.count("    pass\n") == 2
 
 
 @pytest.mark.parametrize("name", ["Shop", "1shop", "shop-er", "../shop"])
-async def test_a_name_that_is_none_of_a_package_is_refused(elsewhere: Path, tmp_path: Path, name: str) -> None:
-    """`tablestakes new` refuses a name of which no package can be made, in one line, and writes nothing."""
-    command = (elsewhere / "tablestakes", "new", name)
-    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (found.returncode, found.stderr.count("\n")) == (1, 1)
-    assert "is no name of a package" in found.stderr
+def test_no_project_is_written_for_an_impossible_name(elsewhere: Path, tmp_path: Path, name: str) -> None:
+    """`tablestakes new` refuses a name that no package can have, in one line, and writes nothing."""
+    assert "is no name of a package" in refused(elsewhere / "tablestakes", "new", name, cwd=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_there_is_left_alone(elsewhere: Path, tmp_path: Path) -> None:
+def test_a_folder_that_exists_is_left_alone(elsewhere: Path, tmp_path: Path) -> None:
     """`tablestakes new` refuses a name whose folder exists, and leaves the folder as it is."""
     (tmp_path / "shop").mkdir()
-    command = (elsewhere / "tablestakes", "new", "shop")
-    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (found.returncode, found.stderr) == (1, "tablestakes: shop exists already\n")
+    line = refused(elsewhere / "tablestakes", "new", "shop", cwd=tmp_path)
+    assert line == "tablestakes: shop exists already\n"
     assert list((tmp_path / "shop").iterdir()) == []
