@@ -3,7 +3,8 @@
     python -m benchmarks.cpu_per_rpc [--against CHECKOUT] [--rounds 9]
 
 The servers run in processes of their own and are called in turn, after a warm-up, with 64 calls in flight. Machines
-differ and are shared: quote the ratios. The other checkout needs its own virtual environment (`make install` in it).
+differ and are shared: quote the ratios. The other checkout needs its own virtual environment (`make install` in
+it).
 """
 
 import argparse

@@ -17,13 +17,16 @@ _SERVE = ("serve", "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0", "--lo
 
 # The yardstick: everything between a socket and a handler, and nothing behind it.
 _ECHO = """
-import asyncio, grpc, uvloop
+import asyncio, grpc, sys, uvloop
 async def echo(request, context):
     return request
 async def main():
     server = grpc.aio.server()
     handler = grpc.unary_unary_rpc_method_handler(echo)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Echo", {"Echo": handler}),))
+    handlers = {"Echo": handler} | {f"Echo{number}": handler for number in range(int(sys.argv[1]))}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Echo", handlers),))
+    if sys.argv[2] == "registered":
+        server.add_registered_method_handlers("bench.Echo", handlers)
     print("127.0.0.1:%d" % server.add_insecure_port("127.0.0.1:0"), flush=True)
     await server.start()
     await server.wait_for_termination()
@@ -81,9 +84,15 @@ async def _repeat(call: Callable[[], Awaitable[object]], times: int) -> None:
 
 
 @asynccontextmanager
-async def echo() -> AsyncIterator[Process]:
-    """Run a bare grpc.aio server that answers `/bench.Echo/Echo` with its request."""
-    async with _running("-c", _ECHO, stdout=asyncio.subprocess.PIPE) as started:
+async def echo(*, more: int = 0, registered: bool = False) -> AsyncIterator[Process]:
+    """Run a bare grpc.aio server that answers `/bench.Echo/Echo` with its request.
+
+    Args:
+        more: How many methods it has beside that one.
+        registered: Whether they are registered with gRPC's core, as generated code does.
+    """
+    arguments = ("-c", _ECHO, str(more), "registered" if registered else "generic")
+    async with _running(*arguments, stdout=asyncio.subprocess.PIPE) as started:
         assert started.stdout is not None
         yield Process(started.pid, (await started.stdout.readline()).decode().strip())
 
