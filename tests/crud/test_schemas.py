@@ -2,15 +2,18 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from marketplace.v1 import user_pb2
-from sqlalchemy import ColumnDefault, MetaData
+from sqlalchemy import ColumnDefault, MetaData, Table
 from sqlalchemy.orm import DeclarativeBase
+from tablestakes.crud.schema.item_list import ItemList
+from tablestakes.crud.schema.name_list import NameList
 
+from marketplace_service import SERVICE
 from marketplace_service.api import RESOURCES, user
-from tablestakes.crud.schema.items import ItemList, NameList
+from tablestakes.crud.query.page import PageTokens
 from tablestakes.crud.schema.schema import Schema, compile_schema, compile_schemas
 from tests.crud.invalid_argument import rejected
 from tests.gadgets import GADGET, gadget_pb2
@@ -29,13 +32,13 @@ def row(schema: Schema, **values: Any) -> Any:
 
 async def columns(schema: Schema, message: Any) -> dict[str, Any]:
     """Return the values that a message writes, of every field that callers may set."""
-    fields = [part for part in schema.parts if part.writable]
+    fields = [part for part in schema.fields.values() if part.writable]
     return await schema.values(message, fields, schema.descriptor.name.lower())
 
 
 def value(schema: Schema, name: str, message: Any) -> Any:
     """Return the value that a message writes of one field."""
-    return schema.fields[name].value(message, schema.descriptor.name.lower())
+    return schema.field(name).value(message, schema.descriptor.name.lower())
 
 
 def test_null_leaves_a_field_unset() -> None:
@@ -90,7 +93,7 @@ async def test_a_default_that_is_computed_is_no_value_to_write() -> None:
     class TimedGadget(Timed):
         """A gadget whose note is computed."""
 
-        __table__ = GADGET.model.__table__.to_metadata(MetaData())
+        __table__ = cast(Table, GADGET.model.__table__).to_metadata(MetaData())
 
     TimedGadget.__table__.c.note.default = ColumnDefault(lambda: "computed")
     schema = compile_schema(replace(GADGET, model=TimedGadget))
@@ -186,7 +189,7 @@ def test_a_repeated_field_is_a_collection() -> None:
 
 def test_the_basic_view_lacks_the_costly_fields() -> None:
     """The BASIC view has all columns but those of `full_view_only`; where that is empty it has them all."""
-    assert set(POST.full.columns) - set(POST.basic.columns) == {POST.fields["content"].column}
+    assert set(POST.full.columns) - set(POST.basic.columns) == {POST.field("content").column}
     assert set(POST.basic.columns) < set(POST.full.columns)
     assert USER.basic.columns == USER.full.columns
 
@@ -198,3 +201,10 @@ def test_the_descendants_are_the_resources_below_but_singletons() -> None:
         "User": ["Address"],
         "Post": ["Comment"],
     }
+
+
+def test_a_schema_and_a_method_are_short_in_a_traceback() -> None:
+    """The repr of a schema, and of a method, names it and does not go through every resource of the service."""
+    assert repr(USER) == "Schema(marketplace.v1.User)"
+    (method,) = (each for each in SERVICE.bind(PageTokens(b"")) if each.name == "GetUser")
+    assert repr(method) == "Method(/marketplace.v1.UserService/GetUser)"

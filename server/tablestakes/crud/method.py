@@ -24,7 +24,7 @@ Serve = Callable[[Call[Any]], Coroutine[Any, Any, Work[Any]]]
 """Serves an RPC: given the call, it returns the work to do, or raises StatusError. It touches no database."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Method:
     """The facts of an RPC that never change.
 
@@ -46,6 +46,9 @@ class Method:
     served_by: str
     body: str | None = None
     paths: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Method({self.path})"
 
     @property
     def service(self) -> str:

@@ -16,9 +16,11 @@ from tablestakes.crud.resource import Resource
 from tablestakes.crud.schema.audit import CREATE_TIME, UPDATE_TIME, Audit, audit_of
 from tablestakes.crud.schema.behavior import IDENTIFIER, behaves
 from tablestakes.crud.schema.codec import CodecFor
+from tablestakes.crud.schema.collection import Collection
 from tablestakes.crud.schema.field import Field, Fields, NestedField, fields_of
-from tablestakes.crud.schema.items import Collection, ItemList, collections_of
+from tablestakes.crud.schema.item_list import ItemList
 from tablestakes.crud.schema.name import Names, names_of, type_of
+from tablestakes.crud.schema.relationship import collections_of
 from tablestakes.crud.schema.singleton import Singleton, singleton_of
 from tablestakes.crud.schema.view import View, view_of
 from tablestakes.crud.session import Session
@@ -27,7 +29,7 @@ Part: TypeAlias = Field | NestedField | Collection
 """A field of a resource: columns keep it, or another table does."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Schema:
     """A resource, compiled.
 
@@ -59,6 +61,10 @@ class Schema:
     singleton: Singleton | None
     served: "Mapping[str, Schema]"
     descendants: tuple["Schema", ...] = ()
+
+    def __repr__(self) -> str:
+        # The default goes through every resource of the service, which takes a traceback with variables seconds.
+        return f"Schema({self.descriptor.full_name})"
 
     @property
     def descriptor(self) -> Descriptor:

@@ -8,8 +8,8 @@ from google.protobuf.message import Message
 from sqlalchemy import Column, Connection, Row
 
 from tablestakes.crud.key import Key
+from tablestakes.crud.schema.collection import Collection
 from tablestakes.crud.schema.field import Field, NestedField
-from tablestakes.crud.schema.items import Collection
 from tablestakes.crud.schema.name import Names
 
 

@@ -13,8 +13,8 @@ from tablestakes.crud.declaration import DeclarationError
 from tablestakes.crud.method import Method, Rpc
 from tablestakes.crud.schema.behavior import REQUIRED, behaves
 from tablestakes.crud.schema.codec import python_type
+from tablestakes.crud.schema.collection import unfilled_columns
 from tablestakes.crud.schema.field import Field, NestedField
-from tablestakes.crud.schema.items import unfilled_columns
 from tablestakes.crud.schema.name import Names, read_id
 from tablestakes.crud.schema.schema import Schema
 from tablestakes.crud.session import Session

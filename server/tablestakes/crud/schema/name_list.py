@@ -1,0 +1,66 @@
+"""A repeated field that holds names of resources: a row of a link table for each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+from sqlalchemy import Column, Connection
+
+from tablestakes.crud.schema.collection import Replace, Rows, require_filled
+from tablestakes.crud.schema.reference import Reference, existing, missing
+from tablestakes.errors import invalid_field
+
+
+@dataclass(frozen=True, eq=False)
+class NameList:
+    """A repeated field that holds names, each kept as a row of a link table.
+
+    Attributes:
+        name: As for Collection, and likewise the next two.
+        writable: Whether callers may set it.
+        immutable: Whether only Create may set it.
+        rows: The rows of the link table.
+        reference: The resources that the names are of.
+        column: The link table's column that refers to them.
+    """
+
+    name: str
+    writable: bool
+    immutable: bool
+    rows: Rows
+    reference: Reference
+    column: Column[Any]
+    readable: bool = True
+
+    def is_set(self, message: Message) -> bool:
+        """Return whether a message has a name in this field."""
+        return bool(getattr(message, self.name))
+
+    def read(self, connection: Connection, messages: Mapping[Any, Message]) -> None:
+        """Fill the field of messages, given by the ids of their rows."""
+        format_name = self.reference.names.format
+        self.rows.fill(connection, messages, self.name, lambda row: format_name((row[1],)))
+
+    def replacement(self, message: Message, path: str) -> Replace:
+        """Return the function that links an owner to the resources that a message's field names."""
+        names = list(getattr(message, self.name))
+        ids = []
+        for index, name in enumerate(names):
+            below = f"{path}.{self.name}[{index}]"
+            if (id_ := self.reference.id_in(name, below)) is None:
+                form = self.reference.names.pattern
+                raise invalid_field(below, f"must be of the form {form}.", "INVALID_RESOURCE_NAME")
+            ids.append(id_)
+
+        def replace(connection: Connection, owner: Any) -> None:
+            if ids and (unknown := set(ids) - existing(connection, self.column, ids)):
+                index = next(index for index, each in enumerate(ids) if each in unknown)
+                raise missing(f"{path}.{self.name}[{index}]", names[index])
+            self.rows.replace(connection, owner, [{self.column.name: id_} for id_ in dict.fromkeys(ids)])
+
+        return replace
+
+    def require_writable(self, method: str) -> None:
+        """Verify that a row of the link table needs no value but the two references."""
+        require_filled(method, self.rows.owner.table, {self.rows.owner.name, self.column.name})
