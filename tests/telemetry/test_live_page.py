@@ -158,11 +158,11 @@ def test_an_empty_page_has_sentences(browser: Browser, registry: CollectorRegist
     """Without data the page has sentences, and neither NaN nor undefined."""
     server = serve("127.0.0.1", 0, registry, Live("shop"))
     _open(browser, server)
-    said = browser.evaluate("document.body.innerText")
+    shown = browser.evaluate("document.body.innerText")
     server.close()
-    assert "No RPC has come yet." in said
-    assert "No statement has been slow." in said
-    assert not {"NaN", "undefined", "null", "Infinity"} & set(said.replace("\n", " ").split())
+    assert "No RPC has come yet." in shown
+    assert "No statement has been slow." in shown
+    assert not {"NaN", "undefined", "null", "Infinity"} & set(shown.replace("\n", " ").split())
     assert [verdict for verdict, _ in _targets(browser)] == ["none", "none", "met", "met"]
 
 

@@ -141,7 +141,7 @@ class Instrumentation:
 
     @property
     def options(self) -> tuple[object, ...]:
-        """What `instrument` was called with, without the registry: `labels` stands for the name of the pool."""
+        """The arguments of `instrument` after the registry; `labels` stands for the name of the pool."""
         return self.labels, self.slow.threshold, self.slow.trace_id, self.slow.explainer, self.tracer
 
     def remove(self) -> None:

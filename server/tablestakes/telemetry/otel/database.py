@@ -93,7 +93,7 @@ class OtelDatabase:
         self, name: str, kind: SpanKind, attributes: Attributes, seconds: float, error: BaseException | None
     ) -> Exemplar | None:
         if error is not None:
-            # Only the kind of error is told: its message may quote values.
+            # The span has only the kind of error, because its message may quote values.
             attributes = attributes | {"error.type": error_type(error)}
             if code := response_code(error):
                 attributes["db.response.status_code"] = code
