@@ -228,6 +228,8 @@ def deep(**fields: Any) -> Any:
         ("part", deep(this_one=NUL), ".parts[1].part.this_one", "NUL_CHARACTER"),
         ("part", deep(size=math.nan), ".parts[1].part.size", "NOT_A_NUMBER"),
         ("part", deep(ratio=math.nan), ".parts[1].part.ratio", "NOT_A_NUMBER"),
+        ("part", deep(ratio=3.4028234663852886e38), ".parts[1].part.ratio", "VALUE_OUT_OF_RANGE"),
+        ("part", deep(ratio=-3.4028234663852886e38), ".parts[1].part.ratio", "VALUE_OUT_OF_RANGE"),
         ("part", deep(time=Timestamp(nanos=-1)), ".parts[1].part.time", "TIMESTAMP_OUT_OF_RANGE"),
         ("part", deep(time=Timestamp(seconds=10**12)), ".parts[1].part.time", "TIMESTAMP_OUT_OF_RANGE"),
         ("part", deep(lasts={"seconds": 1, "nanos": -1}), ".parts[1].part.lasts", "DURATION_OUT_OF_RANGE"),
@@ -265,6 +267,13 @@ def test_what_an_array_does_not_keep_is_refused_by_its_path(
 ) -> None:
     """A value that an array's column would not take is INVALID_ARGUMENT with its place in the list."""
     assert rejected(f"{PATH}{below}", stored, name, value, kind).reason == reason
+
+
+@pytest.mark.parametrize("ratio", [3.4028232635611926e38, -3.4028232635611926e38, math.inf, 1e-45])
+def test_every_other_float_in_a_message_comes_back(ratio: float) -> None:
+    """A float inside of a message comes back to the bit, up to the one before the greatest, and infinity too."""
+    part = Part(ratio=ratio)
+    assert shown("part", json.loads(json.dumps(stored("part", part)))) == Specimen(part=part)
 
 
 def test_a_field_that_the_proto_no_longer_has_is_passed_over() -> None:
