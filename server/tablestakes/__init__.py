@@ -6,6 +6,12 @@ a service needs; `tablestakes.columns` has the types that models are written wit
 contract suite.
 """
 
+import os
+
+# gRPC's core writes lines of its own form to standard error, past every logger, and also raises whatever its caller
+# can act on. It reads this once, when it is first imported, which is below.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 from tablestakes.columns import (
     NAMING_CONVENTION,
     Audited,
