@@ -9,6 +9,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+# Seconds after which a command or a server hangs. It is far longer than a start takes while other processes keep
+# every core busy: a test that waits for less is slow there, and not wrong.
+HANGS = 120
+
 SERVING = re.compile(r'"grpc": "(?P<grpc>[^"]+)", "metrics": "(?P<metrics>[^"]+)"')
 
 
@@ -22,9 +26,9 @@ class Process:
     lines: list[str]
     reading: asyncio.Future[Any]
 
-    async def stopped(self, seconds: float = 30) -> int:
+    async def stopped(self) -> int:
         """Wait for its end, and return its exit code."""
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(HANGS):
             await self.reading
             return await self.process.wait()
 
@@ -40,7 +44,7 @@ async def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANGS):
         output, errors = await process.communicate()
     assert process.returncode is not None
     return process.returncode, output.decode(), errors.decode()
@@ -73,10 +77,10 @@ async def server(url: str, *arguments: str, **environment: str) -> AsyncIterator
 
     reading = None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGS):
             found = await read(SERVING)
         assert found, f"it ended: {lines}"
-        # What it writes must be read, or it waits for that.
+        # Its output must be read, or it would wait for that once the pipe is full.
         reading = asyncio.ensure_future(read())
         yield Process(process, found["grpc"], found["metrics"], lines, reading)
     finally:

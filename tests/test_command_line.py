@@ -14,9 +14,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from marketplace.v1 import user_pb2, user_pb2_grpc
 
-from tablestakes import settings
+from tablestakes.settings import Settings, default, flag
 from tests.postgres import free_port
-from tests.process import Process, migrated, run, server
+from tests.process import HANGS, Process, migrated, run, server
 
 
 async def test_sigterm_under_load_ends_every_started_call(empty_url: str) -> None:
@@ -73,15 +73,16 @@ async def test_sigint_stops_it_too(tmp_path: Path) -> None:
 
 
 async def test_an_open_watch_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    """A health Watch that its caller keeps open ends with the server, within a moment."""
+    """A health Watch that its caller keeps open ends with the server, long before the grace of calls is over."""
     async with (
-        server(f"sqlite+aiosqlite:///{tmp_path}/w.db") as running,
+        # The grace is longer than the test waits: a Watch that used it up would not end in time.
+        server(f"sqlite+aiosqlite:///{tmp_path}/w.db", f"--drain-grace={10 * HANGS}") as running,
         grpc.aio.insecure_channel(running.address) as channel,
     ):
         watch: Any = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
         running.process.send_signal(signal.SIGTERM)
-        assert await running.stopped(5) == 0
+        assert await running.stopped() == 0
 
 
 async def test_sigterm_during_the_start_ends_it(tmp_path: Path) -> None:
@@ -97,8 +98,8 @@ async def test_sigterm_during_the_start_ends_it(tmp_path: Path) -> None:
     )
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(20):
-            # The last that it says before it waits.
+        async with asyncio.timeout(HANGS):
+            # The last line that it logs before it waits.
             assert json.loads(await process.stderr.readline())["event"] == "database"
             process.send_signal(signal.SIGTERM)
             _, errors = await process.communicate()
@@ -124,9 +125,9 @@ async def test_help_documents_every_setting() -> None:
     code, output, _ = await run("serve", "--help")
     assert code == 0
     words = " ".join(output.split())
-    for name, field in settings.Settings.model_fields.items():
-        assert f"{settings.flag(name)} ({settings.variable(name)})" in words
-        assert " ".join(f"{field.description} Default: {settings.default(field)}".split()) in words
+    for name, field in Settings.model_fields.items():
+        assert f"{flag(name)} ({Settings.variable(name)})" in words
+        assert " ".join(f"{field.description} Default: {default(field)}".split()) in words
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,7 @@ async def test_a_misspelt_flag_is_refused() -> None:
 
 @pytest.mark.parametrize("flag", ["listen", "metrics-listen"])
 async def test_an_address_in_use_is_one_line(tmp_path: Path, flag: str) -> None:
-    """An address that is taken is said in one line, with exit code 1, for gRPC and for metrics."""
+    """An address that is taken is reported in one line, with exit code 1, for gRPC and for metrics."""
     async with server(f"sqlite+aiosqlite:///{tmp_path}/a.db") as running:
         code, _, errors = await run(
             "serve",

@@ -32,12 +32,12 @@ from marketplace.v1 import (
 )
 from sqlalchemy import func, select
 
-from tablestakes.app import App
 from marketplace_service.demo.client import Client
 from marketplace_service.demo.content import TAGS, WITH_PASSWORD, Content
+from marketplace_service.models import Base, User
+from tablestakes.app import App
 from tablestakes.edge.answer import abort
 from tablestakes.errors import StatusError
-from marketplace_service.models import Base, User
 from tests.postgres import free_port
 from tests.serving import eventually, serving, settings_for
 

@@ -1,17 +1,18 @@
-"""What the documents say that the code can be asked about."""
+"""The documents: the statements in them that the code can be asked about."""
 
+import re
 from pathlib import Path
 
-from tablestakes import settings
-from marketplace_service.api import RESOURCES
-from tablestakes.crud import PageTokens, bind
+from marketplace_service import SERVICE
+from tablestakes.crud.query.page import PageTokens
+from tablestakes.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_the_table_of_settings_is_the_settings() -> None:
     """docs/settings.md holds the table that the settings class gives."""
-    assert settings.markdown() in (ROOT / "docs" / "settings.md").read_text()
+    assert Settings.markdown() in (ROOT / "docs" / "settings.md").read_text()
 
 
 def test_the_routes_of_the_readme_are_the_routes() -> None:
@@ -19,12 +20,18 @@ def test_the_routes_of_the_readme_are_the_routes() -> None:
     readme = (ROOT / "README.md").read_text()
     shown = {line.split()[0] for line in readme.splitlines() if line.startswith("/marketplace.v1.")}
     assert shown
-    assert shown <= {rpc.path for rpc in bind(RESOURCES, PageTokens(b""))}
+    assert shown <= {method.path for method in SERVICE.bind(PageTokens(b""))}
 
 
-def test_every_room_of_the_house_is_on_the_map() -> None:
-    """The README's map names each folder and module of the top of server/."""
-    readme = (ROOT / "README.md").read_text()
-    for path in (ROOT / "server").iterdir():
-        if not path.name.startswith("__") or path.name == "__main__.py":
-            assert path.stem in readme, path
+def test_the_map_has_every_room_of_the_house() -> None:
+    """The README's map names each package of server/ and each package and module of the engine, and no other."""
+    table = (ROOT / "README.md").read_text().partition("| Room of `server/` |")[2].partition("\n\n")[0]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    named = {name.removeprefix("tablestakes.") for cell in cells for name in re.findall(r"`(.+?)`", cell)}
+    server = ROOT / "server"
+    there = {
+        path.stem
+        for path in (*server.iterdir(), *(server / "tablestakes").iterdir())
+        if path.suffix in ("", ".py") and not path.name.startswith(("_", "."))
+    }
+    assert named == there

@@ -1,4 +1,4 @@
-"""Settings: what is good is taken, and what is not is refused in one line that gives nothing away."""
+"""Settings: a good value is taken, and any other is refused in one line that gives nothing away."""
 
 import string
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tablestakes.settings import Settings, SettingsError, load, variable
+from tablestakes.settings import Settings, SettingsError
 
 PASSWORD = "secretword"
 ADDRESSES = ("listen", "metrics_listen")
@@ -18,7 +18,7 @@ NO_ADDRESSES = (
 )
 # fmt: on
 
-# What is almost an address, or almost a URL, is likelier to be taken for one than text of any kind.
+# Text that is almost an address is likelier to be taken for one than any other text.
 PIECES = [
     "[",
     "]",
@@ -38,16 +38,16 @@ PIECES = [
     " ",
 ]
 NEARLY_ADDRESSES = st.lists(st.sampled_from(PIECES), max_size=6).map("".join)
-# All but the mark that begins the options, whose names are told.
+# All but the mark that begins the options, whose names are quoted.
 MARKS = st.text(string.punctuation.replace("?", "") + string.digits + "ab é\n", max_size=6)
 
 checked = settings(deadline=None, max_examples=300)
 
 
-def told(**given: str) -> str:
+def refused(**given: str) -> str:
     """Return the line that settings are refused with."""
     with pytest.raises(SettingsError) as caught:
-        load(**given)
+        Settings.load(**given)
     (line,) = str(caught.value).splitlines()
     return line
 
@@ -56,15 +56,15 @@ def told(**given: str) -> str:
 @pytest.mark.parametrize("address", ["[::1]:5", "127.0.0.1:0", "localhost:65535", "[::]:50051"])
 def test_a_good_address_is_taken_as_it_is(name: str, address: str) -> None:
     """A host, or an IPv6 address in brackets, with a port."""
-    assert getattr(load(**{name: address}), name) == address
+    assert getattr(Settings.load(**{name: address}), name) == address
 
 
 @pytest.mark.parametrize("name", ADDRESSES)
 @pytest.mark.parametrize("address", NO_ADDRESSES)
 def test_a_bad_address_is_refused_in_one_line(name: str, address: str) -> None:
-    """What gRPC would take for something other than a host and a port, or would not take, is neither."""
-    assert told(**{name: address}).endswith(
-        f"({variable(name)}): not host:port, such as 127.0.0.1:50051 or [::1]:50051"
+    """An address that gRPC would refuse, or take for something other than a host and a port, is refused."""
+    assert refused(**{name: address}).endswith(
+        f"({Settings.variable(name)}): not host:port, such as 127.0.0.1:50051 or [::1]:50051"
     )
 
 
@@ -75,7 +75,7 @@ def test_a_bad_address_is_refused_in_one_line(name: str, address: str) -> None:
 def test_any_text_is_an_address_or_refused(name: str, text: str) -> None:
     """Whatever the text, either it is a host and a port that there can be, or it is refused in one line."""
     try:
-        taken = getattr(load(**{name: text}), name)
+        taken = getattr(Settings.load(**{name: text}), name)
     except SettingsError as error:
         assert len(str(error).splitlines()) == 1  # noqa: PT017 - both outcomes are good ones
         return
@@ -90,7 +90,7 @@ def test_any_text_is_an_address_or_refused(name: str, text: str) -> None:
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
 def test_sslmode_is_taken_as_the_drivers_ssl(scheme: str) -> None:
     """A URL with libpq's sslmode, as platforms hand it out, asks the driver for the same."""
-    url = load(database_url=f"{scheme}://u:p@h/db?sslmode=require").url
+    url = Settings.load(database_url=f"{scheme}://u:p@h/db?sslmode=require").url
     assert url.drivername == "postgresql+asyncpg"
     assert dict(url.query) == {"ssl": "require"}
 
@@ -108,7 +108,7 @@ def test_sslmode_is_taken_as_the_drivers_ssl(scheme: str) -> None:
 )
 def test_an_unknown_option_of_the_url_is_refused_by_name(url: str, option: str) -> None:
     """An option that the driver does not take is named, without its value."""
-    line = told(database_url=url)
+    line = refused(database_url=url)
     assert line.startswith(f"--database-url (DATABASE_URL): {option} is not an option of the URL; there are: ")
     assert PASSWORD not in line
 
@@ -126,24 +126,24 @@ def test_an_unknown_option_of_the_url_is_refused_by_name(url: str, option: str) 
 )
 def test_a_bad_url_gives_no_part_of_its_password_away(url: str) -> None:
     """The line that refuses a URL quotes nothing of it in which a password may be."""
-    assert PASSWORD not in told(database_url=url)
+    assert PASSWORD not in refused(database_url=url)
 
 
 @checked
 @given(MARKS, MARKS)
 @example("p@ss:", "")
-def test_whatever_is_in_a_password_it_is_not_told(before: str, after: str) -> None:
+def test_whatever_is_in_a_password_it_is_not_refused(before: str, after: str) -> None:
     """A password with marks in it that ought to be escaped is taken, or refused without a word of it."""
     try:
-        load(database_url=f"postgresql://u:{before}{PASSWORD}{after}@h/db")
+        Settings.load(database_url=f"postgresql://u:{before}{PASSWORD}{after}@h/db")
     except SettingsError as error:
         assert PASSWORD not in str(error)  # noqa: PT017 - both outcomes are good ones
         assert len(str(error).splitlines()) == 1  # noqa: PT017 - as above
 
 
-def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deployments set a variable to nothing where they mean none: every setting then has its default."""
     for name in Settings.model_fields:
-        monkeypatch.setenv(variable(name), "")
-    read = load()
+        monkeypatch.setenv(Settings.variable(name), "")
+    read = Settings.load()
     assert read.model_dump() == {name: field.default for name, field in Settings.model_fields.items()}

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.util import await_only
 
+from marketplace_service import SERVICE
 from tablestakes.database import Database, FaultKind, diagnose, open_database
-from tablestakes.database.migrate import upgrade
 from tests.serving import settings_for
 
 INSERT = (
@@ -23,7 +23,7 @@ INSERT = (
 async def database(empty_url: str) -> Any:
     """A migrated database with one user and a child table."""
     opened = open_database(settings_for(empty_url, pool_size=2))
-    await upgrade(opened.engine)
+    await SERVICE.schema.upgrade(opened)
     async with opened.engine.begin() as connection:
         await connection.execute(text(INSERT), {"email": "a@example.com", "username": "a"})
         await connection.execute(

@@ -1,4 +1,4 @@
-"""Migrations: what they make is what the models say, and they can be run by anyone at any time."""
+"""Migrations: they make the schema that the models describe, and can be run by anyone at any time."""
 
 import asyncio
 import os
@@ -14,16 +14,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from marketplace.v1 import user_pb2, user_pb2_grpc
-from sqlalchemy import Connection, MetaData, inspect, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
+from marketplace_service import SERVICE
 from tablestakes.app import start
-from tablestakes.database import Database, FaultKind, diagnose, migrate, open_database
-from tablestakes.database.migrate import SchemaError, downgrade, require_head, schema, upgrade
-from marketplace_service.models import Base
+from tablestakes.database import Database, FaultKind, diagnose, open_database
+from tablestakes.database.migrations import Migrations
+from tablestakes.database.schema_error import SchemaError
 from tests.serving import settings_for
+
+SCHEMA = SERVICE.schema
 
 
 @pytest.fixture
@@ -34,29 +37,31 @@ async def database(empty_url: str) -> Any:
     await opened.close()
 
 
-@pytest.fixture
-def add_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """Add a revision after the last one, by the body of its upgrade, and return the one that was the last."""
+AddRevision = Callable[[str], tuple[Migrations, str]]
 
-    def add(body: str) -> str:
-        scripts = tmp_path / "alembic"
-        shutil.copytree(migrate.SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
-        monkeypatch.setattr(migrate, "SCRIPTS", scripts)
-        last = scripts_there().get_current_head()
+
+@pytest.fixture
+def add_revision(tmp_path: Path) -> AddRevision:
+    """Copy the migrations with one more revision, by the body of its upgrade; return them and the one before it."""
+
+    def add(body: str) -> tuple[Migrations, str]:
+        folder = tmp_path / "alembic"
+        shutil.copytree(SERVICE.migrations, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        last = scripts(SCHEMA).get_current_head()
         assert last is not None
-        (scripts / "versions" / "added.py").write_text(
+        (folder / "versions" / "added.py").write_text(
             "import sqlalchemy as sa\nfrom alembic import op\n\n"
             f"revision, down_revision, branch_labels, depends_on = 'addedaddedad', {last!r}, None, None\n\n\n"
             f"def upgrade() -> None:\n    {body}\n"
         )
-        return last
+        return Migrations(folder, SCHEMA.command), last
 
     return add
 
 
-def scripts_there() -> ScriptDirectory:
-    """Return the migrations that there are."""
-    return ScriptDirectory.from_config(migrate.configuration())
+def scripts(schema: Migrations) -> ScriptDirectory:
+    """Return the files of some migrations."""
+    return ScriptDirectory(str(schema.folder))
 
 
 async def insert_user(database: Database, username: str) -> int:
@@ -77,14 +82,9 @@ async def in_sync(engine: AsyncEngine, function: Any) -> Any:
 
 
 def differences(connection: Connection) -> list[Any]:
-    """Return what Alembic would change to make the database what the models say."""
+    """Return the changes by which Alembic would make the database the one that the models describe."""
     context = MigrationContext.configure(connection, opts={"compare_type": True})
-    # The tests' own tables share the models' metadata once they are imported.
-    own = [table for table in Base.metadata.sorted_tables if table.name != "gadgets"]
-    models = MetaData(naming_convention=Base.metadata.naming_convention)
-    for table in own:
-        table.to_metadata(models)
-    return list(compare_metadata(context, models))
+    return list(compare_metadata(context, SERVICE.metadata))
 
 
 def tables(connection: Connection) -> Iterable[str]:
@@ -92,15 +92,15 @@ def tables(connection: Connection) -> Iterable[str]:
     return sorted(inspect(connection).get_table_names())
 
 
-async def test_migrations_make_what_the_models_say(database: Database) -> None:
+async def test_migrations_make_the_schema_of_the_models(database: Database) -> None:
     """After every migration Alembic finds no difference between the database and the models."""
-    await upgrade(database.engine)
+    await SCHEMA.upgrade(database)
     assert await in_sync(database.engine, differences) == []
 
 
 async def test_a_difference_would_be_found(database: Database) -> None:
     """The comparison sees a column that no migration made: the test above can fail."""
-    await upgrade(database.engine)
+    await SCHEMA.upgrade(database)
     async with database.engine.begin() as connection:
         await connection.execute(text("ALTER TABLE users ADD COLUMN stray INTEGER"))
     assert [change[0] for change in await in_sync(database.engine, differences)] == ["remove_column"]
@@ -108,11 +108,11 @@ async def test_a_difference_would_be_found(database: Database) -> None:
 
 async def test_up_and_down_and_up_again(database: Database) -> None:
     """A downgrade to nothing leaves no table behind, and an upgrade after it makes the same schema."""
-    head = (await upgrade(database.engine)).current
+    head = (await SCHEMA.upgrade(database)).current
     made = await in_sync(database.engine, tables)
-    assert (await downgrade(database.engine, "base")).current == ""
+    assert (await SCHEMA.downgrade(database, "base")).current == ""
     assert await in_sync(database.engine, tables) == ["alembic_version"]
-    assert (await upgrade(database.engine)).current == head
+    assert (await SCHEMA.upgrade(database)).current == head
     assert await in_sync(database.engine, tables) == made
     assert await in_sync(database.engine, differences) == []
 
@@ -130,7 +130,7 @@ async def test_many_migrators_at_once_apply_each_step_once(empty_url: str, datab
                 await process.wait()
     errors = [errors.decode() for _, errors in told]
     assert [process.returncode for process in processes] == [0] * len(processes), errors
-    found = await schema(database.engine)
+    found = await SCHEMA.revisions(database)
     assert found.current == found.head
     async with database.engine.connect() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM alembic_version")) == 1
@@ -151,8 +151,8 @@ async def _start_migrating(url: str) -> asyncio.subprocess.Process:
 
 
 async def test_an_upgrade_of_a_current_schema_changes_nothing(database: Database) -> None:
-    """Migrating twice is migrating once, and what is in the tables stays."""
-    await upgrade(database.engine)
+    """Migrating twice is migrating once, and the rows in the tables stay."""
+    await SCHEMA.upgrade(database)
     async with database.engine.begin() as connection:
         await connection.execute(
             text(
@@ -160,54 +160,52 @@ async def test_an_upgrade_of_a_current_schema_changes_nothing(database: Database
                 " VALUES ('kept@example.com', 'kept', '', true, '2026-01-01', '2026-01-01')"
             )
         )
-    await upgrade(database.engine)
+    await SCHEMA.upgrade(database)
     async with database.engine.connect() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM users")) == 1
 
 
 async def test_a_schema_of_a_newer_version_is_left_alone(database: Database) -> None:
     """A database at a revision that this version does not know is not migrated, and the error says why."""
-    await upgrade(database.engine)
+    await SCHEMA.upgrade(database)
     async with database.engine.begin() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = 'feedbeef'"))
     with pytest.raises(SchemaError, match="revision feedbeef, which a newer version"):
-        await upgrade(database.engine)
+        await SCHEMA.upgrade(database)
 
 
 async def test_serving_refuses_an_old_postgresql_and_says_what_to_run(postgres_url: str) -> None:
     """On PostgreSQL the service does not start on a schema that is not current, and names the command."""
     with pytest.raises(SchemaError, match="run `tablestakes migrate`"):
-        await start(settings_for(postgres_url))
+        await start(SERVICE, settings_for(postgres_url))
     database = open_database(settings_for(postgres_url, pool_size=2))
-    await upgrade(database.engine)
-    await require_head(database.engine)
+    await SCHEMA.upgrade(database)
+    await SCHEMA.require_head(database)
     await database.close()
-    await (await start(settings_for(postgres_url))).drain()
+    await (await start(SERVICE, settings_for(postgres_url))).drain()
 
 
 async def test_serving_migrates_the_embedded_database(tmp_path: Any) -> None:
     """On SQLite the service makes its own schema when it starts, in a folder with a % and a space too."""
     folder = tmp_path / "50 %s off"
     folder.mkdir()
-    app = await start(settings_for(f"sqlite+aiosqlite:///{folder}/new.db"))
-    found = await schema(app.database.engine)
+    app = await start(SERVICE, settings_for(f"sqlite+aiosqlite:///{folder}/new.db"))
+    found = await SCHEMA.revisions(app.database)
     assert found.current == found.head != ""
     await app.drain()
 
 
-async def test_no_id_comes_back_when_a_table_is_written_anew(
-    database: Database, add_revision: Callable[[str], str]
-) -> None:
+async def test_no_id_comes_back_when_a_table_is_written_anew(database: Database, add_revision: AddRevision) -> None:
     """After a revision that changes a column in batch, the id of a deleted last row is not given out again."""
-    last = add_revision(
+    schema, last = add_revision(
         "with op.batch_alter_table('users') as batch:\n"
         "        batch.alter_column('full_name', type_=sa.String(300), existing_type=sa.String(200))"
     )
-    await upgrade(database.engine, last)
+    await schema.upgrade(database, last)
     assert [await insert_user(database, name) for name in ("kept", "deleted")] == [1, 2]
     async with database.engine.connect() as connection:
         await connection.execute(text("DELETE FROM users WHERE id = 2"))
-    assert (await upgrade(database.engine)).current == "addedaddedad"
+    assert (await schema.upgrade(database)).current == "addedaddedad"
     assert await insert_user(database, "after") == 3
     async with database.engine.connect() as connection:
         await connection.execute(text("DELETE FROM users WHERE id = 3"))
@@ -217,60 +215,60 @@ async def test_no_id_comes_back_when_a_table_is_written_anew(
 
 @pytest.mark.parametrize("patient", [True, False])
 async def test_a_step_may_take_longer_than_a_statement(
-    postgres_url: str, add_revision: Callable[[str], str], *, patient: bool
+    postgres_url: str, add_revision: AddRevision, *, patient: bool
 ) -> None:
     """A migration has no statement timeout, neither the server's nor the driver's; the service has one."""
     # Longer than the bound of the driver too, which is two seconds after the server's.
-    last = add_revision("op.execute('SELECT pg_sleep(2.5)')")
+    schema, last = add_revision("op.execute('SELECT pg_sleep(2.5)')")
     settings = settings_for(postgres_url, pool_size=2, statement_timeout=0.3)
     before = open_database(settings, patient=True)
-    await upgrade(before.engine, last)
+    await schema.upgrade(before, last)
     await before.close()
     database = open_database(settings, patient=patient)
     try:
         if patient:
-            assert (await upgrade(database.engine)).current == "addedaddedad"
+            assert (await schema.upgrade(database)).current == "addedaddedad"
         else:
             with pytest.raises(DBAPIError) as caught:
-                await upgrade(database.engine)
+                await schema.upgrade(database)
             fault = diagnose(caught.value)
             assert fault is not None
             assert fault.kind is FaultKind.TIMEOUT
-            assert (await schema(database.engine)).current == last
+            assert (await schema.revisions(database)).current == last
     finally:
         await database.close()
 
 
 async def test_a_newer_schema_is_served_with_a_warning(database: Database) -> None:
     """A revision that this version does not know is a newer one's: it is served, and the log says so."""
-    await upgrade(database.engine)
+    await SCHEMA.upgrade(database)
     async with database.engine.begin() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = 'feedbeef'"))
     with capture_logs() as lines:
-        await require_head(database.engine)
-    head = scripts_there().get_current_head()
+        await SCHEMA.require_head(database)
+    head = scripts(SCHEMA).get_current_head()
     told = {"event": "schema of a newer version", "log_level": "warning", "revision": "feedbeef", "serves": head}
     assert told in lines
 
 
 async def test_an_older_schema_is_refused(database: Database) -> None:
     """A revision that this version knows and is past is refused, with both revisions and the command to run."""
-    oldest = scripts_there().get_base()
+    oldest = scripts(SCHEMA).get_base()
     assert oldest is not None
-    await upgrade(database.engine, oldest)
+    await SCHEMA.upgrade(database, oldest)
     with pytest.raises(SchemaError, match=f"at revision {oldest} and .* run `tablestakes migrate`"):
-        await require_head(database.engine)
+        await SCHEMA.require_head(database)
 
 
 async def test_the_service_starts_on_a_newer_postgresql(postgres_url: str) -> None:
     """During a release the old version starts, and answers, on the schema that the new one made."""
     settings = settings_for(postgres_url, pool_size=2)
     database = open_database(settings)
-    await upgrade(database.engine)
+    await SCHEMA.upgrade(database)
     async with database.engine.begin() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = 'feedbeef'"))
     await database.close()
-    app = await start(settings)
+    app = await start(SERVICE, settings)
     try:
         async with grpc.aio.insecure_channel(app.address) as channel:
             users = user_pb2_grpc.UserServiceStub(channel)

@@ -14,6 +14,7 @@ from sqlalchemy import make_url, text
 
 from tablestakes.app import CLOSE_SECONDS, App, start
 from tests.postgres import Postgres, postgres
+from tests.service import SERVICE
 from tests.serving import create_database, make_schema, serving, settings_for
 from tests.status import Refusal, refusal
 
@@ -135,7 +136,7 @@ async def test_a_frozen_database_does_not_hold_up_the_end(own_postgres: Postgres
     """Closing a pool of idle connections is bounded as a whole, where the database answers none of them."""
     settings = settings_for(await create_database(own_postgres), pool_size=8)
     await make_schema(settings)
-    app = await start(settings)
+    app = await start(SERVICE, settings)
     await fill_pool(app, 8)
     with frozen(own_postgres):
         draining = asyncio.ensure_future(app.drain())

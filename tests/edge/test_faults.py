@@ -68,14 +68,14 @@ async def test_a_callers_deadline_is_answered_in_time(gadgets: Any, app: App) ->
 
 async def test_a_caller_that_leaves_is_counted_and_its_work_ends(gadgets: Any, app: App) -> None:
     """A cancelled call is counted as Canceled at once, and what it had begun goes on to its end."""
-    await eventually(lambda: not app.work.in_progress)  # another test's
+    await eventually(lambda: not app.tasks.in_progress)  # another test's
     before = _handled(app, "Canceled")
     call = gadgets.PokeGadget(gadget_pb2.PokeGadgetRequest(how="sleep", seconds=0.3), timeout=5)
-    await eventually(lambda: app.work.in_progress)
+    await eventually(lambda: app.tasks.in_progress)
     call.cancel()
     await eventually(lambda: _handled(app, "Canceled") == before + 1)
-    assert app.work.in_progress
-    await eventually(lambda: not app.work.in_progress)
+    assert app.tasks.in_progress
+    await eventually(lambda: not app.tasks.in_progress)
 
 
 def _handled(app: App, code: str) -> float:

@@ -22,10 +22,9 @@ from marketplace.v1 import (
 )
 from sqlalchemy import text
 
-from marketplace_service.api import RESOURCES
+from marketplace_service import SERVICE
 from tablestakes.app import App, start
 from tablestakes.database import open_database
-from tablestakes.database.migrate import upgrade
 from tests.serving import settings_for
 from tests.status import Refusal, refusal
 
@@ -166,9 +165,9 @@ async def opened(url: str, *, pool_size: int = 16) -> AsyncIterator[Market]:
     # whether the answers are right, and UNAVAILABLE is a right answer where the pool does not wait for long.
     settings = settings_for(url, pool_size=pool_size, pool_timeout=10.0)
     database = open_database(settings.model_copy(update={"pool_size": 2}))
-    await upgrade(database.engine)
+    await SERVICE.schema.upgrade(database)
     await database.close()
-    app = await start(settings, RESOURCES)
+    app = await start(SERVICE, settings)
     try:
         async with grpc.aio.insecure_channel(app.address) as channel:
             yield Market(app, channel)

@@ -13,15 +13,15 @@ import argon2
 import grpc
 import pytest
 import structlog
-from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from marketplace.v1 import address_pb2, profile_pb2, user_pb2, user_pb2_grpc
 from sqlalchemy import text
 
-from marketplace_service.api import RESOURCES, password
-from tablestakes.crud import PageTokens, bind
+from marketplace_service import SERVICE
+from marketplace_service.api import password
+from tablestakes.crud.query.page import PageTokens
 from tablestakes.crud.schema.behavior import INPUT_ONLY, behaves
 from tablestakes.database import open_database
 from tests.marketplace.client import Market, key, refused
@@ -262,12 +262,11 @@ async def test_hashing_holds_up_nobody(market: Market, monkeypatch: pytest.Monke
 def test_a_field_with_a_password_is_never_returned() -> None:
     """In no response of any RPC, however deep, a field named for a password or a hash lacks INPUT_ONLY."""
     found = set()
-    for rpc in bind(RESOURCES, PageTokens(b"")):
-        service = descriptor_pool.Default().FindServiceByName(rpc.service)
-        for field in _fields(service.methods_by_name[rpc.method].output_type):
+    for method in SERVICE.bind(PageTokens(b"")):
+        for field in _fields(method.descriptor.output_type):
             if any(word in field.name.lower() for word in ("password", "secret", "hash")):
                 found.add(field.full_name)
-                assert behaves(field, INPUT_ONLY), f"{rpc.path} returns {field.full_name}"
+                assert behaves(field, INPUT_ONLY), f"{method.path} returns {field.full_name}"
     assert found == {"marketplace.v1.User.password"}
 
 

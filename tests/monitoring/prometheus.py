@@ -56,10 +56,10 @@ class Prometheus:
         return status == http.HTTPStatus.OK
 
     async def ask(self, query: str) -> list[dict[str, Any]]:
-        """Return what a query has for an answer now: series, each with `metric` and `value`.
+        """Return the answer to a query now: series, each with `metric` and `value`.
 
         Raises:
-            AssertionError: It refused the query; its words are in the message.
+            AssertionError: It refused the query; its answer is in the message.
         """
         status, body = await asyncio.to_thread(self._get, f"/api/v1/query?{urlencode({'query': query})}")
         assert status == http.HTTPStatus.OK, f"{query}: {body}"
@@ -70,9 +70,9 @@ class Prometheus:
         """Wait until a query has an answer that is not empty.
 
         Raises:
-            TimeoutError: It had none for half a minute.
+            TimeoutError: It had none for a minute.
         """
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not await self.ask(query):  # noqa: ASYNC110 - a server elsewhere sets no event
                 await asyncio.sleep(0.1)
 
@@ -92,7 +92,7 @@ async def prometheus(folder: Path, targets: Mapping[str, str]) -> AsyncIterator[
 
     Args:
         folder: Where its data, its configuration and its log go.
-        targets: What it scrapes: `host:port` by job.
+        targets: The targets that it scrapes: `host:port` by job.
     """
     port = free_port()
     configuration = {
@@ -114,7 +114,7 @@ async def prometheus(folder: Path, targets: Mapping[str, str]) -> AsyncIterator[
         )
         server = Prometheus(port)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not await server.ready():
                     assert process.returncode is None, (folder / "log").read_text()
                     await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What PromQL speaks of: the metrics and labels that a query needs to exist."""
+"""The metrics and labels that a query of PromQL needs to exist."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import promql_parser as promql
 
-# What Prometheus adds to each series that it scrapes, and the cluster to some.
+# The labels that Prometheus adds to each series that it scrapes, and the cluster to some.
 TARGET = frozenset({"namespace", "job", "instance"})
-# What Prometheus makes itself for each target.
+# The metrics that Prometheus itself makes for each target.
 OWN: dict[str, frozenset[str]] = {"up": frozenset()}
 
 
 class UnknownError(Exception):
-    """A query speaks of something that is not there; the message says of what."""
+    """A query names something that does not exist; the message says which name."""
 
 
 @dataclass(frozen=True)

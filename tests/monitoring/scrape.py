@@ -10,12 +10,12 @@ from tablestakes.app import App
 
 
 async def scrape(app: App) -> str:
-    """Return what a service exposes now, in the Prometheus text format."""
+    """Return the metrics that a service exposes now, in the Prometheus text format."""
     return await asyncio.to_thread(_get, app.metrics_address)
 
 
 def labels_of(exposition: str) -> dict[str, dict[str, set[str]]]:
-    """Return what is exposed: of each metric its labels, and of each label its values."""
+    """Return the labels of each exposed metric, and the values of each label."""
     found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for family in text_string_to_metric_families(exposition):
         for sample in family.samples:

@@ -1,4 +1,4 @@
-"""The alerts of the four targets fire when what they tell of is made to happen, and at no other time."""
+"""The alerts of the four targets fire when their causes are made to happen, and at no other time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -11,9 +11,9 @@ from marketplace.v1 import user_pb2, user_pb2_grpc
 from sqlalchemy import text
 
 from tablestakes.app import App
+from tests.monitoring.alert_timeline import AlertTimeline, alerts_of
+from tests.monitoring.incidents import full_pool, poke
 from tests.monitoring.prometheus import program
-from tests.monitoring.recording import Recording, alerts_of
-from tests.monitoring.trouble import full_pool, poke
 from tests.postgres import Postgres, postgres
 from tests.serving import create_database, eventually, serving, settings_for
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("_promtool")
 
 @pytest.fixture(scope="module")
 def _promtool() -> None:
-    """Skip what promtool is needed for where there is none."""
+    """Skip the tests that need promtool where it is not installed."""
     program("promtool")
 
 
@@ -45,7 +45,7 @@ def own_postgres() -> Iterator[Postgres]:
 
 
 class Service:
-    """A service with the settings that it has by default, and what is recorded of it.
+    """A service with its default settings, and the timeline of its scrapes.
 
     Args:
         app: The service.
@@ -57,43 +57,43 @@ class Service:
         self.app = app
         self.channel = channel
         self.users = user_pb2_grpc.UserServiceStub(channel)
-        self.recording = Recording(app, watched)
+        self.timeline = AlertTimeline(app, watched)
 
     async def minutes(self, number: int, *firing: str) -> None:
         """Let minutes pass in which all is well with the calls, and expect alerts at the end of each."""
         for _ in range(number):
             for _ in range(CALLS):
                 await self.users.ListUsers(user_pb2.ListUsersRequest())
-            await self.recording.scrape(*firing)
+            await self.timeline.scrape(*firing)
 
 
 @asynccontextmanager
 async def recorded(url: str, tmp_path: Path, watched: set[str] = TARGETS) -> AsyncIterator[Service]:
-    """Run a service through five quiet minutes and what a test does then, and verify what fired when."""
+    """Run a service through five quiet minutes and the body of a test, and verify which alerts fired when."""
     async with serving(settings_for(url)) as app, grpc.aio.insecure_channel(app.address) as channel:
         service = Service(app, channel, watched)
         await service.minutes(5)
         yield service
-    service.recording.verify(tmp_path)
+    service.timeline.verify(tmp_path)
 
 
 async def test_statements_above_100_ms_fire_the_alert_of_the_p99(postgres_url: str, tmp_path: Path) -> None:
-    """Statements of 120 ms fire it once that lasted five minutes, and it is silent once they are gone for five."""
+    """Statements of 120 ms fire it once they lasted five minutes; five minutes after the last one it is silent."""
     async with recorded(postgres_url, tmp_path) as service:
-        # A kind of statement has no rate at its first scrape: this is the one before the slow ones.
+        # A kind of statement has no rate at its first scrape, so there is one scrape before the slow statements.
         await poke(service.channel, "slow")
         await service.minutes(1)
 
         async def slow_minute(*firing: str) -> None:
             await asyncio.gather(*(poke(service.channel, "slow", seconds=0.12) for _ in range(3)))
-            await service.recording.scrape(*firing)
+            await service.timeline.scrape(*firing)
 
         for _ in range(5):
             await slow_minute()
         for _ in range(3):
             await slow_minute(P99)
         await service.minutes(3, P99)
-        await service.recording.pass_over()
+        await service.timeline.scrape_unwatched()
         await service.minutes(2)
 
 
@@ -101,14 +101,14 @@ async def test_a_full_pool_fires_its_alert(postgres_url: str, tmp_path: Path) ->
     """With every connection held it fires from the third look on, and is silent when one is given back."""
     async with recorded(postgres_url, tmp_path) as service:
         async with full_pool(service.app):
-            await service.recording.scrape()
-            await service.recording.scrape()
+            await service.timeline.scrape()
+            await service.timeline.scrape()
             for _ in range(3):
-                await service.recording.scrape(POOL)
+                await service.timeline.scrape(POOL)
         await service.minutes(3)
 
 
-async def test_a_nearly_full_pool_is_none(postgres_url: str, tmp_path: Path) -> None:
+async def test_a_nearly_full_pool_fires_no_alert(postgres_url: str, tmp_path: Path) -> None:
     """With one connection left nothing fires, however long it lasts."""
     async with recorded(postgres_url, tmp_path) as service, full_pool(service.app, but=1):
         await service.minutes(10)
@@ -118,9 +118,9 @@ async def test_a_slow_statement_fires_its_alert(postgres_url: str, tmp_path: Pat
     """A statement of 600 ms fires it at once, for ten minutes, also if it is the first of its kind."""
     async with recorded(postgres_url, tmp_path) as service:
         await poke(service.channel, "slow", seconds=0.6)
-        await service.recording.scrape(SLOW)
+        await service.timeline.scrape(SLOW)
         await service.minutes(8, SLOW)
-        await service.recording.pass_over()
+        await service.timeline.scrape_unwatched()
         await service.minutes(2)
 
 
@@ -141,9 +141,9 @@ async def test_a_statement_that_waits_for_a_lock_fires_the_alert_of_slow_ones(
             await asyncio.sleep(0.8)
             await other.rollback()
         await waiting
-        await service.recording.scrape(SLOW)
+        await service.timeline.scrape(SLOW)
         await service.minutes(8, SLOW)
-        await service.recording.pass_over()
+        await service.timeline.scrape_unwatched()
         await service.minutes(2)
 
 
@@ -155,9 +155,9 @@ async def test_a_checkout_without_a_connection_fires_the_alert_of_connection_err
         async with full_pool(service.app):
             with pytest.raises(grpc.aio.AioRpcError, match="UNAVAILABLE"):
                 await service.users.ListUsers(user_pb2.ListUsersRequest())
-            await service.recording.scrape(CONNECTION)
+            await service.timeline.scrape(CONNECTION)
         await service.minutes(8, CONNECTION)
-        await service.recording.pass_over()
+        await service.timeline.scrape_unwatched()
         await service.minutes(2)
 
 
@@ -172,13 +172,13 @@ async def test_a_stopped_database_fires_the_alert_of_connection_errors(
             for _ in range(3):
                 with pytest.raises(grpc.aio.AioRpcError, match="UNAVAILABLE"):
                     await service.users.ListUsers(user_pb2.ListUsersRequest())
-                await service.recording.scrape(CONNECTION, UNAVAILABLE)
+                await service.timeline.scrape(CONNECTION, UNAVAILABLE)
         finally:
             await asyncio.to_thread(own_postgres.start)
-        await eventually(lambda: not service.app.work.in_progress)
+        await eventually(lambda: not service.app.tasks.in_progress)
         # The budget that was spent is a ticket for as long as its window of six hours.
         await service.minutes(8, CONNECTION, UNAVAILABLE)
-        await service.recording.pass_over()
+        await service.timeline.scrape_unwatched()
         await service.minutes(2, UNAVAILABLE)
 
 

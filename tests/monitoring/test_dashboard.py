@@ -1,4 +1,4 @@
-"""The dashboard: that Grafana can read it, and that whoever looks at it can."""
+"""The dashboard: Grafana can read it, and so can whoever looks at it."""
 
 import itertools
 import re
@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.monitoring.written import dashboard, of_panels, of_records, panels
+from tests.monitoring.documented_queries import dashboard, of_panels, of_records, panels
 
 
 @pytest.mark.filterwarnings("ignore:Prefer using dashboardv2:DeprecationWarning")
 def test_grafanas_own_types_read_it() -> None:
-    """What is committed is a dashboard to Grafana's library, with every panel and variable."""
+    """The committed file is a dashboard to Grafana's library, with every panel and variable."""
     # Here and not above, where its warning would be an error already.
     from grafana_foundation_sdk.models.dashboard import Dashboard  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""What runs the monitoring: the compose file, what it mounts, and the kustomization."""
+"""The deployment of the monitoring: the compose file, the files that it mounts, and the kustomization."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tablestakes import settings
+from tablestakes.settings import Settings
 from tests.monitoring.prometheus import MONITORING, RULES
 
 ROOT = MONITORING.parents[1]
@@ -18,7 +18,7 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 
 
 def _mounts(service: str) -> dict[str, str]:
-    """Return what is mounted into a service of the repository's files, by its path there."""
+    """Return the repository's files that are mounted into a service, by their paths there."""
     split = (mount.split(":") for mount in SERVICES[service].get("volumes", ()))
     return {inside: outside for outside, inside, *_ in split if outside.startswith("./")}
 
@@ -46,15 +46,15 @@ def test_compose_migrates_before_it_serves() -> None:
     assert "healthcheck" in SERVICES["postgresql"]
 
 
-def test_compose_gives_settings_that_there_are() -> None:
+def test_compose_sets_settings_that_exist() -> None:
     """Each environment variable of the service is a setting, and together they are good ones."""
     given = SERVICES["tablestakes"]["environment"]
-    by_variable = {settings.variable(name): name for name in settings.Settings.model_fields}
-    loaded = settings.load(**{by_variable[variable]: value for variable, value in given.items()})
+    by_variable = {Settings.variable(name): name for name in Settings.model_fields}
+    loaded = Settings.load(**{by_variable[variable]: value for variable, value in given.items()})
     assert loaded.url.host in SERVICES
 
 
-def test_the_image_is_made_of_what_there_is() -> None:
+def test_the_image_copies_files_that_exist() -> None:
     """Each path that the image copies is in the repository."""
     lines = SERVICES["migrate"]["build"]["dockerfile_inline"].splitlines()
     copied = [path for line in lines if line.startswith("COPY ") for path in line.split()[1:-1]]
@@ -87,7 +87,7 @@ def test_grafana_finds_prometheus_and_the_dashboard() -> None:
     assert source["jsonData"]["timeInterval"] == scraped
 
 
-def test_the_kustomization_is_made_of_what_there_is() -> None:
+def test_the_kustomization_names_files_that_exist() -> None:
     """Each file that the kustomization names is there, and the dashboard has the label of Grafana's sidecar."""
     kustomization = yaml.safe_load((MONITORING / "kustomization.yaml").read_text())
     (generator,) = kustomization["configMapGenerator"]

@@ -1,19 +1,26 @@
-"""Every metric and every label that is written down exists in a scrape of a service that has served."""
+"""Every metric and every label of a documented query exists in a scrape of a service that has served."""
 
 import re
 
 import pytest
 
 from tablestakes.app import App
+from tests.monitoring.documented_queries import (
+    DocumentedQuery,
+    of_alerts,
+    of_documents,
+    of_panels,
+    of_records,
+    of_variables,
+)
 from tests.monitoring.query import OWN, UnknownError, labels, matchers, parse
 from tests.monitoring.scrape import labels_of, scrape
-from tests.monitoring.written import Written, of_alerts, of_documents, of_panels, of_records, of_variables
 
-WRITTEN = (*of_panels(), *of_variables(), *of_alerts(), *of_documents())
+QUERIES = (*of_panels(), *of_variables(), *of_alerts(), *of_documents())
 
 
 async def known(app: App) -> dict[str, frozenset[str]]:
-    """Return the labels of each metric that there is: scraped, of Prometheus itself, and recorded."""
+    """Return the labels of each metric that there is: scraped, made by Prometheus itself, or recorded."""
     found = {name: frozenset(values) for name, values in labels_of(await scrape(app)).items()} | OWN
     for name, expr in of_records().items():
         found[name] = labels(parse(expr), found)
@@ -21,25 +28,25 @@ async def known(app: App) -> dict[str, frozenset[str]]:
 
 
 async def test_every_metric_and_label_of_a_query_exists(busy: App) -> None:
-    """What the dashboard, the rules and the documents ask for is exposed, with the labels that they ask it by."""
+    """The dashboard, the rules and the documents ask only for metrics and labels that are exposed."""
     there = await known(busy)
     wrong = []
-    for query in WRITTEN:
+    for query in QUERIES:
         try:
             given = labels(parse(query.expr), there)
         except UnknownError as error:
             wrong.append(f"{query.where}: {error}")
         else:
             wrong += [f"{query.where}: its answer has no label {label}" for label in sorted(query.needs - given)]
-    assert len(WRITTEN) > 80
+    assert len(QUERIES) > 80
     assert not wrong, "\n".join(wrong)
 
 
 async def test_every_value_that_a_query_matches_exists(busy: App) -> None:
-    """What a label is compared with is one of its values: `used`, `pool_wait`, the edge `0.25` of a bucket."""
+    """A label is compared only with a value that it has: `used`, `pool_wait`, the edge `0.25` of a bucket."""
     there = labels_of(await scrape(busy))
     wrong, compared = [], 0
-    for query in (*WRITTEN, *(Written(name, expr) for name, expr in of_records().items())):
+    for query in (*QUERIES, *(DocumentedQuery(name, expr) for name, expr in of_records().items())):
         for matcher in matchers(parse(query.expr)):
             values = there.get(matcher.metric, {}).get(matcher.label)
             if values is None or "$" in matcher.value or not matcher.operator.removeprefix("Not"):
@@ -62,8 +69,8 @@ async def test_every_value_that_a_query_matches_exists(busy: App) -> None:
         ("sum(up) / ignoring (phase) sum(up)", "no label phase"),
     ],
 )
-async def test_what_does_not_exist_is_found(busy: App, query: str, what: str) -> None:
-    """A metric, a matcher, a grouping or a matching by a name that is not there is said."""
+async def test_an_unknown_name_is_found(busy: App, query: str, what: str) -> None:
+    """A metric, a matcher, a grouping or a matching by a name that is not there is an error that names it."""
     there = await known(busy)
     with pytest.raises(UnknownError, match=what):
         labels(parse(query), there)

@@ -1,4 +1,4 @@
-"""The rules: what promtool says of them, and what an operator is told by them."""
+"""The rules: promtool checks them, and an operator finds a runbook for each alert."""
 
 import re
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.monitoring.documented_queries import DOCUMENTS, alerts, fences
 from tests.monitoring.prometheus import MONITORING, RULES, promtool
-from tests.monitoring.written import DOCUMENTS, alerts, fences
 
 TESTS = tuple(sorted((MONITORING / "tests").glob("*.yaml")))
 RUNBOOKS = DOCUMENTS / "runbooks.md"
@@ -25,7 +25,7 @@ def test_promtool_finds_nothing_wrong(arguments: tuple[str, ...]) -> None:
 
 
 def _cases() -> list[tuple[str, list[dict[str, Any]]]]:
-    """Return every moment at which a unit test looks at an alert, and what it expects to fire then."""
+    """Return every moment at which a unit test looks at an alert, and the alerts that it expects to fire then."""
     tests = [test for path in TESTS for test in yaml.safe_load(path.read_text())["tests"]]
     return [
         (case["alertname"], case.get("exp_alerts", []))
@@ -43,7 +43,7 @@ def test_every_alert_has_unit_tests(alert: str) -> None:
     assert fired == {rule["labels"].get("window") for rule in alerts() if rule["alert"] == alert}
 
 
-def test_every_alert_says_what_it_is_and_where_to_read_on() -> None:
+def test_every_alert_has_texts_and_a_runbook() -> None:
     """Each alert has a severity, a summary, a description, and a section of its own among the runbooks."""
     sections = _sections()
     for rule in alerts():
@@ -54,10 +54,10 @@ def test_every_alert_says_what_it_is_and_where_to_read_on() -> None:
     assert set(sections) == {rule["alert"] for rule in alerts()}, "a runbook is of no alert"
 
 
-def test_every_runbook_says_what_it_means_what_to_look_at_and_what_to_do() -> None:
+def test_every_runbook_has_its_three_parts() -> None:
     """Each section has these three parts, and queries to look with."""
     for alert, section in _sections().items():
-        for part in ("**What it means.**", "**What to look at.**", "**What to do.**"):
+        for part in ("**Meaning.**", "**Diagnosis.**", "**Action.**"):
             assert part in section, f"{alert}: {part}"
         assert "```promql" in section, alert
     assert len(fences(RUNBOOKS)) > len(_sections())

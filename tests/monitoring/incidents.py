@@ -1,4 +1,4 @@
-"""Everything that can happen to a service, made to happen."""
+"""Incidents that leave a trace in a service's metrics, each made to happen."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,21 +10,21 @@ import pytest
 from marketplace.v1 import order_pb2, order_pb2_grpc, product_pb2, product_pb2_grpc, user_pb2, user_pb2_grpc
 from sqlalchemy import text
 
-from marketplace_service import demo
-from tablestakes.app import App
+from marketplace_service.demo.command import run
 from marketplace_service.demo.options import load
+from tablestakes.app import App
 from tests.gadgets import gadget_pb2, gadget_pb2_grpc
 from tests.serving import eventually
 
 
-async def trouble(app: App, *, seed: int) -> None:
-    """Fill a service, and let it meet slow, failing, repeated and lost statements, and a full pool.
+async def cause_incidents(app: App, *, seed: int) -> None:
+    """Fill a service, and cause slow, failing, repeated and lost statements, and a full pool.
 
     Args:
         app: A service with the gadgets, on PostgreSQL, with a short `pool_timeout` and a `slow_query` of 50 ms.
-        seed: Of the demo: what was made with one seed is not made again.
+        seed: The demo's seed: it makes nothing again that it made with the same seed before.
     """
-    await demo.run(load(target=app.address, users=6, seed=seed))
+    await run(load(target=app.address, users=6, seed=seed))
     async with grpc.aio.insecure_channel(app.address) as channel:
         users = user_pb2_grpc.UserServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError, match="NOT_FOUND"):
@@ -48,7 +48,7 @@ async def poke(channel: grpc.aio.Channel, how: str, seconds: float = 0.0) -> Any
 
 @asynccontextmanager
 async def full_pool(app: App, *, but: int = 0) -> AsyncIterator[None]:
-    """Hold every connection that the pool may have, but so many."""
+    """Hold every connection that the pool may have, except for `but` of them."""
     async with AsyncExitStack() as held:
         for _ in range(app.settings.pool_size - but):
             await held.enter_async_context(app.database.engine.connect())
@@ -79,9 +79,9 @@ async def _loses_a_connection(app: App, channel: grpc.aio.Channel) -> None:
     async def terminate() -> None:
         ended.extend(await app.database.run(lambda connection: connection.execute(end).all()))
 
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(60):
         while not ended:
             await terminate()
     with pytest.raises(grpc.aio.AioRpcError, match="UNAVAILABLE"):
         await poking
-    await eventually(lambda: not app.work.in_progress)
+    await eventually(lambda: not app.tasks.in_progress)

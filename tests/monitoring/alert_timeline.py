@@ -1,4 +1,4 @@
-"""Real scrapes on a stretched clock: what a service exposed within seconds, as minutes of a test of promtool."""
+"""Real scrapes on a stretched clock: scrapes made within seconds are the minutes of a unit test of promtool."""
 
 import json
 import re
@@ -10,14 +10,14 @@ from typing import Any
 import yaml
 
 from tablestakes.app import App
+from tests.monitoring.documented_queries import alerts, of_records
 from tests.monitoring.prometheus import MONITORING, RULES, promtool
 from tests.monitoring.query import OWN, parse, selectors
 from tests.monitoring.scrape import scrape
-from tests.monitoring.written import alerts, of_records
 
 TARGET = 'job="tablestakes",instance="recorded"'
 _SERIES = re.compile(r"(?P<name>\w+)(?:{(?P<labels>.*)})? (?P<value>\S+)")
-# What the rules ask for; the rest of a scrape would only make promtool slow.
+# The metrics that the rules ask for; the rest of a scrape would only make promtool slow.
 ASKED = {
     selector.name or ""
     for expr in (*(rule["expr"] for rule in alerts()), *of_records().values())
@@ -25,7 +25,7 @@ ASKED = {
 } - OWN.keys()
 
 
-class Recording:
+class AlertTimeline:
     """Scrapes of one service, each a minute after the one before, and the alerts that must fire at each.
 
     The samples are the service's own, and the rules are the project's own with the times that they have; only the
@@ -49,9 +49,9 @@ class Recording:
             firing: Names of alerts.
         """
         self._expected[len(self._minutes)] = set(firing)
-        await self.pass_over()
+        await self.scrape_unwatched()
 
-    async def pass_over(self) -> None:
+    async def scrape_unwatched(self) -> None:
         """Scrape now, a minute after the last time, and expect nothing.
 
         For the minute at the left end of a window: Prometheus 2 counts it in, and Prometheus 3 does not.
@@ -67,7 +67,7 @@ class Recording:
             folder: Where the unit test is written.
 
         Raises:
-            AssertionError: Another alert fired, or one did not; promtool's words are in the message.
+            AssertionError: Another alert fired, or one did not; promtool's output is in the message.
         """
         test = {
             "rule_files": [str(path) for path in RULES],
@@ -107,7 +107,7 @@ class Recording:
 def _samples(exposition: str) -> Iterator[tuple[str, str]]:
     """Yield the series that the rules ask for, with the labels that Prometheus adds, and their values.
 
-    A line is taken as it is: promtool writes series as the exposition does, and there are thousands in a scrape.
+    A line is copied and not parsed: promtool writes series as the exposition does, and a scrape has thousands.
     """
     for line in exposition.splitlines():
         found = _SERIES.fullmatch(line)

@@ -1,21 +1,21 @@
-"""A real Prometheus beside a service under load: every panel of the dashboard has something to show."""
+"""The panels of the dashboard, asked of a real Prometheus beside a service under load."""
 
 import re
 import time
 from pathlib import Path
 
 from tablestakes.app import App
+from tests.monitoring.documented_queries import of_documents, of_panels, of_records, of_variables
+from tests.monitoring.incidents import cause_incidents
 from tests.monitoring.prometheus import prometheus
-from tests.monitoring.trouble import trouble
-from tests.monitoring.written import of_documents, of_panels, of_records, of_variables
 
 
 async def test_every_panel_of_the_dashboard_shows_something(busy: App, tmp_path: Path) -> None:
     """Each query of the dashboard, its variables at `All`, is answered with a number; no query is refused."""
     async with prometheus(tmp_path, {"tablestakes": busy.metrics_address}) as server:
         await server.answers('up{job="tablestakes"} == 1')
-        await trouble(busy, seed=2)
-        # Rates need two scrapes of what came last, and what is recorded of them one evaluation more.
+        await cause_incidents(busy, seed=2)
+        # A rate needs two scrapes of the last series, and a recording rule needs one evaluation after those.
         await server.answers(f'count_over_time(up{{job="tablestakes"}}[3s] @ {time.time() + 3}) >= 2')
         await server.answers(" and on (job) ".join(of_records()))
         empty = []

@@ -1,4 +1,4 @@
-"""Every query that this project writes down: in the dashboard, the rules and the documents."""
+"""Every query that is documented: in the dashboard, the rules and the documents."""
 
 import json
 import re
@@ -17,13 +17,13 @@ _VARIABLE = re.compile(r"label_values\((?P<series>.*), (?P<label>\w+)\)")
 
 
 @dataclass(frozen=True)
-class Written:
-    """A query, and where it is written.
+class DocumentedQuery:
+    """A query, and where it is documented.
 
     Attributes:
         where: Its file, and its place in it.
         expr: The query.
-        needs: Labels that its answer must have, because something is called by them.
+        needs: Labels that its answer must have, because a legend or a text names them.
     """
 
     where: str
@@ -42,21 +42,21 @@ def panels() -> list[dict[str, Any]]:
     return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
 
 
-def of_panels() -> Iterator[Written]:
+def of_panels() -> Iterator[DocumentedQuery]:
     """Yield the query of every panel."""
     for panel in panels():
         for target in panel["targets"]:
             needs = frozenset(_LEGEND.findall(target["legendFormat"]))
-            yield Written(f"{panel['title']} {target['refId']}", target["expr"], needs)
+            yield DocumentedQuery(f"{panel['title']} {target['refId']}", target["expr"], needs)
 
 
-def of_variables() -> Iterator[Written]:
-    """Yield what every variable of the dashboard lists, and the label that it lists."""
+def of_variables() -> Iterator[DocumentedQuery]:
+    """Yield the series that every variable of the dashboard lists, and the label that it lists of them."""
     for variable in dashboard()["templating"]["list"]:
         if variable["type"] == "query":
             found = _VARIABLE.fullmatch(variable["query"])
             assert found is not None, variable["query"]
-            yield Written(f"${variable['name']}", found["series"], frozenset({found["label"]}))
+            yield DocumentedQuery(f"${variable['name']}", found["series"], frozenset({found["label"]}))
 
 
 def rules() -> Iterator[dict[str, Any]]:
@@ -71,24 +71,24 @@ def alerts() -> list[dict[str, Any]]:
     return [rule for rule in rules() if "alert" in rule]
 
 
-def of_alerts() -> Iterator[Written]:
+def of_alerts() -> Iterator[DocumentedQuery]:
     """Yield the query of every alert, and the labels that its texts name."""
     for rule in alerts():
         needs = re.findall(r"\$labels\.(\w+)", json.dumps(rule["annotations"]))
-        yield Written(rule["alert"], rule["expr"], frozenset(needs))
+        yield DocumentedQuery(rule["alert"], rule["expr"], frozenset(needs))
 
 
 def of_records() -> dict[str, str]:
-    """Return what is recorded, by name."""
+    """Return the expressions of the recording rules, by the name of the recorded series."""
     return {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
 
 
-def of_documents() -> Iterator[Written]:
-    """Yield every query of the documents: what is indented in metrics.md, and fenced in runbooks.md."""
+def of_documents() -> Iterator[DocumentedQuery]:
+    """Yield every query of the documents: the indented ones of metrics.md, and the fenced ones of runbooks.md."""
     metrics = (DOCUMENTS / "metrics.md").read_text().partition("## Questions")[2]
     for block in re.findall(r"(?:^    .*\n?)+", metrics, re.MULTILINE):
-        yield Written("docs/metrics.md", block)
-    yield from (Written("docs/runbooks.md", block) for block in fences(DOCUMENTS / "runbooks.md"))
+        yield DocumentedQuery("docs/metrics.md", block)
+    yield from (DocumentedQuery("docs/runbooks.md", block) for block in fences(DOCUMENTS / "runbooks.md"))
 
 
 def fences(document: Path) -> list[str]:
