@@ -11,6 +11,7 @@ from sqlalchemy.util import await_only
 
 from marketplace_service import SERVICE
 from tablestakes.database import Database, FaultKind, diagnose, open_database
+from tablestakes.database.engine import RETRY_SECONDS
 from tests.serving import settings_for
 
 INSERT = (
@@ -51,7 +52,7 @@ async def fault(database: Database, statement: str, **parameters: Any) -> Any:
 
 
 async def test_a_duplicate_tells_its_columns_or_its_constraint(database: Database) -> None:
-    """A unique violation is DUPLICATE, with what the database says of where."""
+    """A unique violation is DUPLICATE, with the columns or the constraint that the database names."""
     found = await fault(database, INSERT, email="a@example.com", username="b")
     assert found.kind is FaultKind.DUPLICATE
     assert found.columns == ("email",) or found.constraint == "uq_users_email"
@@ -78,7 +79,7 @@ async def test_a_reference_to_nothing_is_a_reference(database: Database) -> None
 
 
 async def test_a_statement_that_is_wrong_is_unknown(database: Database) -> None:
-    """What no caller can be blamed for is UNKNOWN."""
+    """A statement that no caller can be blamed for is UNKNOWN."""
     assert (await fault(database, "SELECT * FROM nowhere")).kind is FaultKind.UNKNOWN
 
 
@@ -127,7 +128,7 @@ async def test_a_deadlock_is_a_conflict(postgres_url: str) -> None:
     await database.close()
 
 
-async def test_a_transaction_in_the_way_is_tried_again(postgres_url: str) -> None:
+async def test_a_deadlocked_transaction_is_tried_again(postgres_url: str) -> None:
     """Of two transactions that wait for each other both take effect in the end, each exactly once."""
     database = open_database(settings_for(postgres_url, pool_size=2))
     async with database.engine.begin() as connection:
@@ -153,7 +154,39 @@ async def test_a_transaction_in_the_way_is_tried_again(postgres_url: str) -> Non
     await database.close()
 
 
-async def test_what_a_transaction_did_is_undone_when_it_raises(database: Database) -> None:
+@pytest.mark.parametrize(
+    ("state", "kind", "tries"),
+    [
+        ("40001", FaultKind.CONFLICT, 1 + len(RETRY_SECONDS)),
+        ("40P01", FaultKind.CONFLICT, 1 + len(RETRY_SECONDS)),
+        ("40003", FaultKind.UNDETERMINED, 1),
+        ("23505", FaultKind.DUPLICATE, 1),
+    ],
+)
+async def test_only_an_undone_transaction_is_repeated(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, state: str, kind: FaultKind, tries: int
+) -> None:
+    """A conflict was undone and is tried again; a transaction that may have taken effect is not."""
+    monkeypatch.setattr("tablestakes.database.engine.RETRY_SECONDS", (0.0,) * len(RETRY_SECONDS))
+    database = open_database(settings_for(postgres_url))
+    attempts = 0
+
+    def fail(connection: Connection) -> None:
+        nonlocal attempts
+        attempts += 1
+        connection.exec_driver_sql(f"DO $$ BEGIN RAISE EXCEPTION 'made' USING ERRCODE = '{state}'; END $$")
+
+    for run_ in (database.transact, database.rehearse):
+        attempts = 0
+        with pytest.raises(SQLAlchemyError) as caught:
+            await run_(fail)
+        found = diagnose(caught.value)
+        assert found is not None
+        assert (found.kind, found.code, attempts) == (kind, state, tries)
+    await database.close()
+
+
+async def test_a_transaction_that_raises_is_undone(database: Database) -> None:
     """An exception of the work's own undoes all that it wrote, and is raised as it is."""
 
     def work(connection: Connection) -> None:
@@ -174,7 +207,7 @@ async def test_what_a_transaction_did_is_undone_when_it_raises(database: Databas
     ],
 )
 def test_exceptions_that_come_unwrapped_are_known_too(error: Exception, kind: FaultKind) -> None:
-    """What a driver raises past SQLAlchemy is diagnosed as well."""
+    """An exception that a driver raises past SQLAlchemy is diagnosed as well."""
     found = diagnose(error)
     assert found is not None
     assert found.kind is kind

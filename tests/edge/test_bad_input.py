@@ -7,16 +7,17 @@ import grpc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from marketplace.v1 import user_pb2
+from marketplace.v1 import user_pb2, user_pb2_grpc
 
 from tests.gadgets import gadget_pb2
+from tests.serving import serving, settings_for
 from tests.status import Refusal, refusal
 
 METHODS = ("GetUser", "ListUsers", "CreateUser", "UpdateUser", "DeleteUser")
 
 
 async def refused(call: Any) -> Refusal:
-    """Return what a call was told that must fail."""
+    """Return the status of a call that must fail."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return refusal(caught.value)
@@ -40,6 +41,20 @@ async def test_a_duplicate_email_is_named(users: Any) -> None:
     assert told.code is grpc.StatusCode.ALREADY_EXISTS
     assert (told.info.reason, told.info.domain) == ("ALREADY_EXISTS", "marketplace.example.com")
     assert told.fields == {"user.email": "is taken by another resource."}
+
+
+async def test_a_duplicate_on_a_shard_is_named(postgres_url: str) -> None:
+    """A unique constraint that a distributed PostgreSQL names after its shard is still mapped to its field."""
+    async with serving(settings_for(postgres_url)) as app, grpc.aio.insecure_channel(app.address) as channel:
+        async with app.database.engine.connect() as connection:
+            await connection.exec_driver_sql(
+                "ALTER TABLE users RENAME CONSTRAINT uq_users_email TO uq_users_email_102016"
+            )
+        users = user_pb2_grpc.UserServiceStub(channel)
+        await users.CreateUser(user(email="shard@example.com", username="shard_1"))
+        told = await refused(users.CreateUser(user(email="shard@example.com", username="shard_2")))
+    assert told.code is grpc.StatusCode.ALREADY_EXISTS
+    assert told.reasons == {"user.email": "ALREADY_EXISTS"}
 
 
 async def test_a_duplicate_by_update_is_named(users: Any) -> None:
@@ -96,7 +111,7 @@ async def test_text_that_is_not_utf8_is_refused(channel: grpc.aio.Channel) -> No
 
 
 async def test_a_not_null_column_names_its_field(gadgets: Any) -> None:
-    """What only the database finds missing is INVALID_ARGUMENT by the field's path."""
+    """A value that only the database finds missing is INVALID_ARGUMENT by the field's path."""
     told = await refused(gadgets.CreateGadget(gadget_pb2.CreateGadgetRequest(gadget={"label": "weightless"})))
     assert told.code is grpc.StatusCode.INVALID_ARGUMENT
     assert told.info.reason == "REQUIRED_FIELD"
@@ -148,7 +163,7 @@ async def test_nanos_out_of_range_are_refused(gadgets: Any, nanos: int) -> None:
     assert told.reasons == {"gadget.due_time": "TIMESTAMP_OUT_OF_RANGE"}
 
 
-async def test_what_is_not_a_number_is_refused(gadgets: Any) -> None:
+async def test_nan_is_refused(gadgets: Any) -> None:
     """NaN, which not every database keeps, is INVALID_ARGUMENT by the field's path."""
     gadget = {"label": "nan", "weight": 1, "ratio": math.nan}
     told = await refused(gadgets.CreateGadget(gadget_pb2.CreateGadgetRequest(gadget=gadget)))
