@@ -77,12 +77,12 @@ async def test_an_rpc_that_ends_before_its_statement(gadgets: tuple[App, Any], h
     request = gadget_pb2.PokeGadgetRequest(how="slow", seconds=2.5)
     call = stub.PokeGadget(request, timeout=1.0 if how == "late" else 60)
     if how == "cancelled":
-        await eventually(lambda: app.work.in_progress, 30)
+        await eventually(lambda: app.tasks.in_progress, 30)
         await asyncio.sleep(0.2)  # until the statement was sent
         call.cancel()
     with pytest.raises((asyncio.CancelledError, grpc.aio.AioRpcError)):
         await call
-    await eventually(lambda: not app.work.in_progress, 30)
+    await eventually(lambda: not app.tasks.in_progress, 30)
     grown = Growth(first, await scrape(app))
     assert grown.by("grpc_server_handled_total", "grpc_code", **POKE) == {(code,): 1}
     assert grown.last.total("grpc_server_in_flight") == 0
