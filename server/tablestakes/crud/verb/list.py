@@ -5,15 +5,13 @@ from typing import Any
 
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from sqlalchemy import Connection, Select, bindparam, select
+from sqlalchemy import Select, bindparam, select
 
 from tablestakes.crud.asks import INT32, STRING
 from tablestakes.crud.call import Call
 from tablestakes.crud.key import ANY_ID, Key
 from tablestakes.crud.method import Method, Rpc
 from tablestakes.crud.query.page import page_size
-from tablestakes.crud.schema.reference import existing
-from tablestakes.crud.schema.schema import Schema
 from tablestakes.crud.schema.view import View
 from tablestakes.crud.session import Session
 from tablestakes.crud.shape import require, require_field
@@ -51,8 +49,9 @@ def bind(rpc: Rpc) -> Method:
 
         def read(session: Session) -> Message:
             rows = session.connection.execute(page, parameters).all()
-            if below and not rows and after is None:
-                _require_parent(session.connection, schema, key, request.parent)
+            # A parent without children is there, and one that does not exist is not.
+            if below and not rows and after is None and not schema.has_parent(session.connection, key):
+                raise not_found(request.parent)
             values: dict[str, Any] = {items: view.messages(session.connection, rows[:size])}
             if len(rows) > size:
                 values["next_page_token"] = tokens.seal(request, view.key(rows[size - 1])[-1])
@@ -61,13 +60,6 @@ def bind(rpc: Rpc) -> Method:
         return Work(read)
 
     return rpc.method(list_, "list")
-
-
-def _require_parent(connection: Connection, schema: Schema, key: Key, name: str) -> None:
-    """Tell a parent without children from a parent that does not exist."""
-    for column, value in zip(schema.names.columns, key, strict=False):
-        if value is not ANY_ID and not existing(connection, column, [value]):
-            raise not_found(name)
 
 
 LIST = Verb("List", bind, plural=True)
