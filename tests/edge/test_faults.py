@@ -10,13 +10,13 @@ import grpc
 import pytest
 from marketplace.v1 import user_pb2, user_pb2_grpc
 
-from marketplace_service import SERVICE
 from tablestakes.app import App
 from tablestakes.crud.query.page import PageTokens
 from tablestakes.edge.unary import Edge, unary
 from tablestakes.telemetry import RpcMetrics, new_registry
 from tests.gadgets import CANARY, gadget_pb2, gadget_pb2_grpc
 from tests.process import HANGS
+from tests.service import SERVICE
 from tests.serving import eventually, serving, settings_for
 from tests.status import refusal
 
