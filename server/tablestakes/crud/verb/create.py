@@ -96,6 +96,8 @@ def _chosen_id(rpc: Rpc, body: str) -> str | None:
 
 def _chosen(names: Names, text: str, path: str) -> Any:
     """Return a chosen id as its column keeps it, if a name can be made of it and read again."""
+    if text == "-":
+        raise invalid_field(path, "must not be -, which stands for any id.", "INVALID_ID")
     if not names.matches(names.format(("x",) * (len(names.columns) - 1) + (text,))):
         raise invalid_field(path, "must have neither a slash nor a space.", "INVALID_ID")
     id_ = read_id(names.id_column, text)
