@@ -25,7 +25,7 @@ from gadget.v1 import gadget_pb2, gadget_pb2_grpc  # type: ignore[import-not-fou
 __all__ = ["CANARY", "GADGET", "Gadget", "gadget_pb2", "gadget_pb2_grpc"]
 
 CANARY = "canary-4d1f"
-"""What no caller may ever be told."""
+"""A text that no caller may ever see."""
 
 
 class Base(Audited, FreshIds, DeclarativeBase):

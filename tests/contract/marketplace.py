@@ -1,4 +1,4 @@
-"""What the contract suite serves here: the marketplace and the gadgets, and what their samples need."""
+"""The service of the contract suite here, the marketplace with the gadgets, and the needs of their samples."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the table of users has of their passwords, on every database."""
+"""Passwords in the table of users, on every database."""
 
 from typing import Any
 

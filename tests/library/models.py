@@ -102,7 +102,7 @@ class Book(Audited, Base):
 
     __table_args__ = (
         UniqueConstraint(shelf_id, title),
-        # What a note's foreign key refers to: a book by its name, and not merely by its id.
+        # A note's foreign key refers to these: to a book by its name, and not merely by its id.
         UniqueConstraint("shelf_id", "id"),
         CheckConstraint(pages < 100_000, name="pages"),
     )

@@ -1,4 +1,4 @@
-"""What the library has of its own: its key, its lending, its codec, and fields that the marketplace has not."""
+"""The library's own: its key, its lending, its codec, and kinds of fields that the marketplace has not."""
 
 import itertools
 from collections.abc import AsyncIterator

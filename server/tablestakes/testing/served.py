@@ -25,7 +25,7 @@ from tablestakes.testing.names import NamePattern, pattern_of
 from tablestakes.testing.sample import is_list_of_messages, refers_to, settable
 
 Prepare = Callable[[Any, Any], Awaitable[None]]
-"""Makes so what must be so before a sample can be created and no proto says: given the contract and the sample."""
+"""Prepares the service for a sample where the proto does not say what it needs: given the contract and the sample."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +178,7 @@ class Served:
 
     Attributes:
         service: The service.
-        preparations: What must be so before a sample can be created, by the name of its resource.
+        preparations: Functions that make a sample possible to create, by the name of its resource.
     """
 
     service: Service

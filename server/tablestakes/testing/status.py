@@ -8,7 +8,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 @dataclass(frozen=True)
 class Refusal:
-    """What a client was told.
+    """The status of a failed call, as a client reads it.
 
     Attributes:
         code: The status code.

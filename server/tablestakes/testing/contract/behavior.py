@@ -33,7 +33,7 @@ def _is_kept(contract: Contract, field: str, sent: Any, kept: Any) -> bool:
     """Return whether a column has what was sent, or what is made of it and is not it."""
     value = getattr(sent, field)
     if isinstance(value, Message) or contract.facts.descriptor.fields_by_name[field].is_repeated:
-        # What its column has depends on the column's type.
+        # The value in its column depends on the column's type.
         return kept is not None
     return kept is not None and (kept != value) == (field in contract.resource.transform)
 

@@ -1,4 +1,4 @@
-"""What the tests of the suite have in common."""
+"""Helpers of the suite's tests: statuses that a call must have, and comparisons."""
 
 from collections.abc import Awaitable
 from typing import Any

@@ -36,7 +36,7 @@ class TestGet:
         "name", ["x", "{0}/", "{1}/", "/{1}", "{1}/more/2", "things/1", "{1}\n", "{0}//1", "{0}", "{0}/{1}"]
     )
     async def test_a_name_of_another_form_is_refused(self, contract: Contract, name: str) -> None:
-        """What is not of the resource's pattern is INVALID_ARGUMENT on `name`."""
+        """A name that is not of the resource's pattern is INVALID_ARGUMENT on `name`."""
         collection = contract.names.text.partition("/")[0]
         answer = await invalid(contract.get(name.format(collection, contract.named(1))))
         assert list(answer.fields) == ["name"]

@@ -31,7 +31,7 @@ class TestList:
 
     @pytest.mark.verbs("Get")
     async def test_a_page_has_what_get_returns(self, contract: Contract) -> None:
-        """What a page has of a resource is what Get returns of it, where both are asked for as much."""
+        """A page has of a resource what Get returns of it, where both are asked for as much."""
         created = [await contract.create() for _ in range(3)]
         fields = {"view": f"{contract.body.upper()}_VIEW_FULL"} if contract.facts.asks("List", "view") else {}
         listed = {each.name: each for each in await contract.everything(**fields)}
@@ -74,7 +74,7 @@ class TestList:
 
     @pytest.mark.verbs("Delete")
     async def test_deleting_does_not_shift_pages(self, contract: Contract) -> None:
-        """What is deleted between two pages, the page's last resource too, moves nothing out of the next one."""
+        """A deletion between two pages, of the page's last resource too, moves nothing out of the next one."""
         created = await contract.several(4)
         token = await contract.token_after(created[1])
         everything = [each.name for each in await contract.everything()]

@@ -100,7 +100,7 @@ class TestNameList:
 
     @pytest.mark.verbs("Delete")
     async def test_a_deleted_resource_lets_go_of_its_names(self, contract: Contract) -> None:
-        """What only a deleted resource had in its list can be deleted too."""
+        """A resource that only a deleted one had in its list can be deleted too."""
         for field, to in lists(contract):
             created = await contract.create()
             await contract.call("Delete", name=created.name)

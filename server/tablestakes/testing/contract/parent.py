@@ -1,4 +1,4 @@
-"""What is below a parent, for every such resource on every database (AIP-122, AIP-132, AIP-133, AIP-159)."""
+"""Resources below a parent, for every such resource on every database (AIP-122, AIP-132, AIP-133, AIP-159)."""
 
 from typing import Any
 
@@ -37,11 +37,11 @@ def adopted(contract: Contract, name: str, other: Contract) -> str:
 @SESSION_LOOP
 @pytest.mark.traits("parent")
 class TestParent:
-    """What is below a parent, for every such resource on every database (AIP-122, AIP-132, AIP-133, AIP-159)."""
+    """Resources below a parent, for every such resource on every database (AIP-122, AIP-132, AIP-133, AIP-159)."""
 
     @pytest.mark.verbs("Create")
     async def test_a_name_begins_with_its_parents(self, contract: Contract) -> None:
-        """What is created below a parent has a name below the parent's."""
+        """A resource that is created below a parent has a name below the parent's."""
         created = await contract.create(plain=True)
         assert created.name.startswith(f"{contract.parent}/")
         assert created.name.count("/") == contract.names.text.count("/")

@@ -59,7 +59,7 @@ class TestReference:
     @pytest.mark.traits("references")
     @pytest.mark.parametrize("name", ["x", "things/1", "{0}/", "/{0}", "{0}\n", "//service.example.com/{0}"])
     async def test_a_reference_of_another_form_is_refused_by_its_path(self, contract: Contract, name: str) -> None:
-        """What is not a name of the type that a field refers to is INVALID_ARGUMENT on its path."""
+        """Text that is no name of the type that a field refers to is INVALID_ARGUMENT on its path."""
         for path, field in references(contract.facts.descriptor, contract.body):
             sent = await contract.sample()
             put(sent, path, name.format(target(contract, field).named(1)))

@@ -81,7 +81,7 @@ class TestUpdate:
                 assert await contract.get(before.name) == after
 
     async def test_fields_outside_the_mask_may_break_the_rules(self, contract: Contract) -> None:
-        """What an Update does not write is not validated: a caller may send back a resource as it read it."""
+        """An Update validates only what it writes: a caller may send back a resource as it read it."""
         before = await contract.create()
         written = contract.changeable[0]
         change = await contract.change_of(before)
@@ -124,7 +124,7 @@ class TestUpdate:
     async def test_reading_and_writing_back_changes_nothing(self, contract: Contract) -> None:
         """A resource that is written back as it was read is the same, but for update_time."""
         before = await contract.create()
-        # What reading does not tell must be sent once more where it is REQUIRED.
+        # A REQUIRED field that is never returned must be sent once more.
         written = contract.shown(before)
         copy_fields(await contract.sample(), written, contract.having(INPUT_ONLY))
         after = await contract.update(written, "*")
