@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.conftest import DATABASES
+from tablestakes.testing.plugin import DATABASES
 from tests.marketplace.client import Market, opened
 from tests.serving import create_database
 

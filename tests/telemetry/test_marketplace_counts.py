@@ -13,7 +13,7 @@ from sqlalchemy import Connection, make_url, text
 
 from tablestakes.app import App
 from tablestakes.telemetry import CODES
-from tests.conftest import DATABASES
+from tablestakes.testing.plugin import DATABASES
 from tests.postgres import Postgres
 from tests.serving import create_database
 from tests.telemetry import database_record
