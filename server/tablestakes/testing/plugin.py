@@ -17,8 +17,9 @@ from tablestakes.service import Service
 from tablestakes.testing.postgres import MISSING, PACKAGE, Postgres, postgres
 from tablestakes.testing.resource import Contract
 from tablestakes.testing.served import Served
-from tablestakes.testing.serving import DATABASES, create_database, service_at, serving, settings_for
+from tablestakes.testing.serving import create_database, service_at, serving, settings_for
 
+DATABASES = ("sqlite", "postgresql")
 INI = "tablestakes_service"
 NOTHING = "no resource"
 

@@ -17,9 +17,6 @@ from tablestakes.settings import Settings
 from tablestakes.telemetry import Tracer
 from tablestakes.testing.postgres import Postgres
 
-DATABASES = ("sqlite", "postgresql")
-"""The kinds of databases that the suite runs on."""
-
 _numbers = itertools.count(1)
 
 
