@@ -1,17 +1,19 @@
 """List: a page of resources (AIP-132), found by the key where the page before it ended, not by counting rows."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from sqlalchemy import Connection, Select, bindparam, select
+from sqlalchemy import Connection, Row, Select, bindparam, select
 
 from tablestakes.crud.asks import INT32, STRING
 from tablestakes.crud.call import Call
 from tablestakes.crud.key import ANY_ID, Key
 from tablestakes.crud.method import Method, Rpc
 from tablestakes.crud.query.page import page_size
+from tablestakes.crud.query.read import read_page
 from tablestakes.crud.schema.reference import existing
 from tablestakes.crud.schema.schema import Schema
 from tablestakes.crud.schema.view import View
@@ -33,7 +35,6 @@ def bind(rpc: Rpc) -> Method:
 
     @cache  # one for each way to ask: by view, with or without a token, below which of the parents
     def statement(view: View, after: bool, below: tuple[int, ...]) -> Select[Any]:
-        # One row more than the page holds says whether there is another page.
         page = select(*view.columns).order_by(names.id_column).limit(bindparam("limit"))
         if after:
             page = page.where(names.id_column > bindparam("after"))
@@ -46,21 +47,25 @@ def bind(rpc: Rpc) -> Method:
         view = schema.basic if asks.basic(request, True) else schema.full
         key: Key = parent.parse(request.parent, "parent", wildcard=True) if parent else ()
         below = tuple(index for index, value in enumerate(key) if value is not ANY_ID)
-        page = statement(view, after is not None, below)
-        parameters = names.bind(key) | {"limit": size + 1} | ({} if after is None else {"after": after})
+        bound = names.bind(key)
 
         def read(session: Session) -> Message:
-            rows = session.connection.execute(page, parameters).all()
-            if below and not rows and after is None:
+            def rows(after: Any, limit: int) -> Sequence[Row[Any]]:
+                page = statement(view, after is not None, below)
+                given = {"limit": limit} | ({} if after is None else {"after": after})
+                return session.connection.execute(page, bound | given).all()
+
+            found = read_page(session.connection, view, rows, after, size)
+            if below and not found.messages and after is None:
                 _require_parent(session.connection, schema, key, request.parent)
-            values: dict[str, Any] = {items: view.messages(session.connection, rows[:size])}
-            if len(rows) > size:
-                values["next_page_token"] = tokens.seal(request, view.key(rows[size - 1])[-1])
+            values: dict[str, Any] = {items: found.messages}
+            if found.last_id is not None:
+                values["next_page_token"] = tokens.seal(request, found.last_id)
             return response(**values)
 
         return Work(read)
 
-    return rpc.method(list_, "list")
+    return rpc.method(list_, "list", reads=True)
 
 
 def _require_parent(connection: Connection, schema: Schema, key: Key, name: str) -> None:
