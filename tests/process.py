@@ -34,18 +34,25 @@ class Process:
 
 
 async def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
-    """Run a command to its end, and return its exit code, output and errors."""
+    """Run a command of the service to its end, and return its exit code, output and errors."""
+    return await finished(sys.executable, "-m", "server", *arguments, **environment)
+
+
+async def finished(*command: str, **environment: str) -> tuple[int, str, str]:
+    """Run any program to its end, and return its exit code, output and errors."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "server",
-        *arguments,
+        *command,
         env=os.environ | environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(HANGS):
-        output, errors = await process.communicate()
+    try:
+        async with asyncio.timeout(HANGS):
+            output, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert process.returncode is not None
     return process.returncode, output.decode(), errors.decode()
 

@@ -1,22 +1,28 @@
 """The command line, in processes of its own as an operator runs it."""
 
 import asyncio
+import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import sqlite3
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from alembic.script import ScriptDirectory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from marketplace.v1 import user_pb2, user_pb2_grpc
 
+from marketplace_service import SERVICE
 from tablestakes.settings import Settings, default, flag
 from tests.postgres import free_port
-from tests.process import HANGS, Process, migrated, run, server
+from tests.process import HANGS, Process, finished, migrated, run, server
 
 
 async def test_sigterm_under_load_ends_every_started_call(empty_url: str) -> None:
@@ -219,3 +225,144 @@ async def test_an_old_schema_names_the_command(postgres_url: str) -> None:
     code, output, _ = await run("check", DATABASE_URL=postgres_url)
     assert code == 0
     assert "the schema is current" in output
+
+
+async def test_migrating_twice_says_that_there_is_nothing_to_migrate(empty_url: str) -> None:
+    """The first `migrate` says that it migrated and to which revision, the second that there is nothing to do."""
+    events = []
+    for _ in range(2):
+        code, _, errors = await run("migrate", "--log-format=json", DATABASE_URL=empty_url)
+        assert code == 0
+        events.append(json.loads(errors.splitlines()[-1]))
+    assert [event["event"] for event in events] == ["migrated", "nothing to migrate"]
+    assert events[0]["revision"] == events[1]["revision"] != ""
+
+
+async def test_it_is_started_by_its_script_and_by_its_folder() -> None:
+    """`tablestakes` and `python -m server` are the same command."""
+    code, output, errors = await run("--version")
+    assert (code, errors) == (0, "")
+    assert output == f"tablestakes {version('tablestakes')}\n"
+    script = Path(sys.executable).parent / "tablestakes"
+    assert await finished(str(script), "--version") == (code, output, errors)
+
+
+# A service's own command line, in a process of its own: `main` sets up the logging of the whole process.
+OWN = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from sqlalchemy import Column, Integer, Table
+
+from marketplace_service import SERVICE
+from tablestakes import Command, CommandError, SettingsError
+
+def greet(given):
+    if given.get("who") == "nobody":
+        raise CommandError("nobody is there")
+    if given.get("loud") == "maybe":
+        raise SettingsError("--loud: maybe is neither yes nor no")
+    if given.get("who") == "slowly":
+        raise KeyboardInterrupt
+    print(sorted(given.items()))
+
+GREET = Command(
+    name="greet",
+    meaning="greet somebody",
+    run=greet,
+    flags=["loud", "how_often"],
+    arguments=["who"],
+    takes="WHO [OPTIONS]",
+    epilog="options:\\n\\n  --loud  whether to shout",
+)
+Table("extras", SERVICE.metadata, Column("id", Integer, primary_key=True))
+migrations = Path(sys.argv.pop(1))
+sys.exit(replace(SERVICE, name="shop", migrations=migrations, commands=(GREET,)).main())
+"""
+
+
+async def own(migrations: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Run a command of a service with a command of its own, a table more, and its migrations in a folder."""
+    return await finished(sys.executable, "-c", OWN, str(migrations), *arguments, **environment)
+
+
+async def test_a_service_has_commands_of_its_own() -> None:
+    """A command of a service is given the flags and arguments that were given, by name, and nothing else."""
+    code, output, errors = await own(SERVICE.migrations, "greet", "ann", "--loud=yes")
+    assert (code, output, errors) == (0, "[('loud', 'yes'), ('who', 'ann')]\n", "")
+    code, output, _ = await own(SERVICE.migrations, "greet", "--how-often", "3", "ann")
+    assert (code, output) == (0, "[('how_often', '3'), ('who', 'ann')]\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (("nobody",), 1, "shop: nobody is there"),
+        (("ann", "--loud=maybe"), 2, "shop: --loud: maybe is neither yes nor no"),
+        (("slowly",), 130, "shop: interrupted"),
+    ],
+)
+async def test_a_command_that_fails_is_one_line(arguments: tuple[str, ...], code: int, line: str) -> None:
+    """A CommandError, a SettingsError and an interruption are each one line with the service's name, and a code."""
+    assert await own(SERVICE.migrations, "greet", *arguments) == (code, "", f"{line}\n")
+
+
+async def test_a_command_of_a_service_is_in_its_help() -> None:
+    """The help names it with its meaning beside the engine's own; its own help has its usage and epilog."""
+    code, output, _ = await own(SERVICE.migrations, "--help")
+    assert code == 0
+    for name in ("serve", "migrate", "routes", "check", "migration", "greet"):
+        assert re.search(rf"^    {name}\b", output, re.MULTILINE), name
+    assert "greet somebody" in output
+    code, output, _ = await own(SERVICE.migrations, "greet", "--help")
+    assert code == 0
+    assert output.startswith("usage: shop greet WHO [OPTIONS]\n")
+    assert "Greet somebody." in output
+    assert output.endswith("options:\n\n  --loud  whether to shout\n")
+    code, _, errors = await own(SERVICE.migrations, "greet")
+    assert code == 2
+    assert "the following arguments are required: who" in errors
+
+
+def read(output: str) -> tuple[Path, str]:
+    """Return the file that is named in the last line of an output, and its text."""
+    path = Path(output.splitlines()[-1])
+    return path, path.read_text()
+
+
+async def test_a_migration_is_written_from_the_difference_to_the_models(tmp_path: Path) -> None:
+    """`migration MESSAGE` writes a file below the service's migrations that brings a database to the models."""
+    folder = tmp_path / "alembic"
+    shutil.copytree(SERVICE.migrations, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    before = {path.name for path in (folder / "versions").iterdir()}
+    committed = sorted(SERVICE.migrations.rglob("*.py"))
+    code, output, errors = await own(folder, "migration", "add the extras")
+    assert code == 0, errors
+    written, text = read(output)
+    assert written.parent == folder / "versions"
+    assert {path.name for path in written.parent.iterdir() if path.suffix == ".py"} == before | {written.name}
+    assert re.fullmatch(r"\d{8}_add_the_extras\.py", written.name)
+    assert "op.create_table('extras'" in text or 'op.create_table(\n        "extras"' in text
+    assert f"down_revision = {ScriptDirectory(str(SERVICE.migrations)).get_current_head()!r}" in text.replace(
+        '"', "'"
+    )
+    assert sorted(SERVICE.migrations.rglob("*.py")) == committed, "the service's own folder stays as it was"
+
+    url = f"sqlite+aiosqlite:///{tmp_path}/extras.db"
+    code, _, errors = await own(folder, "migrate", DATABASE_URL=url)
+    assert code == 0, errors
+    with contextlib.closing(sqlite3.connect(tmp_path / "extras.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM extras").fetchone() == (0,)
+    code, output, _ = await own(folder, "migration", "nothing more")
+    assert code == 0
+    assert read(output)[1].count("    pass\n") == 2, "there is no difference any more"
+
+
+async def test_a_migration_needs_a_message() -> None:
+    """`migration` without a message is misuse, and writes nothing."""
+    before = sorted(SERVICE.migrations.rglob("*.py"))
+    code, _, errors = await run("migration")
+    assert code == 2
+    assert "the following arguments are required: message" in errors
+    assert sorted(SERVICE.migrations.rglob("*.py")) == before

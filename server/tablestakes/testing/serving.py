@@ -1,6 +1,7 @@
 """Running a service in this process, on a database that is made for it."""
 
 import asyncio
+import importlib
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +18,19 @@ from tablestakes.telemetry import Tracer
 from tablestakes.testing.postgres import Postgres
 
 _numbers = itertools.count(1)
+
+
+def service_at(place: str) -> Service:
+    """Return the service that has a name in a module: `shop:SERVICE`.
+
+    Raises:
+        TypeError: It is none.
+    """
+    module, _, name = place.partition(":")
+    found = getattr(importlib.import_module(module), name or "SERVICE", None)
+    if not isinstance(found, Service):
+        raise TypeError(f"{place} is no service")
+    return found
 
 
 def settings_for(service: Service, url: str, **given: Any) -> Settings:

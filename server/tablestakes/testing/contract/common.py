@@ -1,0 +1,54 @@
+"""What the tests of the suite have in common."""
+
+from collections.abc import Awaitable
+from typing import Any
+
+import grpc
+import pytest
+
+from tablestakes.testing.resource import told, without
+from tablestakes.testing.status import Refusal, refusal
+
+SESSION_LOOP = pytest.mark.asyncio(loop_scope="session")
+"""Servers and connections live as long as the session, and so does the event loop that they are on."""
+
+
+MINUTE = 60
+"""The seconds by which a server's clock may be wrong."""
+
+
+async def refused(call: Awaitable[Any]) -> Refusal:
+    """Return the status of a call, which must fail."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return refusal(caught.value)
+
+
+async def invalid(call: Awaitable[Any]) -> Refusal:
+    """Return the status of a call, which must be INVALID_ARGUMENT."""
+    found = await refused(call)
+    assert found.code is grpc.StatusCode.INVALID_ARGUMENT
+    return found
+
+
+async def not_found(call: Awaitable[Any]) -> Refusal:
+    """Return the status of a call, which must be NOT_FOUND."""
+    found = await refused(call)
+    assert found.code is grpc.StatusCode.NOT_FOUND
+    return found
+
+
+def check_later(before: Any, after: Any) -> None:
+    """Check that update_time moved, where the resource has one."""
+    if "update_time" in before.DESCRIPTOR.fields_by_name:
+        assert after.update_time.ToNanoseconds() > before.update_time.ToNanoseconds()
+
+
+def check_same_but(before: Any, after: Any, *fields: str) -> None:
+    """Check that two messages are equal but for some fields and update_time."""
+    assert without(before, "update_time", *fields) == without(after, "update_time", *fields), fields
+
+
+def check_told(answer: Any, sent: Any) -> None:
+    """Check that an answer has what was sent."""
+    assert told(answer) == told(sent)

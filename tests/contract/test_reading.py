@@ -1,0 +1,20 @@
+"""The engine's contract of reading, for the marketplace."""
+
+from tablestakes.testing.contract import (
+    TestGet,
+    TestList,
+    TestParent,
+    TestStatements,
+    TestView,
+)
+from tests.contract.marketplace import PREPARATIONS, SERVICE
+
+__all__ = [
+    "PREPARATIONS",
+    "SERVICE",
+    "TestGet",
+    "TestList",
+    "TestParent",
+    "TestStatements",
+    "TestView",
+]

@@ -1,0 +1,22 @@
+"""The engine's contract of what refers to what, for the marketplace."""
+
+from tablestakes.testing.contract import (
+    TestDelete,
+    TestForce,
+    TestNameList,
+    TestReference,
+    TestSingleton,
+    TestTransition,
+)
+from tests.contract.marketplace import PREPARATIONS, SERVICE
+
+__all__ = [
+    "PREPARATIONS",
+    "SERVICE",
+    "TestDelete",
+    "TestForce",
+    "TestNameList",
+    "TestReference",
+    "TestSingleton",
+    "TestTransition",
+]

@@ -1,0 +1,6 @@
+"""The engine's contract of declarations and migrations, for the marketplace as it is served."""
+
+from marketplace_service import SERVICE
+from tablestakes.testing.contract import TestSchema
+
+__all__ = ["SERVICE", "TestSchema"]

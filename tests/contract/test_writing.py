@@ -1,0 +1,18 @@
+"""The engine's contract of creating and changing, for the marketplace."""
+
+from tablestakes.testing.contract import (
+    TestBehavior,
+    TestCreate,
+    TestRehearsal,
+    TestUpdate,
+)
+from tests.contract.marketplace import PREPARATIONS, SERVICE
+
+__all__ = [
+    "PREPARATIONS",
+    "SERVICE",
+    "TestBehavior",
+    "TestCreate",
+    "TestRehearsal",
+    "TestUpdate",
+]
