@@ -39,6 +39,7 @@ from tablestakes.app import App
 from tablestakes.edge.answer import abort
 from tablestakes.errors import StatusError
 from tests.postgres import free_port
+from tests.process import HANGS
 from tests.serving import eventually, serving, settings_for
 
 USERS = 12
@@ -55,8 +56,13 @@ ROW = re.compile(r"^ *(?P<kind>[a-z]+) +(?P<made>\d+) +(?P<there>\d+) *$", re.MU
 async def demo(*arguments: str, **environment: str) -> tuple[int, str, str]:
     """Run the demo to its end, and return its exit code, output and errors."""
     process = await _started(*arguments, **environment)
-    async with asyncio.timeout(60):
-        output, errors = await process.communicate()
+    try:
+        async with asyncio.timeout(HANGS):
+            output, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert process.returncode is not None
     return process.returncode, output.decode(), errors.decode()
 
@@ -74,13 +80,13 @@ async def _started(*arguments: str, **environment: str) -> asyncio.subprocess.Pr
     )
 
 
-def told(output: str) -> dict[str, tuple[int, int]]:
-    """Return what the table says: of each kind how many were made, and how many were there already."""
+def counted(output: str) -> dict[str, tuple[int, int]]:
+    """Return the counts of the table: how many of each kind were made, and how many were there already."""
     return {row["kind"]: (int(row["made"]), int(row["there"])) for row in ROW.finditer(output)}
 
 
 async def listed(app: App) -> dict[str, list[Any]]:
-    """Return what a server's lists have, by kind."""
+    """Return every resource that a server lists, by kind."""
     async with grpc.aio.insecure_channel(app.address) as channel:
         users, posts = user_pb2_grpc.UserServiceStub(channel), post_pb2_grpc.PostServiceStub(channel)
         wallets = wallet_pb2_grpc.WalletServiceStub(channel)
@@ -127,7 +133,7 @@ async def rows(app: App) -> dict[str, int]:
 
 
 def likeness(everything: Mapping[str, list[Any]]) -> dict[str, list[str]]:
-    """Return what there is without what differs from server to server: the ids, the times and the order."""
+    """Return everything without the parts that differ from server to server: ids, times and order."""
     known = {message.name: message.email for message in everything["users"]}
     known |= {message.name: f"{message.category}/{message.display_name}" for message in everything["products"]}
     known |= {message.name: message.title for message in everything["posts"]}
@@ -148,13 +154,13 @@ def likeness(everything: Mapping[str, list[Any]]) -> dict[str, list[str]]:
     }
 
 
-async def test_it_makes_what_it_says_and_again_nothing(empty_url: str) -> None:
-    """The table's counts are what the lists have; a second run finds it all there, and adds no row."""
+async def test_a_second_run_adds_nothing(empty_url: str) -> None:
+    """The table counts the resources that the lists have; a second run finds them there, and adds no row."""
     async with serving(settings_for(empty_url)) as app:
         code, output, errors = await demo(f"--users={USERS}", f"--target={app.address}")
         assert (code, errors) == (0, "")
         everything, before = await listed(app), await rows(app)
-        assert told(output) == {kind: (len(messages), 0) for kind, messages in everything.items()}
+        assert counted(output) == {kind: (len(messages), 0) for kind, messages in everything.items()}
         async with app.database.engine.connect() as connection:
             with_password = await connection.scalar(select(func.count()).where(User.password.is_not(None)))
         assert with_password == WITH_PASSWORD
@@ -164,7 +170,7 @@ async def test_it_makes_what_it_says_and_again_nothing(empty_url: str) -> None:
         assert await rows(app) == before
         again = await listed(app)
     there = {"users": USERS, "products": USERS // 5 + 20, "tags": len(TAGS)}
-    assert told(output) == {kind: (0, there.get(kind, 0)) for kind in everything}
+    assert counted(output) == {kind: (0, there.get(kind, 0)) for kind in everything}
     assert likeness(again) == likeness(everything)
     assert {"calls", "second"} <= set(output.split())
 
@@ -189,8 +195,8 @@ async def test_the_same_seed_gives_the_same(empty_url: str, tmp_path: Path) -> N
         assert first[kind] != third[kind]
 
 
-async def test_what_others_made_is_left_alone(empty_url: str) -> None:
-    """A user, a product and a tag that somebody else has already stay as they are, and nothing is added to them."""
+async def test_resources_of_others_are_left_alone(empty_url: str) -> None:
+    """A user, a product and a tag of somebody else stay as they are, and nothing is added to them."""
     content = Content(1)
     user, product = content.person(0, ()).user, content.products(20)[3]
     user.full_name, product.stock, product.price_cents = "Somebody Else", 1, 1
@@ -206,7 +212,7 @@ async def test_what_others_made_is_left_alone(empty_url: str) -> None:
         code, output, _ = await demo(f"--users={USERS}", f"--target={app.address}")
         after = await listed(app)
     assert code == 0
-    counts = told(output)
+    counts = counted(output)
     assert counts["users"] == (USERS - 1, 1)
     assert counts["products"] == (USERS // 5 + 19, 1)
     assert counts["tags"] == (len(TAGS) - 1, 1)
@@ -218,7 +224,9 @@ async def test_what_others_made_is_left_alone(empty_url: str) -> None:
 
 
 @pytest.mark.parametrize(("reason", "tried"), [("DATABASE_BUSY", 3), ("DATABASE_UNAVAILABLE", 1)])
-async def test_what_was_not_begun_is_sent_again(monkeypatch: pytest.MonkeyPatch, reason: str, tried: int) -> None:
+async def test_a_call_that_was_not_begun_is_sent_again(
+    monkeypatch: pytest.MonkeyPatch, reason: str, tried: int
+) -> None:
     """A call that the server says it did not begin is made again, and one that may have been done is not."""
     monkeypatch.setattr("marketplace_service.demo.client.PAUSE_SECONDS", 0.01)
     requests = []
@@ -254,9 +262,9 @@ async def test_ctrl_c_ends_it_in_one_line(empty_url: str) -> None:
         handled = app.registry.get_sample_value
         process = await _started("--users=5000", f"--concurrency={CONCURRENCY}", f"--target={app.address}")
         try:
-            await eventually(lambda: (handled("grpc_server_handled_total", CREATED) or 0) > CONCURRENCY, 20)
+            await eventually(lambda: (handled("grpc_server_handled_total", CREATED) or 0) > CONCURRENCY, HANGS)
             process.send_signal(signal.SIGINT)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(HANGS):
                 output, errors = await process.communicate()
         finally:
             if process.returncode is None:
@@ -264,9 +272,9 @@ async def test_ctrl_c_ends_it_in_one_line(empty_url: str) -> None:
         made = await listed(app)
     assert process.returncode == 130
     assert errors == b"tablestakes: interrupted\n"
-    # What was under way when it ended may have been made, and not have been counted.
-    counted = told(output.decode())["users"][0]
-    assert 0 < counted <= len(made["users"]) <= counted + CONCURRENCY
+    # A call that was under way when it ended may have made a user that is not counted.
+    made_by_it = counted(output.decode())["users"][0]
+    assert 0 < made_by_it <= len(made["users"]) <= made_by_it + CONCURRENCY
 
 
 async def test_without_a_server_it_says_so_in_one_line() -> None:

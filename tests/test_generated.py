@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tablestakes.app import App
+from tests.process import HANGS
 
 ROOT = Path(__file__).resolve().parents[1]
-# The oldest versions that generated/pyproject.toml says the stubs load on.
+# The oldest versions on which the stubs load, as generated/pyproject.toml has them.
 FLOORS = ("protobuf==6.31.1", "grpcio==1.76.0", "googleapis-common-protos==1.70.0")
 CALLER = """
 import sys
@@ -44,7 +45,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder / "venv", with_pip=True)
     program = folder / "venv" / "bin" / "python"
     pip = (program, "-m", "pip", "--quiet", "--disable-pip-version-check")
-    subprocess.run((*pip, "install", ROOT / "generated", *FLOORS), check=True, timeout=120)
+    subprocess.run((*pip, "install", ROOT / "generated", *FLOORS), check=True, timeout=5 * HANGS)
     return program
 
 
@@ -55,13 +56,13 @@ async def test_a_caller_needs_nothing_but_the_stubs(python: Path, app: App) -> N
         stdout=asyncio.subprocess.PIPE,
         cwd=python.parent,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    output, _ = await asyncio.wait_for(process.communicate(), HANGS)
     assert process.returncode == 0
     assert output.startswith(b"called users/")
 
 
 def test_the_stubs_bring_nothing_else(python: Path) -> None:
-    """What is installed with the stubs is protobuf, grpcio, googleapis-common-protos and their own needs."""
+    """The stubs install protobuf, grpcio, googleapis-common-protos and their own needs, and nothing else."""
     listing = subprocess.run(
         [python, "-m", "pip", "list", "--format=freeze", "--disable-pip-version-check"],
         check=True,
@@ -79,7 +80,7 @@ def test_the_stubs_bring_nothing_else(python: Path) -> None:
 
 
 def test_the_stubs_are_typed(python: Path) -> None:
-    """A type checker finds the types of messages and stubs in what is installed."""
+    """A type checker finds the types of messages and stubs in the installed package."""
     found = subprocess.run(
         [python, "-c", "import marketplace.v1 as m; print(list(m.__path__)[0])"],
         check=True,

@@ -5,12 +5,13 @@ import sys
 from pathlib import Path
 
 from tests.postgres import free_port
+from tests.process import HANGS
 from tests.serving import serving, settings_for
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
-async def test_the_walkthrough_is_what_happens(empty_url: str) -> None:
+async def test_the_walkthrough_happens_as_it_is_documented(empty_url: str) -> None:
     """On a fresh database docs/walkthrough.py prints docs/walkthrough.md to the letter; on another it says so."""
     async with serving(settings_for(empty_url)) as app:
         code, output, errors = await _walked(app.address)
@@ -37,7 +38,7 @@ async def _walked(target: str) -> tuple[int, str, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANGS):
         output, errors = await process.communicate()
     assert process.returncode is not None
     return process.returncode, output.decode(), errors.decode()

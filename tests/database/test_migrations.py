@@ -24,6 +24,7 @@ from tablestakes.app import start
 from tablestakes.database import Database, FaultKind, diagnose, open_database
 from tablestakes.database.migrations import Migrations
 from tablestakes.database.schema_error import SchemaError
+from tests.process import HANGS
 from tests.serving import settings_for
 
 SCHEMA = SERVICE.schema
@@ -121,7 +122,7 @@ async def test_many_migrators_at_once_apply_each_step_once(empty_url: str, datab
     """Eight processes that migrate at the same time all succeed, and leave the schema at its one head."""
     processes = await asyncio.gather(*(_start_migrating(empty_url) for _ in range(8)))
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANGS):
             told = await asyncio.gather(*(process.communicate() for process in processes))
     finally:
         for process in processes:

@@ -65,7 +65,8 @@ async def test_a_hundred_calls_at_once_keep_their_own_accounts(shop: Market) -> 
             for metric in ("rpc_db_seconds_total", "grpc_server_handling_seconds_sum")
         )
         assert spent == pytest.approx(time, rel=1e-9)
-        assert grown.total("rpc_db_seconds_total", grpc_method=name, phase="pool_wait") > 0
+    # 125 callers, and fewer connections: some waited, though no method's calls need to.
+    assert grown.total("rpc_db_seconds_total", phase="pool_wait") > 0
     assert grown.total(STATEMENTS) == 25 * sum(statements for statements, _ in calls.values())
 
 
@@ -77,12 +78,12 @@ async def test_an_rpc_that_ends_before_its_statement(gadgets: tuple[App, Any], h
     request = gadget_pb2.PokeGadgetRequest(how="slow", seconds=2.5)
     call = stub.PokeGadget(request, timeout=1.0 if how == "late" else 60)
     if how == "cancelled":
-        await eventually(lambda: app.work.in_progress, 30)
+        await eventually(lambda: app.tasks.in_progress, 30)
         await asyncio.sleep(0.2)  # until the statement was sent
         call.cancel()
     with pytest.raises((asyncio.CancelledError, grpc.aio.AioRpcError)):
         await call
-    await eventually(lambda: not app.work.in_progress, 30)
+    await eventually(lambda: not app.tasks.in_progress, 30)
     grown = Growth(first, await scrape(app))
     assert grown.by("grpc_server_handled_total", "grpc_code", **POKE) == {(code,): 1}
     assert grown.last.total("grpc_server_in_flight") == 0

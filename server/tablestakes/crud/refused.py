@@ -74,7 +74,12 @@ async def _reference(method: Method, request: Any, work: Work[Any], database: Da
         column for column in schema.table.columns if column.foreign_keys and written.get(column.name) is not None
     ]
 
+    names = schema.names
+    parent = () if names.singleton else tuple(written.get(column.name) for column in names.columns[:-1])
+
     def look(connection: Connection) -> tuple[list[Column[Any]], bool]:
+        if parent and None not in parent and not schema.has_parent(connection, parent):
+            return [names.columns[0]], False
         absent = [column for column in referring if not existing(connection, column, [written[column.name]])]
         children = not absent and work.key is not None and _has_descendants(connection, schema, work.key)
         return absent, children

@@ -6,12 +6,13 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 from alembic.autogenerate.api import AutogenContext
-from sqlalchemy import JSON, Connection, DateTime, MetaData, Table, event, text
+from sqlalchemy import JSON, Connection, DateTime, Interval, MetaData, Table, event, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 
 from alembic import context
+from tablestakes.columns import FixedDecimal
 from tablestakes.database.engine import open_database
 from tablestakes.settings import Settings
 
@@ -62,7 +63,10 @@ def render_item(kind: str, item: Any, autogenerate: AutogenContext) -> str | Lit
         return 'sa.JSON().with_variant(postgresql.JSONB(), "postgresql")'
     if kind == "type" and isinstance(item, DateTime):
         return f"sa.DateTime(timezone={item.timezone})"
-    if kind == "type" and isinstance(item, TypeDecorator):
+    if kind == "type" and isinstance(item, FixedDecimal):
+        return f'sa.Numeric({item.precision}, {item.scale}).with_variant(sa.Integer(), "sqlite")'
+    # SQLAlchemy's own Interval is a decorator too, and is written as what it is.
+    if kind == "type" and isinstance(item, TypeDecorator) and not isinstance(item, Interval):
         return f"sa.{item.impl_instance!r}"
     return False
 

@@ -54,7 +54,7 @@ class Facts:
         return pattern_of(self.descriptor, self.table)
 
     @property
-    def type(self) -> str:
+    def kind(self) -> str:
         """Its type, by which references name it."""
         return str(option(self.descriptor, resource_pb2.resource).type)
 
@@ -192,7 +192,7 @@ class Served:
     @cached_property
     def by_type(self) -> Mapping[str, Facts]:
         """The resources by their types."""
-        return {facts.type: facts for facts in self.by_name.values()}
+        return {facts.kind: facts for facts in self.by_name.values()}
 
     @cached_property
     def by_pattern(self) -> Mapping[str, Facts]:
@@ -212,7 +212,7 @@ class Served:
 
     def referring(self, facts: Facts) -> list[Facts]:
         """Return the resources that can be created with a reference to another, or to a singleton of it."""
-        kinds = {facts.type, *(each.type for each in self.singletons(facts))}
+        kinds = {facts.kind, *(each.kind for each in self.singletons(facts))}
         return [
             each
             for each in self.by_name.values()

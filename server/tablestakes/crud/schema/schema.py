@@ -7,11 +7,11 @@ from typing import Any, TypeAlias, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
-from sqlalchemy import Insert, Row, Select, Table, Update, insert, inspect, select, update
+from sqlalchemy import Connection, Insert, Row, Select, Table, Update, insert, inspect, select, update
 from sqlalchemy.orm import Mapper
 
 from tablestakes.crud.declaration import DeclarationError, likely
-from tablestakes.crud.key import Key
+from tablestakes.crud.key import ANY_ID, Key
 from tablestakes.crud.resource import Resource
 from tablestakes.crud.schema.audit import CREATE_TIME, UPDATE_TIME, Audit, audit_of
 from tablestakes.crud.schema.behavior import IDENTIFIER, behaves
@@ -20,6 +20,7 @@ from tablestakes.crud.schema.collection import Collection
 from tablestakes.crud.schema.field import Field, Fields, NestedField, fields_of
 from tablestakes.crud.schema.item_list import ItemList
 from tablestakes.crud.schema.name import Names, names_of, type_of
+from tablestakes.crud.schema.reference import existing
 from tablestakes.crud.schema.relationship import collections_of
 from tablestakes.crud.schema.singleton import Singleton, singleton_of
 from tablestakes.crud.schema.view import View, view_of
@@ -149,6 +150,26 @@ class Schema:
     @cached_property
     def _read(self) -> Select[Any]:
         return self.select(self.full)
+
+    def has_parent(self, connection: Connection, key: Key) -> bool:
+        """Return whether the parent of names exists; with wildcards, whether any or the one above them does.
+
+        Args:
+            connection: The connection to ask on.
+            key: The ids in the parent's name, of which some may be ANY_ID, but not all.
+        """
+        given = [index for index, id_ in enumerate(key) if id_ is not ANY_ID]
+        above = self.names.parent
+        while above is not None and len(above.columns) > given[-1] + 1:
+            above = above.parent
+        for each in self.served.values():
+            if above is not None and each.names.pattern == above.pattern and not each.names.singleton:
+                # All ids together: a book may exist, and not on this shelf.
+                conditions = [each.names.equals(index) for index in given]
+                found = select(1).select_from(each.table).where(*conditions).limit(1)
+                return connection.execute(found, each.names.bind(key)).first() is not None
+        columns = self.names.columns
+        return all(existing(connection, columns[index], [key[index]]) for index in given)
 
     def of(self, message: type[Message]) -> "Schema":
         """Return another resource of the same service, by its message class, for a function that works on several.

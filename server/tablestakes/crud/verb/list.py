@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from sqlalchemy import Connection, Row, Select, bindparam, select
+from sqlalchemy import Row, Select, bindparam, select
 
 from tablestakes.crud.asks import INT32, STRING
 from tablestakes.crud.call import Call
@@ -14,8 +14,6 @@ from tablestakes.crud.key import ANY_ID, Key
 from tablestakes.crud.method import Method, Rpc
 from tablestakes.crud.query.page import page_size
 from tablestakes.crud.query.read import read_page
-from tablestakes.crud.schema.reference import existing
-from tablestakes.crud.schema.schema import Schema
 from tablestakes.crud.schema.view import View
 from tablestakes.crud.session import Session
 from tablestakes.crud.shape import require, require_field
@@ -56,8 +54,9 @@ def bind(rpc: Rpc) -> Method:
                 return session.connection.execute(page, bound | given).all()
 
             found = read_page(session.connection, view, rows, after, size)
-            if below and not found.messages and after is None:
-                _require_parent(session.connection, schema, key, request.parent)
+            # A parent without children is there, and one that does not exist is not.
+            if below and not found.messages and after is None and not schema.has_parent(session.connection, key):
+                raise not_found(request.parent)
             values: dict[str, Any] = {items: found.messages}
             if found.last_id is not None:
                 values["next_page_token"] = tokens.seal(request, found.last_id)
@@ -66,13 +65,6 @@ def bind(rpc: Rpc) -> Method:
         return Work(read)
 
     return rpc.method(list_, "list", reads=True)
-
-
-def _require_parent(connection: Connection, schema: Schema, key: Key, name: str) -> None:
-    """Tell a parent without children from a parent that does not exist."""
-    for column, value in zip(schema.names.columns, key, strict=False):
-        if value is not ANY_ID and not existing(connection, column, [value]):
-            raise not_found(name)
 
 
 LIST = Verb("List", bind, plural=True)

@@ -23,7 +23,7 @@ def children(contract: Contract, parent: str) -> list[Contract]:
 def names_for(contract: Contract, name: str) -> Mapping[str, str]:
     """Return by which names, by type, to refer to a resource or to a singleton of it."""
     singletons = contract.served.singletons(contract.facts)
-    return {contract.facts.type: name} | {each.type: contract.of(each).below(name) for each in singletons}
+    return {contract.facts.kind: name} | {each.kind: contract.of(each).below(name) for each in singletons}
 
 
 async def descendants(contract: Contract, parent: str) -> list[tuple[Contract, str]]:

@@ -149,6 +149,7 @@ class TestParent:
     async def test_a_parent_under_another_grandparent_is_not_found(self, contract: Contract) -> None:
         """A Create or a List below a parent whose own parent is replaced is NOT_FOUND, and creates nothing."""
         other = contract.above.under(await contract.above.new_parent())
+        await other.create(plain=True)
         grandparent = contract.parent.rsplit("/", 2)[0]
         moved = contract.parent.replace(grandparent, other.parent, 1)
         for verb in ("Create", "List"):
@@ -165,3 +166,13 @@ class TestParent:
         assert other.parent.rsplit("/", 2)[0] != contract.parent.rsplit("/", 2)[0]
         within = contract.under(f"{contract.parent.rpartition('/')[0]}/-")
         assert [each.name for each in await within.everything()] == mine
+
+    @pytest.mark.verbs("List")
+    @pytest.mark.traits("grandparent")
+    async def test_a_list_below_every_parent_of_nothing_is_not_found(self, contract: Contract) -> None:
+        """A List below `-` of a grandparent without children is empty, and of one that does not exist NOT_FOUND."""
+        empty = await contract.above.new_parent()
+        step = contract.parent.rsplit("/", 2)[1]
+        assert await contract.page(parent=f"{empty}/{step}/-") == ([], "")
+        nothing = contract.above.above.nothing
+        await not_found(contract.page(parent=f"{nothing}/{step}/-"))

@@ -1,0 +1,21 @@
+"""The engine's contract of reading, for the library."""
+
+from tablestakes.testing.contract import (
+    TestGet,
+    TestList,
+    TestParent,
+    TestReference,
+    TestSchema,
+    TestStatements,
+)
+from tests.library.service import SERVICE
+
+__all__ = [
+    "SERVICE",
+    "TestGet",
+    "TestList",
+    "TestParent",
+    "TestReference",
+    "TestSchema",
+    "TestStatements",
+]

@@ -1,0 +1,23 @@
+"""The engine's contract of writing, for the library."""
+
+from tablestakes.testing.contract import (
+    TestBehavior,
+    TestCreate,
+    TestDelete,
+    TestForce,
+    TestNameList,
+    TestRehearsal,
+    TestUpdate,
+)
+from tests.library.service import SERVICE
+
+__all__ = [
+    "SERVICE",
+    "TestBehavior",
+    "TestCreate",
+    "TestDelete",
+    "TestForce",
+    "TestNameList",
+    "TestRehearsal",
+    "TestUpdate",
+]
