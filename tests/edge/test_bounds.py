@@ -27,13 +27,11 @@ from tests.status import refusal
 METHODS = {method.name: method for method in SERVICE.bind(PageTokens(b""))}
 
 
-@pytest.mark.parametrize(
-    "path", ["/marketplace.v1.UserService/ListUsers", "/marketplace.v1.UserService/CreateUser"]
-)
-async def test_a_call_without_a_message_is_answered(channel: grpc.aio.Channel, path: str) -> None:
+@pytest.mark.parametrize("method", ["ListUsers", "CreateUser"])
+async def test_a_call_without_a_message_is_answered(channel: grpc.aio.Channel, method: str) -> None:
     """A unary call whose caller ends it without a message is INVALID_ARGUMENT, with an ErrorInfo."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await channel.stream_unary(path)(iter([]), timeout=60)
+        await channel.stream_unary(f"/marketplace.v1.UserService/{method}")(iter([]), timeout=60)
     told = refusal(caught.value)
     assert (told.code, told.info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MISSING_REQUEST")
 
@@ -104,21 +102,25 @@ def _seconds(work: Callable[[], object]) -> float:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_no_request_holds_the_event_loop_for_long(shape: str) -> None:
-    """The most expensive requests are decoded and refused in less CPU than half a million steps of a loop."""
+    """The most expensive requests are decoded and refused in little more CPU than a million steps of a loop."""
     name, make = SHAPES[shape]
     data = make().SerializeToString()
     assert MAX_REQUEST * 0.7 < len(data) <= MAX_REQUEST
     decode, validate = decoder(METHODS[name].request), validator(METHODS[name])
 
+    errors: list[StatusError] = []
+
     def serve() -> None:
         try:
             validate(decode(data))
         except StatusError as error:
-            assert error.code is grpc.StatusCode.INVALID_ARGUMENT  # noqa: PT017 - some shapes are valid
-            assert len(error.violations) <= 300
+            errors.append(error)
 
     steps = sorted(_seconds(lambda: sum(number & 1 for number in range(1_000_000))) for _ in range(5))[2]
     assert sorted(_seconds(serve) for _ in range(5))[2] < steps * 1.5
+    for error in errors:
+        assert error.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert len(error.violations) <= 300
 
 
 def test_a_response_that_cannot_be_sent_is_an_error_of_ours() -> None:

@@ -30,7 +30,7 @@ async def terminated(app: App, database: str, how: str) -> Refusal:
         call = gadgets.PokeGadget(gadget_pb2.PokeGadgetRequest(how=how, seconds=30), timeout=60)
         admin = await asyncpg.connect(database)
         try:
-            sleeping = "FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid() AND state = 'active'"
+            sleeping = "FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND pid <> pg_backend_pid()"
             async with asyncio.timeout(60):
                 while not await admin.fetchval(f"SELECT count(*) {sleeping}"):  # noqa: ASYNC110 - no event tells it
                     await asyncio.sleep(0.05)
@@ -51,7 +51,7 @@ async def test_a_connection_lost_under_a_statement_leaves_the_outcome_unknown(se
 
 
 async def test_a_connection_lost_before_commit_is_not_applied(served: tuple[App, str]) -> None:
-    """A write whose connection is lost inside a transaction, before COMMIT, is `not_applied` and may be repeated."""
+    """A write whose connection is lost in a transaction before COMMIT is `not_applied`, and may be repeated."""
     told = await terminated(*served, "slow in a transaction")
     assert told.code is grpc.StatusCode.UNAVAILABLE
     assert (told.info.reason, told.info.metadata["outcome"]) == ("DATABASE_UNAVAILABLE", "not_applied")
