@@ -1,6 +1,7 @@
 """The tests' own domain: a resource that the marketplace does not have, and an RPC that misbehaves on demand."""
 
 import asyncio
+import atexit
 import sys
 import tempfile
 from datetime import datetime
@@ -15,6 +16,7 @@ from tablestakes import NAMING_CONVENTION, Audited, Call, FreshIds, Instant, Res
 
 # Kept for the life of the process, and removed with it.
 _STUBS = tempfile.TemporaryDirectory(prefix="tablestakes-gadgets-")
+atexit.register(_STUBS.cleanup)
 generate(Path(__file__).parent / "proto", Path(_STUBS.name))
 sys.path.append(_STUBS.name)
 

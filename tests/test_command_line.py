@@ -23,6 +23,7 @@ from marketplace_service import SERVICE
 from tablestakes.settings import Settings, default, flag
 from tests.postgres import free_port
 from tests.process import HANGS, Process, finished, migrated, run, server
+from tests.serving import eventually
 
 
 async def test_sigterm_under_load_ends_every_started_call(empty_url: str) -> None:
@@ -47,7 +48,7 @@ async def test_sigterm_under_load_ends_every_started_call(empty_url: str) -> Non
                     return
 
         load = [asyncio.ensure_future(create(worker)) for worker in range(8)]
-        await asyncio.sleep(0.5)
+        await eventually(lambda: len(acknowledged) > len(load), HANGS)
         running.process.send_signal(signal.SIGTERM)
         await asyncio.gather(*load)
         assert await running.stopped() == 0

@@ -10,7 +10,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.gadgets import gadget_pb2, gadget_pb2_grpc
-from tests.serving import serving, settings_for
+from tests.process import HANGS
+from tests.serving import eventually, serving, settings_for
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -28,14 +29,14 @@ async def test_the_server_and_its_services_are_serving(channel: grpc.aio.Channel
 
 async def test_a_drain_is_announced_and_lets_calls_end(tmp_path: Path) -> None:
     """While it drains the server says NOT_SERVING first, ends its Watch streams, and lets a running call end."""
-    settings = settings_for(f"sqlite+aiosqlite:///{tmp_path}/drain.db", drain_delay=0.2, drain_grace=5)
+    settings = settings_for(f"sqlite+aiosqlite:///{tmp_path}/drain.db", drain_delay=3, drain_grace=2 * HANGS)
     async with serving(settings) as app, grpc.aio.insecure_channel(app.address) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         gadgets = gadget_pb2_grpc.GadgetServiceStub(channel)
         watch = health.Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == SERVING
-        running = asyncio.ensure_future(gadgets.PokeGadget(gadget_pb2.PokeGadgetRequest(how="sleep", seconds=0.6)))
-        await asyncio.sleep(0.1)
+        running = asyncio.ensure_future(gadgets.PokeGadget(gadget_pb2.PokeGadgetRequest(how="sleep", seconds=4)))
+        await eventually(lambda: app.tasks.in_progress, HANGS)
         started = asyncio.get_running_loop().time()
         draining = asyncio.ensure_future(app.drain())
         assert (await watch.read()).status == NOT_SERVING
@@ -44,7 +45,7 @@ async def test_a_drain_is_announced_and_lets_calls_end(tmp_path: Path) -> None:
         assert await watch.read() is grpc.aio.EOF
         assert await running
         await draining
-        assert asyncio.get_running_loop().time() - started < 3, "an open Watch must not use up the grace"
+        assert asyncio.get_running_loop().time() - started < HANGS, "an open Watch must not use up the grace"
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await gadgets.PokeGadget(gadget_pb2.PokeGadgetRequest(how="nothing"), timeout=2)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -79,7 +80,7 @@ async def test_reflection_can_be_off(tmp_path: Path) -> None:
 
 async def test_an_idle_reflection_stream_does_not_hold_up_a_drain(tmp_path: Path) -> None:
     """A tool that keeps its reflection stream open sees it end with the server, long before the grace is over."""
-    settings = settings_for(f"sqlite+aiosqlite:///{tmp_path}/reflect.db", drain_grace=5)
+    settings = settings_for(f"sqlite+aiosqlite:///{tmp_path}/reflect.db", drain_grace=2 * HANGS)
     async with serving(settings) as app, grpc.aio.insecure_channel(app.address) as channel:
         stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
         call = stub.ServerReflectionInfo()
@@ -87,6 +88,6 @@ async def test_an_idle_reflection_stream_does_not_hold_up_a_drain(tmp_path: Path
         assert (await call.read()).list_services_response.service
         started = asyncio.get_running_loop().time()
         await app.drain()
-        assert asyncio.get_running_loop().time() - started < 2, "an idle stream must not use up the grace"
+        assert asyncio.get_running_loop().time() - started < HANGS, "an idle stream must not use up the grace"
         assert await call.read() is grpc.aio.EOF
         assert await call.code() is grpc.StatusCode.OK

@@ -1,5 +1,6 @@
 """The library's stubs, generated for the life of the process from the protos beside this module."""
 
+import atexit
 import sys
 import tempfile
 from pathlib import Path
@@ -8,6 +9,7 @@ from protos.generate import generate
 
 # Kept for the life of the process, and removed with it.
 _STUBS = tempfile.TemporaryDirectory(prefix="tablestakes-library-")
+atexit.register(_STUBS.cleanup)
 generate(Path(__file__).parent / "proto", Path(_STUBS.name))
 sys.path.append(_STUBS.name)
 

@@ -69,7 +69,7 @@ async def get_book(library: Stub, name: str) -> Any:
     return await library.GetBook(library_service_pb2.GetBookRequest(name=name))
 
 
-def _row(statement: Select[Any], connection: Connection) -> tuple[Any, ...]:
+def _row(statement: Select[*tuple[Any, ...]], connection: Connection) -> tuple[Any, ...]:
     return tuple(connection.execute(statement).one())
 
 

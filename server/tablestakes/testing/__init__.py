@@ -8,4 +8,6 @@ A service's project has three lines: `tablestakes_service = "shop:SERVICE"` in p
 import pytest
 
 # Before any of them is imported, or pytest would not explain their assertions.
-pytest.register_assert_rewrite("tablestakes.testing.contract", "tablestakes.testing.status")
+pytest.register_assert_rewrite(
+    *(f"tablestakes.testing.{module}" for module in ("contract", "names", "resource", "status"))
+)

@@ -3,7 +3,7 @@
 `pytest_plugins = ["tablestakes.testing.plugin"]` in tests/conftest.py brings them.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any, cast
@@ -117,7 +117,7 @@ def server_of_postgres(start_postgres: Callable[[], Postgres]) -> Postgres:
     return start_postgres()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def postgres_url(server_of_postgres: Postgres) -> str:
     """The URL of an empty PostgreSQL database of this test's own."""
     return await create_database(server_of_postgres)
@@ -183,6 +183,3 @@ async def contract(request: pytest.FixtureRequest, resource_name: str, channel: 
     if not found.names.parent or found.names.singleton:
         return found
     return found.under(await found.new_parent())
-
-
-__all__: Sequence[str] = ()

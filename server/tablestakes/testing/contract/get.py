@@ -44,3 +44,11 @@ class TestGet:
     async def test_no_name_at_all_is_refused(self, contract: Contract) -> None:
         """A Get without a name says that one must be set."""
         assert (await refused(contract.get(""))).fields == {"name": "must be set."}
+
+    @pytest.mark.verbs("Create")
+    async def test_another_spelling_of_a_name_is_not_found(self, contract: Contract) -> None:
+        """A resource has one name: its id in capitals, or with a zero, a sign or braces, is NOT_FOUND."""
+        created = await contract.create(plain=True)
+        above, _, id_ = created.name.rpartition("/")
+        for other in {id_.upper(), id_.replace("-", ""), f"0{id_}", f"+{id_}", f"{{{id_}}}", f"{id_}.0"} - {id_}:
+            await not_found(contract.get(f"{above}/{other}"))
