@@ -10,10 +10,7 @@ import structlog
 from grpc import StatusCode
 
 from tablestakes.database import FaultKind, diagnose
-from tablestakes.errors import StatusError
-
-# Seconds after which the same call may find a connection, or a database.
-RETRY_DELAY = 1.0
+from tablestakes.errors import RETRY_DELAY, StatusError, changed
 
 log = structlog.get_logger()
 
@@ -25,12 +22,6 @@ ANSWERS: dict[FaultKind, tuple[StatusCode, str, str, bool]] = {
         "RESOURCE_IN_USE",
         "Another resource refers to this one, or this one to a resource that does not exist.",
         False,
-    ),
-    FaultKind.CONFLICT: (
-        StatusCode.ABORTED,
-        "CONCURRENT_CHANGE",
-        "Another call changed the same resources at the same time; this one changed nothing.",
-        True,
     ),
     FaultKind.UNDETERMINED: (
         StatusCode.UNAVAILABLE,
@@ -77,6 +68,8 @@ def translate(error: Exception, path: str) -> StatusError:
     if isinstance(error, StatusError):
         return error
     fault = diagnose(error)
+    if fault is not None and fault.kind is FaultKind.CONFLICT:
+        return changed()
     if fault is not None and fault.kind in ANSWERS:
         code, reason, message, again = ANSWERS[fault.kind]
         if code in (StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED):
