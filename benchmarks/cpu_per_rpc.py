@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf.field_mask_pb2 import FieldMask
 from marketplace.v1 import user_pb2, user_pb2_grpc
 
 from benchmarks.database import migrated
@@ -74,7 +75,7 @@ async def _calls(server: Process, opened: AsyncExitStack) -> Calls:
         number = next(_numbers)
         user = user_pb2.User(name=made[number % USERS].name, full_name=f"Bench {number}")
         called: Awaitable[object] = users.UpdateUser(
-            user_pb2.UpdateUserRequest(user=user, update_mask={"paths": ["full_name"]})
+            user_pb2.UpdateUserRequest(user=user, update_mask=FieldMask(paths=["full_name"]))
         )
         return called
 

@@ -23,7 +23,9 @@ def copy(tmp_path: Path) -> Path:
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():  # a file may be deleted and not committed yet
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, tmp_path / name)
+            shutil.copy(ROOT / name, tmp_path / name)
+            # Older than the environment, which make must take as it is: it is this checkout's.
+            os.utime(tmp_path / name, (0, 0))
     (tmp_path / ".venv").symlink_to(sys.prefix)
     return tmp_path
 

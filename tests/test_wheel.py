@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import venv
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+LIBRARY = ROOT / "tests" / "library"
 SERVING = re.compile(r'"grpc": "([^"]+)"')
 
 
@@ -66,6 +68,28 @@ def call(service: tuple[str | Path, ...], client: tuple[str | Path, ...], cwd: P
             raise AssertionError("".join(lines))
         finally:
             process.terminate()
+
+
+BORROW = """
+import sys
+
+import grpc
+from tests.library.stubs import library_pb2, library_service_pb2, library_service_pb2_grpc
+
+with grpc.insecure_channel(sys.argv[1]) as channel:
+    library = library_service_pb2_grpc.LibraryServiceStub(channel)
+    shelf = library.CreateShelf(library_service_pb2.CreateShelfRequest(shelf=library_pb2.Shelf(theme="Fiction")))
+    assert library.GetShelf(library_service_pb2.GetShelfRequest(name=shelf.name)) == shelf
+    print(shelf.theme)
+"""
+
+
+def test_another_teams_service_is_served_from_the_wheel(elsewhere: Path, tmp_path: Path) -> None:
+    """A service that only imports the engine is served where nothing of this checkout is but the wheel."""
+    shutil.copytree(LIBRARY, tmp_path / "tests" / "library", ignore=shutil.ignore_patterns("test_*", "__pycache__"))
+    start = "import sys; from tests.library.service import SERVICE; sys.exit(SERVICE.main())"
+    service, client = (elsewhere / "python", "-c", start), (elsewhere / "python", "-c", BORROW)
+    assert call(service, client, tmp_path) == "Fiction\n"
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from marketplace.v1 import tag_pb2, tag_pb2_grpc
 from marketplace_service import SERVICE as MARKETPLACE
 
 # A service of these tests' own: there are no tags but theirs.
-SERVICE = replace(MARKETPLACE)
+TESTED_SERVICE = replace(MARKETPLACE)
 DOMAIN = "marketplace.example.com"
 # The types of the details, which a client must know to read them.
 DETAILS = (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest)

@@ -41,7 +41,7 @@ BY_FUNCTIONS = replace(
     GADGET, methods={**GADGET.methods, "CreateGadget": create_gadget, "UpdateGadget": update_gadget}
 )
 # Gadgets whose Create and Update are functions.
-SERVICE = with_gadgets(replace(MARKETPLACE, resources=()), BY_FUNCTIONS)
+TESTED_SERVICE = with_gadgets(replace(MARKETPLACE, resources=()), BY_FUNCTIONS)
 STANDARD = with_gadgets(replace(MARKETPLACE, resources=()))
 
 

@@ -12,6 +12,8 @@ from tablestakes.testing.resource import Contract
 from tablestakes.testing.served import Served
 from tests.contract.marketplace import SERVICE
 
+TESTED_SERVICE = SERVICE
+
 
 @pytest.fixture
 def users(channel: grpc.aio.Channel) -> Contract:

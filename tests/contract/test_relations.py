@@ -10,6 +10,8 @@ from tablestakes.testing.contract import (
 )
 from tests.contract.marketplace import PREPARATIONS, SERVICE
 
+TESTED_SERVICE = SERVICE
+
 __all__ = [
     "PREPARATIONS",
     "SERVICE",

@@ -3,4 +3,6 @@
 from marketplace_service import SERVICE
 from tablestakes.testing.contract import TestSchema
 
+TESTED_SERVICE = SERVICE
+
 __all__ = ["SERVICE", "TestSchema"]

@@ -17,6 +17,8 @@ from tests.library.models import Book, Shelf
 from tests.library.service import SERVICE
 from tests.library.stubs import library_pb2, library_service_pb2, library_service_pb2_grpc
 
+TESTED_SERVICE = SERVICE
+
 SECRET = "the librarian's key"
 Stub = Any
 _numbers = itertools.count(1)

@@ -11,6 +11,8 @@ from tablestakes.testing.contract import (
 )
 from tests.library.service import SERVICE
 
+TESTED_SERVICE = SERVICE
+
 __all__ = [
     "SERVICE",
     "TestBehavior",

@@ -21,6 +21,7 @@ from tablestakes.testing.serving import create_database, service_at, serving, se
 
 DATABASES = ("sqlite", "postgresql")
 INI = "tablestakes_service"
+OWN = "TESTED_SERVICE"
 NOTHING = "no resource"
 
 _ran: dict[str, int] = dict.fromkeys(DATABASES, 0)
@@ -42,8 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Serve the module's own SERVICE, and run a contract test for each resource that has what its marks name."""
-    own = getattr(metafunc.module, "SERVICE", None)
+    """Serve the module's TESTED_SERVICE, and run a contract test for each resource that has what its marks name."""
+    own = getattr(metafunc.module, OWN, None)
     if "service" in metafunc.fixturenames and own is not None:
         metafunc.parametrize("service", [own], indirect=True, scope="session", ids=[pytest.HIDDEN_PARAM])
     if "contract" in metafunc.fixturenames:
@@ -83,7 +84,7 @@ def _parameter(item: pytest.Item, name: str) -> Any:
 
 
 def _service(config: pytest.Config, module: object) -> Service:
-    own = getattr(module, "SERVICE", None)
+    own = getattr(module, OWN, None)
     if isinstance(own, Service):
         return own
     if not (named := config.getini(INI)):

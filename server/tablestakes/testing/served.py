@@ -25,7 +25,7 @@ from tablestakes.testing.names import NamePattern, pattern_of
 from tablestakes.testing.sample import is_list_of_messages, refers_to, settable
 
 Prepare = Callable[[Any, Any], Awaitable[None]]
-"""Prepares the service for a sample where the proto does not say what it needs: given the contract and the sample."""
+"""Prepares a service for a sample, given its contract and it, where the proto does not say what it needs."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -272,6 +272,7 @@ def _compile(
     served: Mapping[str, Schema],
 ) -> Schema:
     descriptor, table = resource.descriptor, cast(Table, mapper.local_table)
+    _require_parent_key(descriptor, table, own)
     audit = audit_of(table)
     fields = fields_of(descriptor, table, names, codecs)
     for name in (CREATE_TIME, UPDATE_TIME):
@@ -297,6 +298,20 @@ def _compile(
         singleton=singleton_of(descriptor, table, own, audit) if own.singleton else None,
         served=served,
     )
+
+
+def _require_parent_key(message: Descriptor, table: Table, names: Names) -> None:
+    """Require a foreign key of all ids of a parent: without it a child could hang below another's parent."""
+    parent = names.parent
+    if parent is None or len(parent.columns) == 1:
+        return
+    ids = {column.name for column in parent.columns}
+    if not any(ids <= set(constraint.column_keys) for constraint in table.foreign_key_constraints):
+        together = ", ".join(column.name for column in parent.columns)
+        raise DeclarationError(
+            f"{message.full_name}: {table.name} needs one foreign key of ({together}), for a name below"
+            f" {parent.pattern} has all of them"
+        )
 
 
 def _descendants(ancestor: Schema, schemas: Iterable[Schema]) -> tuple[Schema, ...]:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.message import Message
-from sqlalchemy import bindparam, select
+from sqlalchemy import JSON, bindparam, select
 
+from tablestakes.columns import Document
 from tablestakes.crud.asks import FIELD_MASK
 from tablestakes.crud.call import Call
 from tablestakes.crud.declaration import DeclarationError
@@ -101,6 +102,12 @@ def _require_writable(rpc: Rpc) -> None:
         raise DeclarationError(
             f"{schema.descriptor.full_name} is a singleton without a Create: none of its fields can be IMMUTABLE"
         )
+    for column in (column for field in schema.fields.values() if field.immutable for column in field.columns):
+        if isinstance(column.type, JSON) and column.type is not Document:
+            raise DeclarationError(
+                f"{schema.table.name}.{column.name} keeps an IMMUTABLE field and cannot be compared: use"
+                " tablestakes.Document"
+            )
     for collection in schema.collections.values():
         if not collection.writable:
             continue

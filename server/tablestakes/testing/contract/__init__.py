@@ -1,7 +1,7 @@
 """The contract of the standard methods, for every resource of a service, on SQLite and on PostgreSQL.
 
 A test module inherits all of it by `from tablestakes.testing.contract import *`, or imports some of its classes. It
-may say `SERVICE = ...` to test another service than the one of pytest's setting, and by
+may say `TESTED_SERVICE = ...` to test another service than the one of pytest's setting, and by
 `PREPARATIONS = {"Order": function}` what must be so before a sample of a resource can be created and no proto says:
 an async function of the resource's `Contract` and the sample.
 """
