@@ -23,6 +23,7 @@ from tablestakes.columns import (
     RandomUuidKey,
     Serial,
     UuidKey,
+    bytewise,
 )
 from tablestakes.command import Command, CommandError
 from tablestakes.crud.call import ANONYMOUS, Call, Caller
@@ -76,6 +77,7 @@ __all__ = [
     "StatusError",
     "Transition",
     "UuidKey",
+    "bytewise",
     "Work",
     "invalid_field",
     "invalid_fields",
