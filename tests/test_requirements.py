@@ -45,7 +45,7 @@ def test_the_demo_adds_its_extra_to_what_serves() -> None:
 
 @pytest.mark.parametrize("name", ["serve", "build", "demo"])
 def test_the_locks_agree_with_the_developers(name: str) -> None:
-    """What is tested is what is served: the versions of each lock are those of develop.lock."""
+    """The versions of each lock are those of develop.lock, which the tests use."""
     assert locked(name).items() <= locked("develop").items()
 
 

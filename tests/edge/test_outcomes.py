@@ -1,4 +1,4 @@
-"""What a failed write says of itself: whether it was applied is known, or it is not."""
+"""A failed write says whether it was applied, or that this is unknown."""
 
 import asyncio
 from collections.abc import AsyncIterator
