@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from grpc import StatusCode
-from sqlalchemy import Column, ColumnElement, Connection, exists, or_, select
+from sqlalchemy import Column, Connection, Select, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from tablestakes.crud.key import Key
@@ -74,10 +74,12 @@ async def _duplicate(
     """
     others = [each for each in method.schema.unique if each != named and any(name in method.paths for name in each)]
     looks = {columns: look for columns in others if (look := _taken(method.schema, work, columns)) is not None}
-    row: Any = ()
+    taken = {named}
     if looks:
-        row = await database.run(lambda connection: connection.execute(select(*looks.values())).one())
-    taken = {named, *(columns for columns, found in zip(looks, row, strict=True) if found)}
+        # A statement each, so that each has a table that its metrics can name.
+        taken |= await database.run(
+            lambda connection: {columns for columns, look in looks.items() if connection.execute(look).first()}
+        )
     # In the order of the fields, on every database.
     order = list(method.paths)
     groups = [[path for column, path in method.paths.items() if column in columns] for columns in taken]
@@ -103,8 +105,8 @@ def _column_of(method: Method, path: str) -> str:
     return next(column for column, each in method.paths.items() if each == path)
 
 
-def _taken(schema: Schema, work: Work[Any], columns: tuple[str, ...]) -> ColumnElement[bool] | None:
-    """Return the condition that another row has the values that were to be written; None where none was.
+def _taken(schema: Schema, work: Work[Any], columns: tuple[str, ...]) -> Select[Any] | None:
+    """Return the statement that finds another row with the values that were to be written; None where none was.
 
     A value that was not to be written is the one that the row has already.
     """
@@ -120,7 +122,7 @@ def _taken(schema: Schema, work: Work[Any], columns: tuple[str, ...]) -> ColumnE
         conditions.append(other.c[name] == work.writes.get(name, kept))
     if own:
         conditions.append(or_(*(other.c[column.name] != id_ for column, id_ in own)))
-    return exists().where(*conditions)
+    return select(1).select_from(other).where(*conditions).limit(1)
 
 
 async def _reference(
