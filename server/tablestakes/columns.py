@@ -1,4 +1,4 @@
-"""What models are written with: the types of columns, keys, the names of constraints, and the audit columns."""
+"""Models are written with these: types of columns, keys, the names of constraints, and the audit columns."""
 
 from datetime import UTC, datetime
 from decimal import ROUND_DOWN, Context, Decimal, Inexact, InvalidOperation

@@ -78,7 +78,7 @@ class StatementUsage:
 
 
 class MethodDatabaseUsage:
-    """What the RPCs of one method have spent on the database. It may be used from any thread.
+    """The use of the database by the RPCs of one method: counts and seconds. It may be used from any thread.
 
     Args:
         service: `grpc_service`.

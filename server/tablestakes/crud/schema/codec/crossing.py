@@ -1,4 +1,4 @@
-"""What a codec is, and what a column's type is once the types around it are taken off."""
+"""The interface of a codec, and the type of a column without the types around it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

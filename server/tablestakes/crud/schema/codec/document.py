@@ -132,7 +132,7 @@ def _message(message: type[Message]) -> Codec:
         try:
             return json_format.MessageToDict(value, preserving_proto_field_name=True)
         except (json_format.Error, ValueError):
-            # What is left is a FieldMask with a path that the mask's JSON cannot spell.
+            # The remaining case is a FieldMask with a path that the mask's JSON cannot spell.
             raise invalid_field(path, "has no form in JSON.", "NOT_JSON") from None
 
     return Codec(to_message, to_column)

@@ -1,4 +1,4 @@
-"""What is told of a field and a column with no way between them: their types, and a column that would do."""
+"""The error text for a field and a column that no codec joins: their types, and a column that would do."""
 
 from typing import Any
 
