@@ -70,6 +70,8 @@ async def poke(_gadgets: Schema, call: Call[Any]) -> Work[Any]:
             raise asyncio.CancelledError(CANARY)
         case "slow":
             return Work(lambda session: _sleep(session, request.seconds))
+        case "slow in a transaction":
+            return Work(lambda session: _sleep(session, request.seconds), atomic=True)
         case "repeat":
             return Work(_repeat)
         case "wrong type":

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from google.api import client_pb2
+from google.api import annotations_pb2, client_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -37,6 +37,7 @@ class Method:
         body: The field of the request that holds the resource to write, or None.
         paths: The path in the request behind each column that the method writes, for errors that the database
             finds.
+        reads: Whether it changes nothing.
     """
 
     descriptor: MethodDescriptor
@@ -46,6 +47,7 @@ class Method:
     served_by: str
     body: str | None = None
     paths: Mapping[str, str] = field(default_factory=dict)
+    reads: bool = False
 
     def __repr__(self) -> str:
         return f"Method({self.path})"
@@ -117,13 +119,16 @@ class Rpc:
         """The field of the request that holds the resource, None where there is none."""
         return find_field(self.descriptor.input_type, self.schema.descriptor)
 
-    def method(self, serve: Serve, served_by: str, paths: Mapping[str, str] | None = None) -> Method:
+    def method(
+        self, serve: Serve, served_by: str, paths: Mapping[str, str] | None = None, *, reads: bool | None = None
+    ) -> Method:
         """Return the method.
 
         Args:
             serve: The function that serves it.
             served_by: The standard verb, or the function's own name, for people.
             paths: The paths in the request behind columns that are behind no field of the resource.
+            reads: Whether it changes nothing; None for what its `google.api.http` says, where GET changes nothing.
         """
         body = self.body
         known = self.descriptor.input_type.fields_by_name
@@ -141,6 +146,7 @@ class Rpc:
             served_by=served_by,
             body=body,
             paths=found | dict(paths or {}),
+            reads=bool(option(self.descriptor, annotations_pb2.http).get) if reads is None else reads,
         )
 
 

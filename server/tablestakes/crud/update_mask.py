@@ -34,9 +34,10 @@ def fields_to_write(schema: Schema, paths: Sequence[str], message: Message) -> t
         # A field that is never returned cannot be sent back: to leave it out is not to clear it (AIP-161: a
         # resource that is read and written back with the same mask stays as it is).
         return tuple(part for part in writable if part.readable or part.is_set(message))
-    for path in paths:
+    named = frozenset(paths)
+    for path in named:
         _check(schema, path)
-    return tuple(field for field in writable if field.name in paths)
+    return tuple(field for field in writable if field.name in named)
 
 
 def _check(schema: Schema, path: str) -> None:

@@ -15,6 +15,7 @@ from tablestakes.database.backend import Backend
 from tablestakes.database.fault import FaultKind, diagnose
 from tablestakes.database.postgresql import POSTGRESQL
 from tablestakes.database.sqlite import SQLITE
+from tablestakes.database.unit import Unit, current_unit
 from tablestakes.settings import Settings
 
 T = TypeVar("T")
@@ -91,6 +92,8 @@ class Database:
                 fault = diagnose(error)
                 if fault is None or fault.kind not in (FaultKind.CONFLICT, FaultKind.STALE):
                     raise
+                if (unit := current_unit.get()) is not None:
+                    unit.undone()
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - it need not be hard to guess
         return await greenlet_spawn(self._transact, work, keep)
 
@@ -98,17 +101,26 @@ class Database:
         # Check-out, statements and check-in in one greenlet: an AsyncConnection switches into a new one for
         # each of them, which measures as a quarter more CPU for a statement.
         with self.engine.sync_engine.connect() as connection:
+            if (unit := current_unit.get()) is not None:
+                unit.begin()
+                unit.may_apply = True
             return work(connection)
 
     def _transact(self, work: Callable[[Connection], T], keep: bool) -> T:
+        unit = current_unit.get() or Unit()
         with self.engine.sync_engine.connect() as connection:
+            unit.begin()
             transaction = connection.execution_options(isolation_level=self.backend.isolation_level).begin()
             try:
                 result = work(connection)
             except BaseException:
                 transaction.rollback()
                 raise
-            (transaction.commit if keep else transaction.rollback)()
+            if keep:
+                unit.may_apply = True
+                transaction.commit()
+            else:
+                transaction.rollback()
             return result
 
     async def close(self) -> None:

@@ -6,12 +6,17 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tablestakes.edge.encode import MAX_RESPONSE
 from tablestakes.edge.handler import RpcHandler
 from tablestakes.edge.health import Health
+from tablestakes.edge.receive import bounded
 from tablestakes.edge.reflect import add_reflection
 
 # Bytes. Rows are small: a larger message is a mistake or an attack.
-MAX_REQUEST, MAX_RESPONSE = 1 << 20, 4 << 20
+MAX_REQUEST = 1 << 20
+
+# How long the message of a call to health may take to come.
+RECEIVE_SECONDS = 10.0
 
 OPTIONS: Mapping[str, int] = {
     "grpc.max_receive_message_length": MAX_REQUEST,
@@ -59,7 +64,8 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc,unused-ignore] # ty
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
         """Take the handlers of a service, by method, that generated code would register with gRPC's core."""
-        self._handlers |= {f"/{service}/{method}": handler for method, handler in handlers.items()}
+        for method, handler in handlers.items():
+            self._handlers[f"/{service}/{method}"] = bounded(handler, RECEIVE_SECONDS)
 
 
 def listen(

@@ -1,7 +1,8 @@
 """The tasks that serve calls; a task outlives a call whose caller gave up.
 
 Cancelling a statement costs its connection, and cancelling a COMMIT leaves it unknown whether it took effect.
-So nothing here is cancelled: a caller who leaves is let go, and the work ends by the database's own timeouts.
+So work that has begun is not cancelled: a caller who leaves is let go, and the work ends by the database's own
+timeouts. Work that has no connection yet is dropped: it has done nothing, and nobody would get its answer.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 from grpc import StatusCode
 
+from tablestakes.database.unit import Unit, current_unit
 from tablestakes.errors import StatusError
 
 T = TypeVar("T")
@@ -21,18 +23,22 @@ class Tasks:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def run(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
+    async def run(self, work: Coroutine[Any, Any, T], unit: Unit, seconds: float) -> T:
         """Run a coroutine in a task of its own, and return its result.
 
         Args:
             work: The coroutine.
-            seconds: How long to wait for it. It goes on after that, and also when the caller is cancelled.
+            unit: Tells how far it has come. After the wait, and when the caller is cancelled, it goes on if it has
+                begun, and is dropped if it has not.
+            seconds: How long to wait for it.
 
         Raises:
             StatusError: DEADLINE_EXCEEDED, it took longer; UNAVAILABLE, it was cancelled from within.
             Exception: The coroutine's own.
         """
         loop = asyncio.get_running_loop()
+        # The task inherits it; this one ends with the RPC.
+        current_unit.set(unit)
         task = loop.create_task(work)
         # The loop itself keeps only weak references to its tasks.
         self._tasks.add(task)
@@ -50,6 +56,11 @@ class Tasks:
             await ended
         finally:
             timer.cancel()
+            if not task.done() and not unit.begun:
+                # The flag besides, for on Python 3.11 asyncio.wait_for, which waits for the pool, may swallow a
+                # cancellation.
+                unit.dropped = True
+                task.cancel()
         if not task.done():
             raise deadline_exceeded()
         if task.cancelled():
@@ -90,5 +101,5 @@ def deadline_exceeded() -> StatusError:
     return StatusError(
         StatusCode.DEADLINE_EXCEEDED,
         "DEADLINE_EXCEEDED",
-        "The call did not end by its deadline; what it writes may still take effect.",
+        "The call did not end by its deadline.",
     )

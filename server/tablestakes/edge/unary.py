@@ -10,12 +10,15 @@ from tablestakes.crud.call import Call
 from tablestakes.crud.method import Method
 from tablestakes.crud.perform import perform
 from tablestakes.database import Database
+from tablestakes.database.unit import Unit
 from tablestakes.edge.answer import abort
 from tablestakes.edge.arrival import Arrival, Gate
 from tablestakes.edge.deadline import seconds_to_serve
 from tablestakes.edge.decode import decoder
+from tablestakes.edge.encode import encode
 from tablestakes.edge.handler import Context, RpcHandler
 from tablestakes.edge.observe import Observer
+from tablestakes.edge.receive import receive
 from tablestakes.edge.tasks import Tasks
 from tablestakes.edge.translate import translate
 from tablestakes.edge.validate import validator
@@ -59,17 +62,17 @@ def unary(method: Method, edge: Edge) -> RpcHandler:
     decode, validate = decoder(method.request), validator(method)
     database, tasks, gates, default_deadline = edge.database, edge.tasks, edge.gates, edge.default_deadline
 
-    async def handle(data: bytes, context: Context) -> bytes:
-        observation, arrival, code = observer.begin(context), Arrival(context), "Unknown"
+    async def handle(_: object, context: Context) -> bytes:
+        observation, arrival, unit, code = observer.begin(context), Arrival(context), Unit(), "Unknown"
         try:
             for gate in gates:
                 if (waiting := gate(arrival, method)) is not None:
                     await waiting
-            request = decode(data)
+            request = decode(await receive(context, default_deadline))
             validate(request)
             seconds = seconds_to_serve(arrival.seconds_left, default_deadline)
-            response = await tasks.run(perform(method, Call(request, arrival.caller), database), seconds)
-            answer = response.SerializeToString()
+            response = await tasks.run(perform(method, Call(request, arrival.caller), database), unit, seconds)
+            answer = encode(response)
             code = "OK"
         except asyncio.CancelledError:
             # grpc.aio cancels alike when the caller leaves and when the caller's deadline passes.
@@ -77,11 +80,12 @@ def unary(method: Method, edge: Edge) -> RpcHandler:
             code = "DeadlineExceeded" if left is not None and left <= 0 else "Canceled"
             raise
         except Exception as error:  # noqa: BLE001 - grpc.aio would send an exception's class and text to the caller
-            status = translate(error, method.path)
+            status = translate(error, method, unit)
             code = CODES[status.code.value[0]]
             await abort(context, status, method.domain)
         finally:
             observation.end(code)
         return answer
 
-    return grpc.unary_unary_rpc_method_handler(handle)
+    # For gRPC's server it has a stream of requests, of which it reads one: see `receive`.
+    return grpc.stream_unary_rpc_method_handler(handle)

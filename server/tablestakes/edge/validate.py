@@ -1,34 +1,50 @@
 """The rules that a request must keep: `google.api.field_behavior` REQUIRED and `buf.validate` in its proto."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, cast
+from itertools import islice
+from typing import cast
 
 import protovalidate
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from tablestakes.crud.method import Method
-from tablestakes.crud.schema.behavior import REQUIRED, behaves
+from tablestakes.edge.item import Items
+from tablestakes.edge.required import RequiredFields
 from tablestakes.errors import FieldViolation, invalid_fields
 
 _VALIDATOR = protovalidate.Validator()
+
+# Of one kind in one request; a status shows fewer.
+MAX_VIOLATIONS = 100
+
+# Items of repeated fields and maps, at any depth. A request with more than MAX_ITEMS is refused. Of one with more than
+# MANY_ITEMS only the first violation is told: all of them would take longer to collect than the event loop can wait.
+# An Update needs all, to leave out those in fields that it does not write, and so may have fewer items.
+MANY_ITEMS, MAX_ITEMS, MAX_UPDATE_ITEMS = 200, 5000, 1000
 
 
 def validator(method: Method) -> Callable[[Message], None]:
     """Return the function that checks the requests of a method.
 
-    It raises StatusError, INVALID_ARGUMENT, with every violation at once. Of the resource that a request writes
-    only the fields that it writes count: an Update may leave out all others, or send them as it read them.
+    It raises StatusError, INVALID_ARGUMENT, with every violation at once, up to a limit. Of the resource that a
+    request writes only the fields that it writes count: an Update may leave out all others, or send them as it read
+    them. A request with more than MAX_ITEMS items is refused before anything else is looked at.
     """
-    required = RequiredFields.of(cast(Descriptor, method.request.DESCRIPTOR), {})
+    descriptor = cast(Descriptor, method.request.DESCRIPTOR)
+    required, items = RequiredFields.of(descriptor, {}), Items.of(descriptor, {})
+    partial = "update_mask" in method.asks.fields
+    most, many = (MAX_UPDATE_ITEMS, MAX_UPDATE_ITEMS) if partial else (MAX_ITEMS, MANY_ITEMS)
+    # Rules are compiled as they are first met, which the first caller would have to wait for.
+    _VALIDATOR.collect_violations(method.request())
 
     def validate(request: Message) -> None:
-        absent = tuple(required.missing(request))
-        broken = _VALIDATOR.collect_violations(request)
+        count = items.count(request, most)
+        absent = tuple(islice(required.missing(request), MAX_VIOLATIONS))
+        broken = _VALIDATOR.collect_violations(request, fail_fast=count > many)
         if absent or broken:
             violations = {path: FieldViolation(path, "must be set.", "REQUIRED_FIELD") for path in absent}
-            for violation in broken:
+            for violation in broken[:MAX_VIOLATIONS]:
                 found = _violation(violation)
                 violations.setdefault(found.field, found)
             counted = tuple(_counted(method, request, violations))
@@ -36,61 +52,6 @@ def validator(method: Method) -> Callable[[Message], None]:
                 raise invalid_fields(*counted)
 
     return validate
-
-
-@dataclass
-class RequiredFields:
-    """The fields of a message, and of the messages inside it, that are REQUIRED.
-
-    Attributes:
-        own: The names of the message's own, each with whether "not set" differs from its zero value.
-        nested: The fields that hold messages which have any: the name, whether it is repeated, and theirs.
-    """
-
-    own: list[tuple[str, bool]] = field(default_factory=list)
-    nested: list[tuple[str, bool, "RequiredFields"]] = field(default_factory=list)
-
-    @staticmethod
-    def of(message: Descriptor, known: dict[str, "RequiredFields"]) -> "RequiredFields":
-        """Find them.
-
-        Args:
-            message: The message.
-            known: The messages that were met before, by full name: a message may contain itself.
-        """
-        if message.full_name in known:
-            return known[message.full_name]
-        made = known[message.full_name] = RequiredFields()
-        for each in message.fields:
-            if behaves(each, REQUIRED):
-                made.own.append((each.name, each.has_presence))
-            if _may_hold_required(each):
-                made.nested.append(
-                    (each.name, each.is_repeated, RequiredFields.of(cast(Descriptor, each.message_type), known))
-                )
-        return made
-
-    def missing(self, value: Any) -> Iterator[str]:
-        """Yield the paths of those that a message leaves out."""
-        for name, presence in self.own:
-            if not (value.HasField(name) if presence else getattr(value, name)):
-                yield name
-        for name, repeated, below in self.nested:
-            if repeated:
-                for index, item in enumerate(getattr(value, name)):
-                    for path in below.missing(item):
-                        yield f"{name}[{index}].{path}"
-            elif value.HasField(name):
-                for path in below.missing(getattr(value, name)):
-                    yield f"{name}.{path}"
-
-
-def _may_hold_required(descriptor: FieldDescriptor) -> bool:
-    message = descriptor.message_type
-    # Google's own types have no such annotations, and the entries of a map have no names to put into a path.
-    return (
-        message is not None and not message.full_name.startswith("google.") and not message.GetOptions().map_entry
-    )
 
 
 def _violation(violation: protovalidate.Violation) -> FieldViolation:

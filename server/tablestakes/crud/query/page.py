@@ -16,6 +16,13 @@ DEFAULT_SIZE = 50
 MAX_SIZE = 1000
 SEAL_BYTES = 16
 
+# A page ends early when its resources have this many bytes together, so that it can be sent.
+MAX_BYTES = 3 << 20
+
+# Rows that are read at once: as many as the default page has. A larger page reads on only as far as rows of that
+# size fit, so that memory is bounded by these rows and not by the largest page of the largest resources.
+CHUNK = DEFAULT_SIZE
+
 
 def page_size(requested: int) -> int:
     """Return how many resources a page holds: the default for 0, and never more than the maximum.

@@ -35,7 +35,7 @@ def bind(rpc: Rpc) -> Method:
 
         return Work(read, key=key)
 
-    return rpc.method(get, "get singleton" if schema.singleton else "get")
+    return rpc.method(get, "get singleton" if schema.singleton else "get", reads=True)
 
 
 GET = Verb("Get", bind)

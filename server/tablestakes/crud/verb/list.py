@@ -1,17 +1,19 @@
 """List: a page of resources (AIP-132), found by the key where the page before it ended, not by counting rows."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Row, Select, bindparam, select
 
 from tablestakes.crud.asks import INT32, STRING
 from tablestakes.crud.call import Call
 from tablestakes.crud.key import ANY_ID, Key
 from tablestakes.crud.method import Method, Rpc
 from tablestakes.crud.query.page import page_size
+from tablestakes.crud.query.read import read_page
 from tablestakes.crud.schema.view import View
 from tablestakes.crud.session import Session
 from tablestakes.crud.shape import require, require_field
@@ -31,7 +33,6 @@ def bind(rpc: Rpc) -> Method:
 
     @cache  # one for each way to ask: by view, with or without a token, below which of the parents
     def statement(view: View, after: bool, below: tuple[int, ...]) -> Select[Any]:
-        # One row more than the page holds says whether there is another page.
         page = select(*view.columns).order_by(names.id_column).limit(bindparam("limit"))
         if after:
             page = page.where(names.id_column > bindparam("after"))
@@ -44,22 +45,26 @@ def bind(rpc: Rpc) -> Method:
         view = schema.basic if asks.basic(request, True) else schema.full
         key: Key = parent.parse(request.parent, "parent", wildcard=True) if parent else ()
         below = tuple(index for index, value in enumerate(key) if value is not ANY_ID)
-        page = statement(view, after is not None, below)
-        parameters = names.bind(key) | {"limit": size + 1} | ({} if after is None else {"after": after})
+        bound = names.bind(key)
 
         def read(session: Session) -> Message:
-            rows = session.connection.execute(page, parameters).all()
+            def rows(after: Any, limit: int) -> Sequence[Row[Any]]:
+                page = statement(view, after is not None, below)
+                given = {"limit": limit} | ({} if after is None else {"after": after})
+                return session.connection.execute(page, bound | given).all()
+
+            found = read_page(session.connection, view, rows, after, size)
             # A parent without children is there, and one that does not exist is not.
-            if below and not rows and after is None and not schema.has_parent(session.connection, key):
+            if below and not found.messages and after is None and not schema.has_parent(session.connection, key):
                 raise not_found(request.parent)
-            values: dict[str, Any] = {items: view.messages(session.connection, rows[:size])}
-            if len(rows) > size:
-                values["next_page_token"] = tokens.seal(request, view.key(rows[size - 1])[-1])
+            values: dict[str, Any] = {items: found.messages}
+            if found.last_id is not None:
+                values["next_page_token"] = tokens.seal(request, found.last_id)
             return response(**values)
 
         return Work(read)
 
-    return rpc.method(list_, "list")
+    return rpc.method(list_, "list", reads=True)
 
 
 LIST = Verb("List", bind, plural=True)

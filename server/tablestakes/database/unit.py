@@ -1,0 +1,42 @@
+"""How far a unit of work has come, for whoever waits for it."""
+
+from contextvars import ContextVar
+
+
+class Unit:
+    """A unit of work that a call waits for.
+
+    Attributes:
+        begun: Whether it has a connection. Until then it can be dropped, and has done nothing.
+        may_apply: Whether it may have taken effect: a statement by itself was sent, or COMMIT was.
+        dropped: Whether nobody waits for it any more, and it is not to begin.
+    """
+
+    __slots__ = ("begun", "dropped", "may_apply")
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.may_apply = False
+        self.dropped = False
+
+    def begin(self) -> None:
+        """Note that the work has a connection.
+
+        Raises:
+            DroppedError: It was dropped before.
+        """
+        if self.dropped:
+            raise DroppedError
+        self.begun = True
+
+    def undone(self) -> None:
+        """Note that everything it did was undone, and that it may be dropped again."""
+        self.begun = self.may_apply = False
+
+
+class DroppedError(Exception):
+    """A unit of work was dropped before it began: its caller has left, or its deadline has passed."""
+
+
+current_unit: ContextVar[Unit | None] = ContextVar("current_unit", default=None)
+"""The unit of work that the running task does, None outside of a call."""
