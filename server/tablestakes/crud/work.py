@@ -23,9 +23,11 @@ class Work(Generic[R_co]):
             statement is committed by itself.
         writes: The values that it writes, by column of the resource's table, to explain a refused foreign key.
         key: The ids in the name of the resource that it reads or changes, None where there is not one.
+        reads: Whether it only reads: SQLite serves it beside the one writer, whatever that is doing.
     """
 
     apply: Callable[[Session], R_co]
     atomic: bool = False
     writes: Mapping[str, Any] = field(default_factory=dict)
     key: Key | None = None
+    reads: bool = False

@@ -10,6 +10,7 @@ from tablestakes.crud.call import Call
 from tablestakes.crud.method import Method
 from tablestakes.crud.perform import perform
 from tablestakes.database import Database
+from tablestakes.database.deadline import set_deadline
 from tablestakes.edge.answer import abort
 from tablestakes.edge.arrival import Arrival, Gate
 from tablestakes.edge.deadline import seconds_to_serve
@@ -68,6 +69,7 @@ def unary(method: Method, edge: Edge) -> RpcHandler:
             request = decode(data)
             validate(request)
             seconds = seconds_to_serve(arrival.seconds_left, default_deadline)
+            set_deadline(seconds)
             response = await tasks.run(perform(method, Call(request, arrival.caller), database), seconds)
             answer = response.SerializeToString()
             code = "OK"

@@ -33,7 +33,7 @@ def bind(rpc: Rpc) -> Method:
                 raise not_found(name)
             return view.message(session.connection, row)
 
-        return Work(read, key=key)
+        return Work(read, key=key, reads=True)
 
     return rpc.method(get, "get singleton" if schema.singleton else "get")
 

@@ -58,7 +58,7 @@ def bind(rpc: Rpc) -> Method:
                 values["next_page_token"] = tokens.seal(request, view.key(rows[size - 1])[-1])
             return response(**values)
 
-        return Work(read)
+        return Work(read, reads=True)
 
     return rpc.method(list_, "list")
 
