@@ -2,10 +2,11 @@
 
 Before 3.51.3 (3.50.7 and 3.44.6 have the correction too) two connections that write or checkpoint at the same
 instant can corrupt a file in WAL mode (sqlite.org/wal.html, the WAL-reset bug). So one connection writes, and with
-it checkpoints, in all versions. A connection with `mode=ro` can do neither: a checkpoint begins after a COMMIT, by
-a PRAGMA, or when the last connection is closed, and each of them needs a file that is open for writing. A reader
-marks in the shared memory how far it reads, which holds a checkpoint back, and takes no part in one. So readers are
-safe in all versions too, 3.40.1 among them.
+it checkpoints, in all versions. A connection with `mode=ro` never does: a checkpoint begins after a COMMIT, which it
+cannot send; by a PRAGMA, which nothing here sends; or when the last connection is closed, and then only under an
+exclusive lock, which a file that is open for reading alone cannot have. It marks in the shared memory how far it
+reads, which holds a checkpoint back, and takes no part in one. So readers are safe in all versions too, 3.40.1 among
+them.
 """
 
 from collections.abc import AsyncIterator, Mapping
