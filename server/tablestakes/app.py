@@ -83,6 +83,7 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
     Raises:
         DeclarationError: A resource, its model and its proto do not fit together.
         SchemaError: PostgreSQL's schema is not the one that this version serves.
+        DatabaseInUseError: Another process has the SQLite file.
         BindError: The address for gRPC or the one for metrics cannot be listened on.
         sqlalchemy.exc.SQLAlchemyError: The database cannot be reached.
     """

@@ -2,18 +2,19 @@
 
 Before 3.51.3 (3.50.7 and 3.44.6 have the correction too) two connections that write or checkpoint at the same
 instant can corrupt a file in WAL mode (sqlite.org/wal.html, the WAL-reset bug). So one connection writes, and with
-it checkpoints, in all versions. A connection with `mode=ro` never does: a checkpoint begins after a COMMIT, which it
-cannot send; by a PRAGMA, which nothing here sends; or when the last connection is closed, and then only under an
+it checkpoints, in all versions. A connection with `mode=ro` never does: a checkpoint begins after a COMMIT, which
+it cannot send; by a PRAGMA, which nothing here sends; or when the last connection is closed, and then only under an
 exclusive lock, which a file that is open for reading alone cannot have. It marks in the shared memory how far it
-reads, which holds a checkpoint back, and takes no part in one. So readers are safe in all versions too, 3.40.1 among
-them.
+reads, which holds a checkpoint back, and takes no part in one. So readers are safe in all versions too, 3.40.1
+among them.
 """
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import structlog
 from sqlalchemy import URL, Connection, event
@@ -22,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from tablestakes.database.backend import Backend
+from tablestakes.database.file_lock import FileLock
 from tablestakes.database.sqlite_driver import connect
 from tablestakes.settings import Settings
 from tablestakes.telemetry import AsyncTimedQueuePool
@@ -43,7 +45,7 @@ def create_engine(settings: Settings, *, patient: bool = False) -> AsyncEngine:
     """Return an engine with exactly one connection.
 
     SQLite has one writer at a time whatever the pool holds; several connections would only wait for each other
-    by polling.
+    by polling. From its first connect until it is disposed of no other process can have such an engine on the file.
 
     Args:
         settings: The settings.
@@ -63,6 +65,10 @@ def create_engine(settings: Settings, *, patient: bool = False) -> AsyncEngine:
     )
     event.listen(engine.sync_engine, "connect", _on_connect_patient if patient else _on_connect)
     event.listen(engine.sync_engine, "begin", _on_begin)
+    if (file := _locked_file(settings.url)) is not None:
+        lock = FileLock(file)
+        event.listen(engine.sync_engine, "do_connect", lambda *_: lock.acquire())
+        event.listen(engine.sync_engine, "engine_disposed", lambda _: lock.release())
     structlog.get_logger().debug(
         "database",
         system="sqlite",
@@ -108,6 +114,15 @@ def _read_only(settings: Settings) -> URL | None:
     return settings.url.set(
         database=f"file://{quote(str(Path(path).absolute()))}", query={"mode": "ro", "uri": "true"}
     )
+
+
+def _locked_file(url: URL) -> Path | None:
+    """Return the file that an engine of this URL can write to, None for a database in memory."""
+    name, query = url.database or ":memory:", url.query
+    if query.get("uri") == "true" and name.startswith("file:"):
+        name = unquote(re.sub(r"^file:(//[^/]*)?", "", name))
+    writable = query.get("mode") not in ("memory", "ro") and "immutable" not in query
+    return Path(name).absolute() if writable and name not in ("", ":memory:") else None
 
 
 def _on_connect(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
