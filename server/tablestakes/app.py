@@ -23,6 +23,7 @@ from tablestakes.service import Service
 from tablestakes.settings import Settings
 from tablestakes.telemetry import (
     Explainer,
+    Instrumentation,
     Live,
     LoopLag,
     MetricsServer,
@@ -82,6 +83,7 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
     Raises:
         DeclarationError: A resource, its model and its proto do not fit together.
         SchemaError: PostgreSQL's schema is not the one that this version serves.
+        DatabaseInUseError: Another process has the SQLite file.
         BindError: The address for gRPC or the one for metrics cannot be listened on.
         sqlalchemy.exc.SQLAlchemyError: The database cannot be reached.
     """
@@ -91,7 +93,7 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
         registry = new_registry(_build(service), name=service.name)
         lag, tasks, metrics = LoopLag(registry), Tasks(), RpcMetrics(registry)
         database = await _open_database(service, settings, registry, tracer, opened)
-        live = Live(service.name, service.version, engines=[database[1]], rpcs=metrics, lag=lag)
+        live = Live(service.name, service.version, engines=database[1], rpcs=metrics, lag=lag)
         metrics_server = _serve_metrics(settings, registry, live)
         opened.callback(metrics_server.close)
         lag.start()
@@ -130,8 +132,8 @@ async def _open_database(
     registry: CollectorRegistry,
     tracer: Tracer | None,
     opened: AsyncExitStack,
-) -> tuple[Database, Any]:
-    """Open the database, with its listeners, and return it with its instrumentation once its schema is right."""
+) -> tuple[Database, list[Instrumentation]]:
+    """Open the database, with its listeners, and return it with its instrumentations once its schema is right."""
     database = open_database(settings)
     opened.push_async_callback(_close, "database not closed", database.close)
     if tracer is not None:
@@ -140,15 +142,19 @@ async def _open_database(
     if settings.explain_slow_query and (asked := backend_of(settings).create_explaining_engine(settings)):
         explainer = Explainer(asked)
         opened.push_async_callback(asyncio.to_thread, explainer.close)
-    instrumentation = instrument(
-        database.engine,
-        registry=registry,
-        slow_seconds=settings.slow_query,
-        explainer=explainer,
-        tracer=tracer,
-    )
+    instrumentations = [
+        instrument(
+            engine,
+            registry=registry,
+            pool_name=name,
+            slow_seconds=settings.slow_query,
+            explainer=explainer,
+            tracer=tracer,
+        )
+        for name, engine in database.engines.items()
+    ]
     await (service.schema.upgrade if database.backend.embedded else service.schema.require_head)(database)
-    return database, instrumentation
+    return database, instrumentations
 
 
 def _serve_metrics(settings: Settings, registry: CollectorRegistry, live: Live) -> MetricsServer:

@@ -39,7 +39,7 @@ async def perform(method: Method, call: Call[Any], database: Database) -> Messag
         if work.atomic:
             return await database.transact(apply)
         # A statement by itself is one round trip; BEGIN and COMMIT would make it three.
-        return await database.run(apply)
+        return await database.run(apply, reads=method.reads)
     except IntegrityError as error:
         explained = await refused(method, call.request, work, error, database)
         if explained is None:

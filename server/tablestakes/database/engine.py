@@ -13,6 +13,7 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 
 from tablestakes.database.backend import Backend
 from tablestakes.database.fault import FaultKind, diagnose
+from tablestakes.database.group_commit import GroupCommit
 from tablestakes.database.postgresql import POSTGRESQL
 from tablestakes.database.sqlite import SQLITE
 from tablestakes.database.unit import Unit, current_unit
@@ -33,23 +34,35 @@ class Database:
     would make it three.
 
     Attributes:
-        engine: The engine and its pool.
+        engine: The engine and its pool; the writes' where there is another one for reads.
         backend: The kind of database.
+        reading: The engine that work runs on that only reads, None where the first one serves it too.
+        writer: Runs the work that writes, None where each runs on a connection of its own.
     """
 
     engine: AsyncEngine
     backend: Backend
+    reading: AsyncEngine | None = None
+    writer: GroupCommit | None = None
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
+    @property
+    def engines(self) -> dict[str, AsyncEngine]:
+        """Its engines, by the name of their pool in metrics."""
+        return {"default": self.engine} | ({} if self.reading is None else {"reading": self.reading})
+
+    async def run(self, work: Callable[[Connection], T], *, reads: bool = False) -> T:
         """Run statements in autocommit, each by itself, and return the work's result.
 
         Args:
             work: A plain function of a connection. It runs in a greenlet of its own, in which waiting for the
                 driver looks like a call; it must not wait for anything else.
+            reads: Whether it only reads: then it may run on a connection that cannot write.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: The database's or the pool's error; see `diagnose`.
         """
+        if self.writer is not None and not (reads and self.reading is not None):
+            return await self.writer.write(work, atomic=False)
         try:
             return await greenlet_spawn(self._run, work)
         except DBAPIError as error:
@@ -85,6 +98,8 @@ class Database:
         return await self._retried(work, keep=False)
 
     async def _retried(self, work: Callable[[Connection], T], *, keep: bool) -> T:
+        if self.writer is not None:
+            return await self.writer.write(work, atomic=True, keep=keep)  # nothing else is ever in its way
         for pause in RETRY_SECONDS:
             try:
                 return await greenlet_spawn(self._transact, work, keep)
@@ -100,7 +115,7 @@ class Database:
     def _run(self, work: Callable[[Connection], T]) -> T:
         # Check-out, statements and check-in in one greenlet: an AsyncConnection switches into a new one for
         # each of them, which measures as a quarter more CPU for a statement.
-        with self.engine.sync_engine.connect() as connection:
+        with (self.reading or self.engine).sync_engine.connect() as connection:
             if (unit := current_unit.get()) is not None:
                 unit.begin()
                 unit.may_apply = True
@@ -124,8 +139,12 @@ class Database:
             return result
 
     async def close(self) -> None:
-        """Close every connection of the pool."""
-        await self.engine.dispose()
+        """Close every connection of the pools."""
+        if self.writer is not None:
+            await self.writer.ended()
+        # The writes' last: the last connection to be closed checkpoints, which a reader cannot.
+        for engine in reversed(self.engines.values()):
+            await engine.dispose()
 
 
 def backend_of(settings: Settings) -> Backend:
@@ -141,4 +160,8 @@ def open_database(settings: Settings, *, patient: bool = False) -> Database:
         patient: Whether statements may take as long as they take, as those of a migration do.
     """
     backend = backend_of(settings)
-    return Database(backend.create_engine(settings, patient=patient), backend)
+    engine = backend.create_engine(settings, patient=patient)
+    writer = None
+    if backend.groups_commits:
+        writer = GroupCommit(engine, backend.isolation_level, settings.default_deadline)
+    return Database(engine, backend, backend.create_reading_engine(settings), writer)

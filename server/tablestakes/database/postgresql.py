@@ -159,8 +159,10 @@ async def migrators_lock(engine: AsyncEngine) -> AsyncIterator[None]:
 POSTGRESQL = Backend(
     name="postgresql",
     create_engine=create_engine,
+    create_reading_engine=lambda _: None,
     create_explaining_engine=create_explaining_engine,
     isolation_level="READ COMMITTED",
+    groups_commits=False,
     embedded=False,
     migrators_lock=migrators_lock,
     migrating=lambda _: nullcontext(),

@@ -10,6 +10,7 @@ from tablestakes.crud.call import Call
 from tablestakes.crud.method import Method
 from tablestakes.crud.perform import perform
 from tablestakes.database import Database
+from tablestakes.database.deadline import set_deadline
 from tablestakes.database.unit import Unit
 from tablestakes.edge.answer import abort
 from tablestakes.edge.arrival import Arrival, Gate
@@ -71,6 +72,7 @@ def unary(method: Method, edge: Edge) -> RpcHandler:
             request = decode(await receive(context, default_deadline))
             validate(request)
             seconds = seconds_to_serve(arrival.seconds_left, default_deadline)
+            set_deadline(seconds)
             response = await tasks.run(perform(method, Call(request, arrival.caller), database), unit, seconds)
             answer = encode(response)
             code = "OK"
