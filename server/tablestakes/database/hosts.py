@@ -17,8 +17,8 @@ NEXT = (
 class Hosts:
     """Connects to the first host of a URL that answers and has the attributes that the URL asks for.
 
-    The host that did so last is asked first: after a failover new connections do not wait for the old primary, which
-    may accept them and never answer.
+    The host that did so last is asked first: after a failover new connections do not wait for the old primary,
+    which may accept them and never answer.
     """
 
     def __init__(self) -> None:

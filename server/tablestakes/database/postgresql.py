@@ -14,6 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
 
 from tablestakes.database.backend import Backend
 from tablestakes.database.hosts import Hosts
+from tablestakes.database.risk import find_risks
 from tablestakes.database.schema_error import SchemaError
 from tablestakes.settings import Settings
 from tablestakes.telemetry import AsyncTimedQueuePool
@@ -163,4 +164,5 @@ POSTGRESQL = Backend(
     embedded=False,
     migrators_lock=migrators_lock,
     migrating=lambda _: nullcontext(),
+    find_risks=find_risks,
 )
