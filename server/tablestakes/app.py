@@ -154,6 +154,7 @@ async def _open_database(
         for name, engine in database.engines.items()
     ]
     await (service.schema.upgrade if database.backend.embedded else service.schema.require_head)(database)
+    await database.warn_of_risks(settings.pool_size)
     return database, instrumentations
 
 

@@ -1,12 +1,14 @@
 """A kind of database: the particulars of it that the engine must know."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from tablestakes.database.risk import Risk
 from tablestakes.settings import Settings
 
 
@@ -37,6 +39,8 @@ class Backend:
         embedded: Whether the database is a part of this process: nobody else migrates it, so the service does.
         migrators_lock: Keeps every other migrator out, for as long as it is entered.
         migrating: Prepares a connection for the statements of a migration, for as long as it is entered.
+        find_risks: Finds the settings of a server that put data or calls at risk; given a connection, and the most
+            connections of this process.
     """
 
     name: str
@@ -48,3 +52,4 @@ class Backend:
     embedded: bool
     migrators_lock: Callable[[AsyncEngine], AbstractAsyncContextManager[None]]
     migrating: Callable[[AsyncConnection], AbstractAsyncContextManager[None]]
+    find_risks: Callable[[Connection, int], Sequence[Risk]]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -18,6 +19,8 @@ from tablestakes.database.postgresql import POSTGRESQL
 from tablestakes.database.sqlite import SQLITE
 from tablestakes.database.unit import Unit, current_unit
 from tablestakes.settings import Settings
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 BACKENDS = {backend.name: backend for backend in (POSTGRESQL, SQLITE)}
@@ -137,6 +140,15 @@ class Database:
             else:
                 transaction.rollback()
             return result
+
+    async def warn_of_risks(self, pool_size: int) -> None:
+        """Log a line for each setting of the server that puts data or calls at risk.
+
+        Args:
+            pool_size: The most connections of this process.
+        """
+        for risk in await self.run(lambda connection: self.backend.find_risks(connection, pool_size), reads=True):
+            log.warning("database at risk", setting=risk.setting, value=risk.value, consequence=risk.consequence)
 
     async def close(self) -> None:
         """Close every connection of the pools."""

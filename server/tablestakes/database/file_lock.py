@@ -12,9 +12,9 @@ class DatabaseInUseError(OSError):
 class FileLock:
     """An exclusive lock on `<file>.lock`, beside the database's file.
 
-    SQLite's own locks let many processes write, each in its turn: before 3.51.3 that can corrupt a file in WAL mode,
-    and in any version two services hold each other up. The operating system releases this lock when its process
-    ends, however it ends. The lock's file stays, for another process may have opened it already.
+    SQLite's own locks let many processes write, each in its turn: before 3.51.3 that can corrupt a file in WAL
+    mode, and in any version two services hold each other up. The operating system releases this lock when its
+    process ends, however it ends. The lock's file stays, for another process may have opened it already.
 
     Args:
         path: The database's file.
