@@ -18,9 +18,9 @@ _VALIDATOR = protovalidate.Validator()
 # Of one kind in one request; a status shows fewer.
 MAX_VIOLATIONS = 100
 
-# Items of repeated fields and maps, at any depth. A request with more than MAX_ITEMS is refused. Of one with more than
-# MANY_ITEMS only the first violation is told: all of them would take longer to collect than the event loop can wait.
-# An Update needs all, to leave out those in fields that it does not write, and so may have fewer items.
+# Items of repeated fields and maps, at any depth. A request with more than MAX_ITEMS is refused. Of one with more
+# than MANY_ITEMS only the first violation is told: all of them would take longer to collect than the event loop can
+# wait. An Update needs all, to leave out those in fields that it does not write, and so may have fewer items.
 MANY_ITEMS, MAX_ITEMS, MAX_UPDATE_ITEMS = 200, 5000, 1000
 
 
