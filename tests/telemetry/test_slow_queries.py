@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tablestakes.telemetry import RpcAccount, RpcMetrics, enter, instrument
 from tablestakes.telemetry.account import CONNECT
+from tests.telemetry.engine_labels import IN_A_FILE
 
 CANARY = "canary-8d1f"
 Total = Callable[..., float]
@@ -140,12 +141,7 @@ def test_a_quick_statement_is_not_slow(registry: CollectorRegistry, caplog: pyte
         connection.execute(text("SELECT 1"))
     engine.dispose()
     assert not caplog.records
-    labels = {
-        "db_system_name": "sqlite",
-        "db_client_connection_pool_name": "default",
-        "db_operation_name": "SELECT",
-        "db_collection_name": "raw",
-    }
+    labels = IN_A_FILE | {"db_operation_name": "SELECT", "db_collection_name": "raw"}
     assert registry.get_sample_value("db_client_slow_operations_total", labels) == 0
 
 

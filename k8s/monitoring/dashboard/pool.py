@@ -15,8 +15,8 @@ ROW = Row(
             unit="short",
             queries=(
                 Query(
-                    total(select("db_client_connection_count"), _POOL, "state"),
-                    "{{db_client_connection_pool_name}} {{state}}",
+                    total(select("db_client_connection_count"), _POOL, "db_client_connection_state"),
+                    "{{db_client_connection_pool_name}} {{db_client_connection_state}}",
                 ),
                 Query(total(select("db_client_connection_max"), _POOL), "{{db_client_connection_pool_name}} max"),
             ),

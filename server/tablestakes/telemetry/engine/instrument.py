@@ -18,6 +18,7 @@ from ..tracing import Tracer
 from . import error, lifecycle, pool, series, transaction, waiting
 from .error import Errors
 from .explain import Explainer
+from .identity import identity_of
 from .lifecycle import Lifecycle
 from .patch import Method, MethodPatch
 from .pool import Connections
@@ -41,7 +42,7 @@ class Instrumentation:
     """The listeners of one engine and their counters; made by `instrument`.
 
     Attributes:
-        labels: Its `db_system_name` and `db_client_connection_pool_name`.
+        labels: The values of `identity.LABELS`.
         tracer: Makes the spans, None without traces.
         guard: Counts the failures of the listeners.
         slow: Logs the slow statements.
@@ -65,15 +66,14 @@ class Instrumentation:
         explainer: Explainer | None,
         tracer: Tracer | None,
     ) -> None:
-        system = engine.dialect.name
         self.tracer = tracer
-        self.labels = (system, pool_name)
+        self.labels = identity_of(engine, pool_name)
         self.guard = Guard()
         spans = None if tracer is None else tracer.database(engine, self.guard)
         self.slow = SlowQueries(slow_seconds, trace_id, explainer)
         self.statements = Statements(self.labels, self.slow, self.guard, spans)
         self.errors = Errors(self.labels, engine.dialect, self.guard)
-        self.connections = Connections(engine, system=system, pool_name=pool_name)
+        self.connections = Connections(engine, self.labels)
         self.lifecycle = Lifecycle(engine, self.labels, self.errors, self.guard, spans)
         self.transactions = Transactions(self.labels, engine.dialect, self.errors, self.guard, spans)
         self.waits = Waits(self.labels, self.errors, self.guard, spans)
@@ -245,7 +245,7 @@ def instrument(
     root = root_engine(engine if isinstance(engine, Engine) else engine.sync_engine)
     if tracer is not None and trace_id is None:
         trace_id = tracer.trace_id
-    labels = (root.dialect.name, pool_name)
+    labels = identity_of(root, pool_name)
     with _lock:
         for used_registry, used_collector in _collectors.items():
             for existing in used_collector.instrumentations:
@@ -256,7 +256,7 @@ def instrument(
                     if not changed:
                         return existing
                     raise ValueError(
-                        f"the engine is instrumented already, as pool {existing.labels[1]!r}, and not with the "
+                        f"the engine is instrumented already, as pool {existing.labels.pool!r}, and not with the "
                         f"same {', '.join(changed)}; remove() that instrumentation first"
                     )
         collector = _collectors.get(registry)
@@ -265,10 +265,10 @@ def instrument(
             registry.register(collector)
             _collectors[registry] = collector
         for namesake in collector.instrumentations.copy():
-            if namesake.labels == labels:
+            if namesake.labels[:2] == labels[:2]:
                 if namesake.engine is not None:
                     raise ValueError(
-                        f"pool_name {pool_name!r} is taken by another {labels[0]} engine in this registry"
+                        f"pool_name {pool_name!r} is taken by another {labels.system} engine in this registry"
                     )
                 # Its engine was garbage-collected, so the name is free.
                 collector.instrumentations.remove(namesake)

@@ -29,6 +29,7 @@ from ..meter.tally import Tally
 from ..tracing import DatabaseSpans
 from .error import Errors
 from .failure import outcome
+from .identity import LABELS, Identity
 
 OUTCOMES = ("ok", "error", "cancelled", "timeout")
 CAUSES = ("recycle", "overflow", "invalidate", "soft_invalidate", "dispose", "detach", "gc", "other")
@@ -48,7 +49,7 @@ class Lifecycle:
 
     Args:
         engine: The engine, whose current pool is read while the engine lives.
-        labels: `db_system_name` and `db_client_connection_pool_name`.
+        labels: The values of `identity.LABELS`.
         errors: Counts the connects that fail.
         guard: Catches failures of the counting, so that no connect fails because of one.
         spans: Makes a span of each connect, None without traces.
@@ -57,7 +58,7 @@ class Lifecycle:
     def __init__(
         self,
         engine: Engine,
-        labels: tuple[str, str],
+        labels: Identity,
         errors: Errors,
         guard: Guard,
         spans: DatabaseSpans | None = None,
@@ -262,7 +263,7 @@ def _is_full(pool: Pool | None) -> bool:
 
 def families(parts: Iterable[Lifecycle] = ()) -> Iterator[Metric]:
     """Yield the metric families of `parts`, which share a registry; without parts, they have no samples."""
-    labels = ["db_system_name", "db_client_connection_pool_name"]
+    labels = [*LABELS]
     create = HistogramMetricFamily(
         "db_client_connection_create_time_seconds",
         "Time to make a connection and set it up, or until that failed.",

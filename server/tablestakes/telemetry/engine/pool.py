@@ -17,6 +17,7 @@ from sqlalchemy.pool import (
 )
 
 from ..internals import max_overflow
+from .identity import LABELS, Identity
 
 
 class Connections:
@@ -32,12 +33,11 @@ class Connections:
 
     Args:
         engine: The engine, whose current pool is read while the engine lives.
-        system: `db_system_name`.
-        pool_name: `db_client_connection_pool_name`.
+        labels: The values of `identity.LABELS`.
     """
 
-    def __init__(self, engine: Engine, *, system: str, pool_name: str) -> None:
-        self.labels = (system, pool_name)
+    def __init__(self, engine: Engine, labels: Identity) -> None:
+        self.labels = labels
         self._engine = ref(engine)
         # Only add, discard, in and copy are used on these sets: each is atomic, also during a scrape.
         self._records: set[ref[ConnectionPoolEntry]] = set()
@@ -111,13 +111,13 @@ def _idle_maximum(pool: Pool) -> float | None:
 
 def families(parts: Iterable[Connections] = ()) -> Iterator[Metric]:
     """Yield the metric families of `parts`, which share a registry; without parts, they have no samples."""
-    common = ["db_system_name", "db_client_connection_pool_name"]
+    common = [*LABELS]
     # It is a gauge except for its TYPE line: the name is OpenTelemetry's, and `promtool check metrics` rejects a
     # gauge whose name ends in _count. Queries do not see the difference.
     count = UnknownMetricFamily(
         "db_client_connection_count",
         "Open connections of the pool by state: idle or used.",
-        labels=[*common, "state"],
+        labels=[*common, "db_client_connection_state"],
     )
     maximum = GaugeMetricFamily(
         "db_client_connection_max",

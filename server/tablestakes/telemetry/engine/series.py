@@ -8,8 +8,10 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from ..meter.histogram import SECONDS, Histogram
 from ..meter.tally import OTHER
 from ..query import Operation
+from .identity import LABELS, Identity
 
-ROWS = (0.0, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
+ROWS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4)
+"""Bounds for rows, as OpenTelemetry's semantic conventions have them."""
 BATCHES = (1.0, 10.0, 100.0, 1e3, 1e4)
 MAX_SERIES = 500
 """Label sets of one engine. Further statements are counted under the collection `_OTHER`."""
@@ -45,10 +47,10 @@ class SeriesByName:
     """The counters of one engine's statements, by operation, collection and error_type.
 
     Args:
-        labels: `db_system_name` and `db_client_connection_pool_name`.
+        labels: The values of `identity.LABELS`.
     """
 
-    def __init__(self, labels: tuple[str, str]) -> None:
+    def __init__(self, labels: Identity) -> None:
         self.labels = labels
         self._series: dict[tuple[str, str, str], Series] = {}
         self._lock = Lock()
@@ -70,7 +72,7 @@ class SeriesByName:
 
 def families(parts: Iterable[SeriesByName] = ()) -> Iterator[Metric]:
     """Yield the metric families of `parts`, which share a registry; without parts, they have no samples."""
-    common = ["db_system_name", "db_client_connection_pool_name", "db_operation_name", "db_collection_name"]
+    common = [*LABELS, "db_operation_name", "db_collection_name"]
     durations = HistogramMetricFamily(
         "db_client_operation_duration_seconds",
         "Time from sending a statement to its result, also of failed, cancelled and timed-out statements.",

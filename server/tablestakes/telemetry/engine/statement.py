@@ -16,6 +16,7 @@ from ..query import Operation, Query, operation
 from ..tracing import DatabaseSpans
 from .failure import error_type
 from .fetch import TimedCursor
+from .identity import Identity
 from .series import Series, SeriesByName
 from .slow import SlowQueries
 
@@ -63,14 +64,14 @@ class Statements:
     can be fetched, and each fetch is timed by itself.
 
     Args:
-        labels: `db_system_name` and `db_client_connection_pool_name`.
+        labels: The values of `identity.LABELS`.
         slow: Logs the slow statements.
         guard: Catches failures of the counting, so that no statement fails because of one.
         spans: Makes a span of each statement, None without traces.
     """
 
     def __init__(
-        self, labels: tuple[str, str], slow: SlowQueries, guard: Guard, spans: DatabaseSpans | None = None
+        self, labels: Identity, slow: SlowQueries, guard: Guard, spans: DatabaseSpans | None = None
     ) -> None:
         self.labels = labels
         self.slow = slow

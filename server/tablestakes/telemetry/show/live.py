@@ -99,13 +99,12 @@ def _method(method: MethodMetrics) -> dict[str, Any]:
 
 
 def _engine(engine: Instrumentation) -> dict[str, Any]:
-    system, pool = engine.labels
     idle, used = engine.connections.counts()
     maximum = engine.connections.maximum()
     counts, slow = _operations(engine.statements.series)
     return {
-        "system": system,
-        "pool": pool,
+        "system": engine.labels.system,
+        "pool": engine.labels.pool,
         "bounds": SECONDS,
         "counts": counts,
         "slow": {"threshold": engine.slow.threshold, "times": slow, "recent": engine.slow.recent},
