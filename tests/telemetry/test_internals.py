@@ -1,4 +1,4 @@
-"""An upgrade of SQLAlchemy, prometheus-client or asyncpg that loses or changes a private name fails here, and says which."""
+"""An upgrade of a library that loses or changes a private name fails here, and says which."""
 
 import ast
 import asyncio

@@ -79,7 +79,13 @@ class Errors:
         return dict(self._tally)
 
     def expose(self, family: CounterMetricFamily) -> None:
-        """Add the counts to the family that is being scraped."""
+        """Add the counts to the family that is being scraped, and a zero for each phase.
+
+        The zeros have no error_type. So a sum by phase exists before the first error, and its rate is zero rather
+        than unknown. A series with an error_type still begins with its first error.
+        """
+        for phase in PHASES:
+            family.add_metric((*self.labels, phase, "", "false"), 0)
         self._tally.expose(family, self.labels)
 
 

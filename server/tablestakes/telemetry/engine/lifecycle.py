@@ -177,8 +177,11 @@ class Lifecycle:
         """Note why the next checkout will close this connection and connect again."""
         record.info[_CAUSE] = "soft_invalidate"
 
-    def on_reset(self, _driver: DBAPIConnection, record: ConnectionPoolEntry | None, state: PoolResetState) -> None:
-        """Start the clock of the pool's own ROLLBACK, unless the transaction has already been rolled back.
+    def on_reset(self, driver: DBAPIConnection, record: ConnectionPoolEntry | None, state: PoolResetState) -> None:
+        """Start the clock of the pool's own ROLLBACK, if the driver will send one.
+
+        The pool calls the driver's `rollback()` after nearly every checkout, but outside of a transaction the
+        driver sends nothing.
 
         If the pool may not use an asynchronous connection here, the garbage collector has found the connection.
         """
@@ -187,7 +190,7 @@ class Lifecycle:
                 return
             if not state.asyncio_safe and self._asynchronous:
                 record.info[_CAUSE] = "gc"
-            elif not state.transaction_was_reset:
+            elif not state.transaction_was_reset and _in_transaction(driver):
                 record.info[_RESET_STARTED] = perf_counter()
         except Exception:  # noqa: BLE001 - as in on_checkin
             self._guard.failed("reset")
@@ -251,6 +254,17 @@ class Lifecycle:
         return dict.fromkeys(CAUSES, 0) | {cause: count for (cause,), count in self._closed}
 
 
+def _in_transaction(driver: Any) -> bool:
+    """Return whether a connection of the driver is in a transaction; of an unknown driver, assume it."""
+    connection = getattr(driver, "driver_connection", driver)
+    if (ask := getattr(connection, "is_in_transaction", None)) is not None:  # asyncpg
+        return bool(ask())
+    if (state := getattr(connection, "in_transaction", None)) is not None:  # sqlite3, aiosqlite
+        return bool(state)
+    # psycopg and psycopg2 have libpq's status, which is 0 outside of a transaction.
+    return getattr(getattr(connection, "info", None), "transaction_status", 1) != 0
+
+
 def _is_full(pool: Pool | None) -> bool:
     match pool:
         case QueuePool():
@@ -279,7 +293,7 @@ def families(parts: Iterable[Lifecycle] = ()) -> Iterator[Metric]:
     )
     reset = HistogramMetricFamily(
         "db_client_connection_reset_seconds",
-        "Time that a pool took to clean a connection that was returned in a transaction, or in none.",
+        "Time of the ROLLBACK that a pool sent for a connection that was returned in a transaction.",
         labels=labels,
     )
     created = CounterMetricFamily("db_client_connections_created", "Connections that were made.", labels=labels)

@@ -152,6 +152,8 @@ class MethodDatabaseUsage:
         self._queries.expose(queries, self.labels)
         for phase, seconds in self.seconds_by_phase().items():
             seconds_family.add_metric((*self.labels, phase), seconds)
+        # The zero has no collection: a sum by method exists before the first repetition.
+        repeated.add_metric((*self.labels, ""), 0)
         self._repeated.expose(repeated, self.labels)
 
 
