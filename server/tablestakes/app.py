@@ -90,7 +90,7 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
     async with AsyncExitStack() as opened:
         registry = new_registry(_build(service), name=service.name)
         lag, tasks, metrics = LoopLag(registry), Tasks(), RpcMetrics(registry)
-        database = await _open_database(service, settings, registry, tracer, opened)
+        database = await _open_database(service, settings, registry, lag, tracer, opened)
         live = Live(service.name, service.version, engines=[database[1]], rpcs=metrics, lag=lag)
         metrics_server = _serve_metrics(settings, registry, live)
         opened.callback(metrics_server.close)
@@ -128,6 +128,7 @@ async def _open_database(
     service: Service,
     settings: Settings,
     registry: CollectorRegistry,
+    lag: LoopLag,
     tracer: Tracer | None,
     opened: AsyncExitStack,
 ) -> tuple[Database, Any]:
@@ -146,6 +147,7 @@ async def _open_database(
         slow_seconds=settings.slow_query,
         explainer=explainer,
         tracer=tracer,
+        lag=lag,
     )
     await (service.schema.upgrade if database.backend.embedded else service.schema.require_head)(database)
     return database, instrumentation

@@ -185,5 +185,5 @@ def test_a_log_that_fails_breaks_no_query_and_no_count(
         log.removeHandler(handler)
     assert registry.get_sample_value("instrumentation_errors_total") == 2
     assert counts() == {SELECT: 2}
-    labels = IN_A_FILE | {"db_operation_name": "SELECT", "db_collection_name": "raw"}
+    labels = IN_A_FILE | {"db_operation_name": "SELECT", "db_collection_name": "raw", "cause": "statement"}
     assert registry.get_sample_value("db_client_slow_operations_total", labels) == 2

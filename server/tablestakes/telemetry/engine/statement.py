@@ -157,8 +157,7 @@ class Statements:
                 series.batch.observe(len(rest[0]))
             if seconds > self.slow.threshold:
                 # This comes last, so that a log handler that raises prevents no counting.
-                series.add_slow()
-                self.slow.report(info.query, statement, *rest[:-1], seconds=seconds, rows=rows)
+                self.slow.add(info.query, series, statement, *rest[:-1], seconds=seconds, rows=rows)
         except Exception:  # noqa: BLE001 - as Guard.wrap
             self._guard.failed("do_execute")
 
@@ -176,8 +175,7 @@ class Statements:
         if (spans := self._spans) is not None:
             _record_span(spans, info, series, statement, rest, seconds, error)
         if seconds > self.slow.threshold:
-            series.add_slow()
-            self.slow.report(info.query, statement, *rest[:-1], seconds=seconds, error_type=outcome)
+            self.slow.add(info.query, series, statement, *rest[:-1], seconds=seconds, error_type=outcome)
 
     def _find(self, context: Any, statement: str) -> StatementInfo | None:
         # While a column default is executed, the context is still that of its INSERT. Only then does the context

@@ -101,13 +101,18 @@ def _method(method: MethodMetrics) -> dict[str, Any]:
 def _engine(engine: Instrumentation) -> dict[str, Any]:
     idle, used = engine.connections.counts()
     maximum = engine.connections.maximum()
-    counts, slow = _operations(engine.statements.series)
+    counts, slow, by_loop = _operations(engine.statements.series)
     return {
         "system": engine.labels.system,
         "pool": engine.labels.pool,
         "bounds": SECONDS,
         "counts": counts,
-        "slow": {"threshold": engine.slow.threshold, "times": slow, "recent": engine.slow.recent},
+        "slow": {
+            "threshold": engine.slow.threshold,
+            "times": slow,
+            "by_loop": by_loop,
+            "recent": engine.slow.recent,
+        },
         "connections": {
             "idle": idle,
             "used": used,
@@ -124,12 +129,14 @@ def _engine(engine: Instrumentation) -> dict[str, Any]:
     }
 
 
-def _operations(by_name: SeriesByName) -> tuple[list[int], int]:
-    counts, slow = [0] * (len(SECONDS) + 1), 0
+def _operations(by_name: SeriesByName) -> tuple[list[int], int, int]:
+    """Return the statements by bucket, the slow ones, and those of them that are slow by the event loop."""
+    counts, slow, by_loop = [0] * (len(SECONDS) + 1), 0, 0
     for _, series in by_name.snapshot():
         counts = [sum(pair) for pair in zip(counts, series.seconds.snapshot()[0], strict=True)]
         slow += series.slow
-    return counts, slow
+        by_loop += series.slow_by_loop
+    return counts, slow, by_loop
 
 
 def _waits(waits: Waits) -> dict[str, Any]:
