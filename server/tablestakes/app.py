@@ -23,11 +23,13 @@ from tablestakes.service import Service
 from tablestakes.settings import Settings
 from tablestakes.telemetry import (
     Explainer,
+    GoSqlMetrics,
     Live,
     LoopLag,
     MetricsServer,
     RpcMetrics,
     Tracer,
+    expose_schema_revision,
     instrument,
     new_registry,
     serve,
@@ -149,7 +151,11 @@ async def _open_database(
         tracer=tracer,
         lag=lag,
     )
+    if settings.go_sql_metrics:
+        GoSqlMetrics(registry, [instrumentation])
     await (service.schema.upgrade if database.backend.embedded else service.schema.require_head)(database)
+    revision = (await service.schema.revisions(database)).current
+    expose_schema_revision(registry, revision, name=service.name)
     return database, instrumentation
 
 

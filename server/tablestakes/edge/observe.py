@@ -23,9 +23,9 @@ class Observer:
         self._metrics = metrics
         self._spans = spans
 
-    def begin(self, context: Context) -> "Observation":
-        """Begin to observe an RPC that has arrived."""
-        return Observation(self._metrics, self._spans, context)
+    def begin(self, context: Context, received: int) -> "Observation":
+        """Begin to observe an RPC that has arrived with a request of so many bytes."""
+        return Observation(self._metrics, self._spans, context, received)
 
 
 class Observation:
@@ -35,23 +35,31 @@ class Observation:
         metrics: Counts it.
         spans: Makes its span, None for none.
         context: Its context.
+        received: The bytes of its request.
     """
 
-    __slots__ = ("_account", "_metrics", "_span")
+    __slots__ = ("_account", "_metrics", "_received", "_span")
 
-    def __init__(self, metrics: MethodMetrics, spans: MethodSpans | None, context: Context) -> None:
+    def __init__(self, metrics: MethodMetrics, spans: MethodSpans | None, context: Context, received: int) -> None:
         metrics.started()
         self._metrics = metrics
+        self._received = received
         self._span = None if spans is None else spans.start(context.invocation_metadata() or ())
         if self._span is not None:
             # They end with the RPC's own task, as the account does.
             bind_contextvars(trace_id=self._span.trace_id, span_id=self._span.span_id)
         self._account = enter(metrics)
 
-    def end(self, code: str) -> None:
-        """Count and time the RPC by its code, one of `telemetry.CODES`."""
+    def end(self, code: str, sent: int | None) -> None:
+        """Count and time the RPC.
+
+        Args:
+            code: One of `telemetry.CODES`.
+            sent: The bytes of its response, None if it has none.
+        """
         span = self._span
-        seconds = self._metrics.finish(self._account, code, None if span is None else span.exemplar)
+        exemplar = None if span is None else span.exemplar
+        seconds = self._metrics.finish(self._account, code, exemplar, received=self._received, sent=sent)
         log.debug("rpc", rpc=self._metrics.full_method, code=code, seconds=round(seconds, 6))
         if span is not None:
             span.end(code)

@@ -60,7 +60,8 @@ def unary(method: Method, edge: Edge) -> RpcHandler:
     database, tasks, gates, default_deadline = edge.database, edge.tasks, edge.gates, edge.default_deadline
 
     async def handle(data: bytes, context: Context) -> bytes:
-        observation, arrival, code = observer.begin(context), Arrival(context), "Unknown"
+        observation, arrival, code = observer.begin(context, len(data)), Arrival(context), "Unknown"
+        sent: int | None = None
         try:
             for gate in gates:
                 if (waiting := gate(arrival, method)) is not None:
@@ -70,7 +71,7 @@ def unary(method: Method, edge: Edge) -> RpcHandler:
             seconds = seconds_to_serve(arrival.seconds_left, default_deadline)
             response = await tasks.run(perform(method, Call(request, arrival.caller), database), seconds)
             answer = response.SerializeToString()
-            code = "OK"
+            code, sent = "OK", len(answer)
         except asyncio.CancelledError:
             # grpc.aio cancels alike when the caller leaves and when the caller's deadline passes.
             left = arrival.seconds_left
@@ -81,7 +82,7 @@ def unary(method: Method, edge: Edge) -> RpcHandler:
             code = CODES[status.code.value[0]]
             await abort(context, status, method.domain)
         finally:
-            observation.end(code)
+            observation.end(code, sent)
         return answer
 
     return grpc.unary_unary_rpc_method_handler(handle)

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any
 from weakref import ref
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import (
@@ -34,7 +34,9 @@ from .identity import LABELS, Identity
 OUTCOMES = ("ok", "error", "cancelled", "timeout")
 CAUSES = ("recycle", "overflow", "invalidate", "soft_invalidate", "dispose", "detach", "gc", "other")
 # Keys in the `info` of a connection record: perf_counter() at the start of something, and the cause of a close.
-_CONNECT_STARTED, _CHECKED_OUT = "tablestakes_connect_started", "tablestakes_checked_out"
+_CONNECT_STARTED = "tablestakes_connect_started"
+CHECKED_OUT = "tablestakes_checked_out"
+"""The key in the `info` of a record that is checked out: since when, and by the account of which RPC or None."""
 _RESET_STARTED, _CAUSE = "tablestakes_reset_started", "tablestakes_cause"
 LIFETIMES = (1.0, 10.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 10_800.0, 21_600.0, 43_200.0, 86_400.0)
 """Bounds in seconds; the last is a day."""
@@ -80,6 +82,7 @@ class Lifecycle:
         self._errors = errors
         self._created = Tally()
         self._closed = Tally()
+        self._connect_calls: set[object] = set()
         # When the connect started, by id of the driver's connection, until the connection is set up or given up.
         self._connecting: dict[int, float] = {}
         # When each open connection became ready.
@@ -106,12 +109,15 @@ class Lifecycle:
         """Wrap Dialect.connect to count its failures: SQLAlchemy does not pass an OSError to `handle_error`."""
 
         def connect(*arguments: Any, **options: Any) -> Any:
-            start = perf_counter()
+            start, call = perf_counter(), object()
+            self._connect_calls.add(call)
             try:
                 driver = original(*arguments, **options)
             except BaseException as error:
                 self._record_failure(error, start)
                 raise
+            finally:
+                self._connect_calls.discard(call)
             self._connecting[id(driver)] = start
             return driver
 
@@ -155,15 +161,18 @@ class Lifecycle:
 
     def on_checkout(self, record: ConnectionPoolEntry) -> None:
         """Start the clock of a use."""
-        record.info[_CHECKED_OUT] = perf_counter()
+        record.info[CHECKED_OUT] = perf_counter(), current_rpc.get()
 
     def on_checkin(self, _driver: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         """Stop the clocks of a use and of a reset, if they run: SQLAlchemy has checkins without a checkout."""
         try:
             info, now = record.info, perf_counter()
-            checked_out = info.pop(_CHECKED_OUT, None)
+            checked_out = info.pop(CHECKED_OUT, None)
             if checked_out is not None:
-                self.use_seconds.observe(now - checked_out)
+                since, account = checked_out
+                self.use_seconds.observe(now - since)
+                if account is not None:
+                    account.add_hold(now - since)
             if _RESET_STARTED in info:
                 self.reset_seconds.observe(now - info.pop(_RESET_STARTED))
         except Exception:  # noqa: BLE001 - as Guard.wrap, without one more call for each checkin
@@ -224,7 +233,7 @@ class Lifecycle:
     def on_detach(self, _driver: DBAPIConnection, record: ConnectionPoolEntry) -> None:
         """Count a connection that no longer belongs to the pool."""
         self._observe_lifetime(ref(record))
-        record.info.pop(_CHECKED_OUT, None)
+        record.info.pop(CHECKED_OUT, None)
         self._closed.add((record.info.pop(_CAUSE, "detach"),))
 
     def on_engine_disposed(self, _engine: Engine) -> None:
@@ -239,6 +248,10 @@ class Lifecycle:
             self._garbage.append(("gc", perf_counter() - ready))
         elif self._closed_records.pop(place, None) is not None:
             self._garbage.append((self._cause_of_discarded, None))
+
+    def constructing(self) -> int:
+        """Return the number of connections that are being made or set up now."""
+        return len(self._connect_calls) + len(self._connecting)
 
     def created(self) -> int:
         """Return the number of connections that were made."""
@@ -297,6 +310,9 @@ def families(parts: Iterable[Lifecycle] = ()) -> Iterator[Metric]:
         labels=labels,
     )
     created = CounterMetricFamily("db_client_connections_created", "Connections that were made.", labels=labels)
+    constructing = GaugeMetricFamily(
+        "db_client_connections_constructing", "Connections that are being made and set up.", labels=labels
+    )
     closed = CounterMetricFamily(
         "db_client_connections_closed",
         "Connections that left the pool for good, by cause.",
@@ -308,7 +324,8 @@ def families(parts: Iterable[Lifecycle] = ()) -> Iterator[Metric]:
             part.use_seconds.expose(use, part.labels)
             part.reset_seconds.expose(reset, part.labels)
         created.add_metric(part.labels, part.created())
+        constructing.add_metric(part.labels, part.constructing())
         for cause, count in part.closed().items():
             closed.add_metric((*part.labels, cause), count)
         part.lifetime_seconds.expose(lifetime, part.labels)
-    yield from (create, use, lifetime, reset, created, closed)
+    yield from (create, use, lifetime, reset, created, constructing, closed)

@@ -41,6 +41,7 @@ class Waits:
         self.seconds = {name: Histogram(SECONDS, self._lock) for name in OUTCOMES}
         self.timeouts = 0
         self.empty = 0
+        self.waited = 0
         self.pending: set[object] = set()
         self._errors = errors
         # Nearly all checkouts do not wait, so counting one is a single call.
@@ -69,6 +70,7 @@ class Waits:
                 account.end(POOL_WAIT, now)
             with self._lock:
                 self.seconds[outcome].add(now - start)
+                self.waited += 1
                 self.empty += outcome == "ok"
             if self._spans is not None:
                 self._spans.phase(POOL_WAIT, now - start, error)

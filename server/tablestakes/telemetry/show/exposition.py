@@ -48,6 +48,23 @@ def new_registry(build_info: Mapping[str, str] | None = None, *, name: str = "ta
     return registry
 
 
+def expose_schema_revision(registry: CollectorRegistry, revision: str, *, name: str = "tablestakes") -> None:
+    """Add `<name>_schema_info` to a registry, whose label is the revision of the database's schema.
+
+    It is not known before the database is open, and so is not part of `<name>_build_info`.
+
+    Args:
+        registry: The registry.
+        revision: The revision, "" if the database has none.
+        name: The name of the program, as for `new_registry`.
+
+    Raises:
+        ValueError: The registry has such a metric already.
+    """
+    text = "The revision of the database's schema when the program started."
+    Info(f"{name}_schema", text, registry=registry).info({"revision": revision})
+
+
 class MetricsServer:
     """A running metrics server; made by `serve`.
 
