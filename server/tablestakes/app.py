@@ -5,6 +5,7 @@ import signal
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -93,7 +94,8 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
         registry = new_registry(_build(service), name=service.name)
         lag, tasks, metrics = LoopLag(registry), Tasks(), RpcMetrics(registry)
         database = await _open_database(service, settings, registry, lag, tracer, opened)
-        live = Live(service.name, service.version, engines=[database[1]], rpcs=metrics, lag=lag)
+        engines, runbooks = [database[1]], _runbooks()
+        live = Live(service.name, service.version, engines=engines, rpcs=metrics, lag=lag, runbooks=runbooks)
         metrics_server = _serve_metrics(settings, registry, live)
         opened.callback(metrics_server.close)
         lag.start()
@@ -157,6 +159,15 @@ async def _open_database(
     revision = (await service.schema.revisions(database)).current
     expose_schema_revision(registry, revision, name=service.name)
     return database, instrumentation
+
+
+def _runbooks() -> str:
+    """Return the runbooks, which are beside this module or in the repository, or "" if they are not installed."""
+    here = Path(__file__).resolve()
+    for path in (here.with_name("runbooks.md"), here.parents[2] / "docs" / "runbooks.md"):
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    return ""
 
 
 def _serve_metrics(settings: Settings, registry: CollectorRegistry, live: Live) -> MetricsServer:
