@@ -5,6 +5,7 @@ import signal
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -23,12 +24,14 @@ from tablestakes.service import Service
 from tablestakes.settings import Settings
 from tablestakes.telemetry import (
     Explainer,
+    GoSqlMetrics,
     Instrumentation,
     Live,
     LoopLag,
     MetricsServer,
     RpcMetrics,
     Tracer,
+    expose_schema_revision,
     instrument,
     new_registry,
     serve,
@@ -92,8 +95,9 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
     async with AsyncExitStack() as opened:
         registry = new_registry(_build(service), name=service.name)
         lag, tasks, metrics = LoopLag(registry), Tasks(), RpcMetrics(registry)
-        database = await _open_database(service, settings, registry, tracer, opened)
-        live = Live(service.name, service.version, engines=database[1], rpcs=metrics, lag=lag)
+        database = await _open_database(service, settings, registry, lag, tracer, opened)
+        engines, runbooks = database[1], _runbooks()
+        live = Live(service.name, service.version, engines=engines, rpcs=metrics, lag=lag, runbooks=runbooks)
         metrics_server = _serve_metrics(settings, registry, live)
         opened.callback(metrics_server.close)
         lag.start()
@@ -130,6 +134,7 @@ async def _open_database(
     service: Service,
     settings: Settings,
     registry: CollectorRegistry,
+    lag: LoopLag,
     tracer: Tracer | None,
     opened: AsyncExitStack,
 ) -> tuple[Database, list[Instrumentation]]:
@@ -150,12 +155,26 @@ async def _open_database(
             slow_seconds=settings.slow_query,
             explainer=explainer,
             tracer=tracer,
+            lag=lag,
         )
         for name, engine in database.engines.items()
     ]
+    if settings.go_sql_metrics:
+        GoSqlMetrics(registry, instrumentations)
     await (service.schema.upgrade if database.backend.embedded else service.schema.require_head)(database)
     await database.warn_of_risks(settings.pool_size)
+    revision = (await service.schema.revisions(database)).current
+    expose_schema_revision(registry, revision, name=service.name)
     return database, instrumentations
+
+
+def _runbooks() -> str:
+    """Return the runbooks, which are beside this module or in the repository, or "" if they are not installed."""
+    here = Path(__file__).resolve()
+    for path in (here.with_name("runbooks.md"), here.parents[2] / "docs" / "runbooks.md"):
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    return ""
 
 
 def _serve_metrics(settings: Settings, registry: CollectorRegistry, live: Live) -> MetricsServer:

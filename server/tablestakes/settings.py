@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     explain_slow_query: bool = Field(
         False, description="Ask the database for the plans of slow statements, on a connection of their own."
     )
+    go_sql_metrics: bool = Field(
+        False, description="Also expose the pool under the names of Go's database/sql metrics, go_sql_*."
+    )
     default_deadline: Seconds = Field(
         10.0, description="Seconds that a call may take whose caller set no deadline."
     )
