@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from grpc import StatusCode
 
+# Seconds after which the same call may find a connection, or a database.
+RETRY_DELAY = 1.0
+
 
 @dataclass(frozen=True)
 class FieldViolation:
@@ -66,4 +69,14 @@ def not_found(name: str) -> StatusError:
     """Return NOT_FOUND for a resource name that names nothing."""
     return StatusError(
         StatusCode.NOT_FOUND, "RESOURCE_NOT_FOUND", f"{name} does not exist.", metadata={"resource": name}
+    )
+
+
+def changed() -> StatusError:
+    """Return ABORTED for a call that another one got in the way of, and that may be made again."""
+    return StatusError(
+        StatusCode.ABORTED,
+        "CONCURRENT_CHANGE",
+        "Another call changed the same resources at the same time; this one changed nothing.",
+        retry_delay=RETRY_DELAY,
     )

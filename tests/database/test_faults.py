@@ -159,14 +159,15 @@ async def test_a_deadlocked_transaction_is_tried_again(postgres_url: str) -> Non
     [
         ("40001", FaultKind.CONFLICT, 1 + len(RETRY_SECONDS)),
         ("40P01", FaultKind.CONFLICT, 1 + len(RETRY_SECONDS)),
+        ("0A000", FaultKind.STALE, 1 + len(RETRY_SECONDS)),
         ("40003", FaultKind.UNDETERMINED, 1),
         ("23505", FaultKind.DUPLICATE, 1),
     ],
 )
-async def test_only_an_undone_transaction_is_repeated(
+async def test_only_what_was_undone_is_repeated(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, state: str, kind: FaultKind, tries: int
 ) -> None:
-    """A conflict was undone and is tried again; a transaction that may have taken effect is not."""
+    """A conflict was undone, a stale statement did not run, and both are repeated; others are not."""
     monkeypatch.setattr("tablestakes.database.engine.RETRY_SECONDS", (0.0,) * len(RETRY_SECONDS))
     database = open_database(settings_for(postgres_url))
     attempts = 0
@@ -176,7 +177,7 @@ async def test_only_an_undone_transaction_is_repeated(
         attempts += 1
         connection.exec_driver_sql(f"DO $$ BEGIN RAISE EXCEPTION 'made' USING ERRCODE = '{state}'; END $$")
 
-    for run_ in (database.transact, database.rehearse):
+    for run_ in (database.run, database.transact, database.rehearse):
         attempts = 0
         with pytest.raises(SQLAlchemyError) as caught:
             await run_(fail)

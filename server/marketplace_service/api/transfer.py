@@ -24,8 +24,11 @@ async def create_transfer(transfers: Schema, call: Call[transfer_pb2.CreateTrans
         connection = session.connection
         wallets = select(Wallet.user_id).where(Wallet.user_id.in_((source, destination))).order_by(Wallet.user_id)
         absent = names.keys() - set(connection.scalars(wallets))
+        # Locked as a foreign key locks them: a user who is there stays until the wallet is.
+        users = select(User.id).where(User.id.in_(absent)).with_for_update(read=True, key_share=True)
+        unknown = absent - set(connection.scalars(users)) if absent else absent
         for path, user in (("transfer.source", source), ("transfer.destination", destination)):
-            if user in absent and connection.scalar(select(User.id).where(User.id == user)) is None:
+            if user in unknown:
                 raise missing(path, names[user])
         # Before anything is locked: a wallet that another call makes meanwhile would not be among those locked
         # here, and be locked later, out of the order.

@@ -1,8 +1,11 @@
 """The one place that decides how the work of an RPC is run."""
 
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
 from google.protobuf.message import Message
+from grpc import StatusCode
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -12,7 +15,8 @@ from tablestakes.crud.refused import refused
 from tablestakes.crud.session import Session
 from tablestakes.database import Database
 
-R = TypeVar("R")
+# How often work is done at the most whose refusal is no longer true by the time that it is explained.
+TRIES = 4
 
 
 async def perform(method: Method, call: Call[Any], database: Database) -> Message:
@@ -33,15 +37,21 @@ async def perform(method: Method, call: Call[Any], database: Database) -> Messag
         response: Message = work.apply(Session(connection, call.caller))
         return response
 
-    try:
-        if method.asks.validate_only(call.request):
-            return await database.rehearse(apply)
-        if work.atomic:
-            return await database.transact(apply)
+    run: Callable[[Callable[[Connection], Message]], Awaitable[Message]]
+    if method.asks.validate_only(call.request):
+        run = database.rehearse
+    elif work.atomic:
+        run = database.transact
+    else:
         # A statement by itself is one round trip; BEGIN and COMMIT would make it three.
-        return await database.run(apply, reads=method.reads)
-    except IntegrityError as error:
-        explained = await refused(method, call.request, work, error, database)
-        if explained is None:
-            raise
-        raise explained from error
+        run = partial(database.run, reads=method.reads)
+    for left in reversed(range(TRIES)):
+        try:
+            return await run(apply)
+        except IntegrityError as error:
+            explained = await refused(method, call.request, work, error, database)
+            if explained is None:
+                raise
+            if explained.code is not StatusCode.ABORTED or not left:
+                raise explained from error
+    raise AssertionError  # the last try has returned or raised

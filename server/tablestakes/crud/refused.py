@@ -13,13 +13,15 @@ from tablestakes.crud.schema.reference import existing
 from tablestakes.crud.schema.schema import Schema
 from tablestakes.crud.work import Work
 from tablestakes.database import Database, Fault, FaultKind, diagnose
-from tablestakes.errors import FieldViolation, StatusError, invalid_fields, not_found
+from tablestakes.errors import FieldViolation, StatusError, changed, invalid_fields, not_found
 
 
 async def refused(
     method: Method, request: Any, work: Work[Any], error: IntegrityError, database: Database
 ) -> StatusError | None:
     """Return the status of a write that a constraint refused, or None where the request does not explain it.
+
+    It is ABORTED where the constraint would not be violated any more: the write may be done again.
 
     Args:
         method: The method.
@@ -32,7 +34,7 @@ async def refused(
     if fault is None:
         return None
     if fault.kind is FaultKind.REFERENCE:
-        return await _reference(method, request, work, database)
+        return await _reference(method, request, work, fault, database)
     if fault.table and fault.table != method.schema.table.name:
         return None
     columns = fault.columns or method.schema.columns_of(fault.constraint or "")
@@ -64,7 +66,9 @@ def _violations(paths: Iterable[str], description: str, reason: str) -> tuple[Fi
     return tuple(FieldViolation(path, description, reason) for path in paths)
 
 
-async def _reference(method: Method, request: Any, work: Work[Any], database: Database) -> StatusError | None:
+async def _reference(
+    method: Method, request: Any, work: Work[Any], fault: Fault, database: Database
+) -> StatusError | None:
     """Explain a violated foreign key: a row that is referred to is missing, or others refer to the row.
 
     PostgreSQL names the constraint and SQLite does not, so either database is asked which row is missing.
@@ -91,6 +95,9 @@ async def _reference(method: Method, request: Any, work: Work[Any], database: Da
         return invalid_fields(
             *_violations(paths, "refers to a resource that does not exist.", "REFERENCE_NOT_FOUND")
         )
+    if referring and not absent and fault.table == schema.table.name:
+        # The row that the database missed was made again before it was looked for.
+        return changed()
     if absent or work.key is None:
         return None
     return _in_use(schema.names.format(work.key), children=children and not method.asks.force(request))

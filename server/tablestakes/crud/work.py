@@ -20,7 +20,7 @@ class Work(Generic[R_co]):
         apply: A plain function of a session, which returns the response or raises StatusError. It waits for nothing
             but the database, and may be called again: after a deadlock, for example.
         atomic: Whether it sends several statements that take effect together, or not at all. Without it each
-            statement is committed by itself.
+            statement is committed by itself, so work that writes more than once must be atomic.
         writes: The values that it writes, by column of the resource's table, to explain a refused foreign key.
         key: The ids in the name of the resource that it reads or changes, None where there is not one.
     """

@@ -4,11 +4,12 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util.concurrency import greenlet_spawn
 
@@ -56,6 +57,10 @@ class Database:
     async def run(self, work: Callable[[Connection], T], *, reads: bool = False) -> T:
         """Run statements in autocommit, each by itself, and return the work's result.
 
+        When a statement was undone for another transaction's sake (a deadlock), or was prepared for an older schema
+        and did not run, the work is done again as `transact` does it. So it may write once only: the statements
+        before the one that was undone have been committed.
+
         Args:
             work: A plain function of a connection. It runs in a greenlet of its own, in which waiting for the
                 driver looks like a call; it must not wait for anything else.
@@ -66,20 +71,14 @@ class Database:
         """
         if self.writer is not None and not (reads and self.reading is not None):
             return await self.writer.write(work, atomic=False)
-        try:
-            return await greenlet_spawn(self._run, work)
-        except DBAPIError as error:
-            fault = diagnose(error)
-            if fault is None or fault.kind is not FaultKind.STALE:
-                raise
-        # The statement was prepared for an older schema and did not run; now it is prepared anew.
-        return await greenlet_spawn(self._run, work)
+        return await self._retried(partial(self._run, work))
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Run statements in one transaction, which is committed when the work returns and undone when it raises.
 
-        When another transaction is in the way (a deadlock, a serialization failure) all of the work is done again,
-        up to three times, each after a random pause. Only what is known to have been undone is done again.
+        When another transaction is in the way (a deadlock, a serialization failure), or the schema changed under a
+        prepared statement, all of the work is done again: up to three times, each after a random pause. Only what
+        is known to have been undone is done again.
 
         Args:
             work: A plain function of a connection, as for `run`.
@@ -87,7 +86,7 @@ class Database:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: The database's or the pool's error; see `diagnose`.
         """
-        return await self._retried(work, keep=True)
+        return await self._transacted(work, keep=True)
 
     async def rehearse(self, work: Callable[[Connection], T]) -> T:
         """Run statements in one transaction that is always undone, and return the work's result.
@@ -98,14 +97,17 @@ class Database:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: As `transact`.
         """
-        return await self._retried(work, keep=False)
+        return await self._transacted(work, keep=False)
 
-    async def _retried(self, work: Callable[[Connection], T], *, keep: bool) -> T:
+    async def _transacted(self, work: Callable[[Connection], T], *, keep: bool) -> T:
         if self.writer is not None:
             return await self.writer.write(work, atomic=True, keep=keep)  # nothing else is ever in its way
+        return await self._retried(partial(self._transact, work, keep=keep))
+
+    async def _retried(self, run: Callable[[], T]) -> T:
         for pause in RETRY_SECONDS:
             try:
-                return await greenlet_spawn(self._transact, work, keep)
+                return await greenlet_spawn(run)
             except SQLAlchemyError as error:
                 fault = diagnose(error)
                 if fault is None or fault.kind not in (FaultKind.CONFLICT, FaultKind.STALE):
@@ -113,7 +115,7 @@ class Database:
                 if (unit := current_unit.get()) is not None:
                     unit.undone()
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - it need not be hard to guess
-        return await greenlet_spawn(self._transact, work, keep)
+        return await greenlet_spawn(run)
 
     def _run(self, work: Callable[[Connection], T]) -> T:
         # Check-out, statements and check-in in one greenlet: an AsyncConnection switches into a new one for
@@ -124,7 +126,7 @@ class Database:
                 unit.may_apply = True
             return work(connection)
 
-    def _transact(self, work: Callable[[Connection], T], keep: bool) -> T:
+    def _transact(self, work: Callable[[Connection], T], *, keep: bool) -> T:
         unit = current_unit.get() or Unit()
         with self.engine.sync_engine.connect() as connection:
             unit.begin()

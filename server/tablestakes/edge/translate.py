@@ -13,10 +13,7 @@ from grpc import StatusCode
 from tablestakes.crud.method import Method
 from tablestakes.database import Fault, FaultKind, diagnose
 from tablestakes.database.unit import Unit
-from tablestakes.errors import StatusError
-
-# Seconds after which the same call may find a connection, or a database.
-RETRY_DELAY = 1.0
+from tablestakes.errors import RETRY_DELAY, StatusError
 
 log = structlog.get_logger()
 

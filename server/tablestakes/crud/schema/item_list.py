@@ -74,7 +74,7 @@ class ItemList:
     ) -> None:
         ids = [row.get(field.column.name) for row in rows]
         if wanted := {id_ for id_ in ids if id_ is not None}:
-            unknown = wanted - existing(connection, field.column, wanted)
+            unknown = wanted - existing(connection, field.column, wanted, keep=True)
             for index, id_ in enumerate(ids):
                 if id_ in unknown:
                     below = f"{path}.{self.name}[{index}].{field.name}"

@@ -54,7 +54,7 @@ class NameList:
             ids.append(id_)
 
         def replace(connection: Connection, owner: Any) -> None:
-            if ids and (unknown := set(ids) - existing(connection, self.column, ids)):
+            if ids and (unknown := set(ids) - existing(connection, self.column, ids, keep=True)):
                 index = next(index for index, each in enumerate(ids) if each in unknown)
                 raise missing(f"{path}.{self.name}[{index}]", names[index])
             self.rows.replace(connection, owner, [{self.column.name: id_} for id_ in dict.fromkeys(ids)])

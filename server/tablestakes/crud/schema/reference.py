@@ -66,8 +66,19 @@ def missing(path: str, name: str) -> StatusError:
     return invalid_field(path, f"{name} does not exist.", "REFERENCE_NOT_FOUND")
 
 
-def existing(connection: Connection, column: Column[Any], ids: Collection[Any]) -> set[Any]:
-    """Return those of some ids that a foreign key's column may hold, because their rows exist."""
+def existing(connection: Connection, column: Column[Any], ids: Collection[Any], *, keep: bool = False) -> set[Any]:
+    """Return those of some ids that a foreign key's column may hold, because their rows exist.
+
+    Args:
+        connection: The connection to ask on.
+        column: The foreign key's column.
+        ids: The ids.
+        keep: Whether nobody may delete those rows before the transaction ends.
+    """
     (foreign_key,) = column.foreign_keys
     target = foreign_key.column
-    return set(connection.scalars(select(target).where(target.in_(ids))))
+    found = select(target).where(target.in_(ids))
+    if keep:
+        # The lock that a foreign key takes as well. SQLite has one writer, and no such clause.
+        found = found.with_for_update(read=True, key_share=True)
+    return set(connection.scalars(found))

@@ -22,6 +22,9 @@ def bind(rpc: Rpc) -> Method:
     require_response(rpc.descriptor, EMPTY)
     # RETURNING says whether there was a row, in the same round trip.
     statement = sqlalchemy.delete(schema.table).where(names.where()).returning(names.id_column)
+    # Whoever makes a resource below locks this row too, for its foreign key: from here on nobody can, until this
+    # transaction ends. SQLite has one writer, and no such clause.
+    lock = sqlalchemy.select(names.id_column).where(names.where()).with_for_update()
     depth = len(names.columns)
     below = [sqlalchemy.delete(each.table).where(each.names.where(depth)) for each in schema.descendants]
 
@@ -31,8 +34,10 @@ def bind(rpc: Rpc) -> Method:
         parameters, force = names.bind(key), asks.force(call.request)
 
         def write(session: Session) -> Empty:
-            for each in below if force else ():
-                session.connection.execute(each, parameters)
+            if force and below:
+                session.connection.execute(lock, parameters).all()
+                for each in below:
+                    session.connection.execute(each, parameters)
             if session.connection.execute(statement, parameters).first() is None:
                 raise not_found(name)
             return Empty()
