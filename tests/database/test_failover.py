@@ -18,7 +18,9 @@ from sqlalchemy import text
 
 from marketplace_service import SERVICE
 from tablestakes.app import start
+from tablestakes.crud.query.page import PageTokens
 from tablestakes.database import FaultKind, diagnose, open_database
+from tablestakes.database.unit import Unit
 from tablestakes.edge.translate import translate
 from tablestakes.settings import Settings
 from tests.postgres import Postgres, free_port, postgres
@@ -111,9 +113,10 @@ async def test_without_a_writable_host_calls_are_unavailable(pair: tuple[Postgre
     fault = diagnose(caught.value)
     assert fault is not None
     assert fault.kind is FaultKind.UNAVAILABLE
-    assert translate(caught.value, "/Service/Method").code == StatusCode.UNAVAILABLE
+    method = SERVICE.bind(PageTokens(b""))[0]
     raw = asyncpg.TargetServerAttributeNotMatched("None of the hosts match")
-    assert translate(raw, "/Service/Method").code == StatusCode.UNAVAILABLE
+    for error in (caught.value, raw):
+        assert translate(error, method, Unit()).code == StatusCode.UNAVAILABLE
 
 
 @pytest.mark.parametrize("wanted", ["standby", "prefer-standby", "read-only"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from marketplace.v1 import order_pb2, post_pb2, post_pb2_grpc, user_pb2, user_pb2_grpc
@@ -68,7 +69,7 @@ def _names() -> Message:
 
 def _paths() -> Message:
     return user_pb2.UpdateUserRequest(
-        user=user_pb2.User(name="users/1"), update_mask={"paths": ["email"] * 140_000}
+        user=user_pb2.User(name="users/1"), update_mask=FieldMask(paths=["email"] * 140_000)
     )
 
 
@@ -151,7 +152,7 @@ async def test_a_page_ends_early_by_its_bytes(channel: grpc.aio.Channel) -> None
     token = ""
     while True:
         page = await posts.ListPosts(
-            post_pb2.ListPostsRequest(page_size=1000, page_token=token, view="POST_VIEW_FULL")
+            post_pb2.ListPostsRequest(page_size=1000, page_token=token, view=post_pb2.POST_VIEW_FULL)
         )
         found += [post.name for post in page.posts]
         sizes.append(page.ByteSize())
