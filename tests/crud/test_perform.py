@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from grpc import StatusCode
-from sqlalchemy import ForeignKey, MetaData, func, select
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, MetaData, UniqueConstraint, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tablestakes import (
@@ -100,6 +100,8 @@ class Shelf(Base):
     rack_id: Mapped[int] = mapped_column(ForeignKey(Rack.id))
     label: Mapped[str]
 
+    __table_args__ = (UniqueConstraint("rack_id", "id"),)
+
 
 class Box(Base):
     """A table below shelves."""
@@ -107,9 +109,14 @@ class Box(Base):
     __tablename__ = "boxes"
 
     id: Mapped[Serial]
-    rack_id: Mapped[int] = mapped_column(ForeignKey(Rack.id))
-    shelf_id: Mapped[int] = mapped_column(ForeignKey(Shelf.id))
+    rack_id: Mapped[int]
+    shelf_id: Mapped[int]
     label: Mapped[str]
+
+    __table_args__ = (
+        ForeignKeyConstraint(["rack_id", "shelf_id"], [Shelf.rack_id, Shelf.id]),
+        UniqueConstraint("rack_id", "shelf_id", "id"),
+    )
 
 
 class Note(Base):
@@ -118,10 +125,12 @@ class Note(Base):
     __tablename__ = "notes"
 
     id: Mapped[Serial]
-    rack_id: Mapped[int] = mapped_column(ForeignKey(Rack.id))
-    shelf_id: Mapped[int] = mapped_column(ForeignKey(Shelf.id))
-    box_id: Mapped[int] = mapped_column(ForeignKey(Box.id))
+    rack_id: Mapped[int]
+    shelf_id: Mapped[int]
+    box_id: Mapped[int]
     label: Mapped[str]
+
+    __table_args__ = (ForeignKeyConstraint(["rack_id", "shelf_id", "box_id"], [Box.rack_id, Box.shelf_id, Box.id]),)
 
 
 MODELS: dict[str, type[Base]] = {"Rack": Rack, "Shelf": Shelf, "Box": Box, "Note": Note}

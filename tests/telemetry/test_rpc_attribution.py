@@ -65,8 +65,6 @@ async def test_a_hundred_calls_at_once_keep_their_own_accounts(shop: Market) -> 
             for metric in ("rpc_db_seconds_total", "grpc_server_handling_seconds_sum")
         )
         assert spent == pytest.approx(time, rel=1e-9)
-    # 125 callers, and fewer connections: some waited, though no method's calls need to.
-    assert grown.total("rpc_db_seconds_total", phase="pool_wait") > 0
     assert grown.total(STATEMENTS) == 25 * sum(statements for statements, _ in calls.values())
 
 
