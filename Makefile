@@ -5,6 +5,11 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 pytho
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+# Every package of a lock, each by its hash, with the progress of it. uv takes a fraction of pip's time, where it is
+# installed and finds the packages; a lock is complete, so pip need not resolve it.
+UV := $(shell command -v uv 2>/dev/null)
+PIP_LOCK := $(BIN)/python -m pip --disable-pip-version-check --no-input install --require-hashes --no-deps
+INSTALL_LOCK = $(if $(UV),$(UV) pip install --python $(BIN)/python --require-hashes $(1) ||) $(PIP_LOCK) $(1)
 GENERATED := generated/marketplace generated/buf
 
 .DEFAULT_GOAL := help
@@ -17,14 +22,22 @@ $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer is needed; set PYTHON=/path/to/python3" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# Only what serving needs, so that the first `make serve` is short.
-$(VENV)/serve.installed: requirements/serve.lock pyproject.toml | $(BIN)/python
-	$(PIP) install --require-hashes -r requirements/serve.lock
-	$(PIP) install --no-deps --no-build-isolation --editable .
+# Only what serving needs, so that the first `make serve` is short; and what builds the editable package, which no
+# image has.
+$(VENV)/serve.installed: requirements/serve.lock requirements/build.lock pyproject.toml | $(BIN)/python
+	@echo "Installing what serving needs into $(VENV): once, and in a minute or two."
+	@$(call INSTALL_LOCK,-r requirements/serve.lock -r requirements/build.lock)
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/demo.installed: requirements/demo.lock $(VENV)/serve.installed
+	@echo "Installing what the demo needs into $(VENV)."
+	@$(call INSTALL_LOCK,-r requirements/demo.lock)
 	@touch $@
 
 $(VENV)/develop.installed: requirements/develop.lock requirements/protoc.lock $(VENV)/serve.installed
-	$(PIP) install --require-hashes -r requirements/develop.lock
+	@echo "Installing what developing needs into $(VENV): once, and in a few minutes."
+	@$(call INSTALL_LOCK,-r requirements/develop.lock)
 	$(PIP) install --require-hashes --no-deps --upgrade --target $(VENV)/protoc -r requirements/protoc.lock
 	@tests/monitoring/unpack-prometheus $(VENV)/prometheus
 	@touch $@
@@ -34,7 +47,7 @@ install: $(VENV)/develop.installed  ## Make .venv and install everything, for de
 serve: $(VENV)/serve.installed  ## Migrate the embedded database and serve on 127.0.0.1:50051 (ARGS="--help" for the settings)
 	@$(BIN)/tablestakes serve $(ARGS)
 
-demo: $(VENV)/develop.installed  ## Fill the server that runs on 127.0.0.1:50051 with believable data (ARGS="--users 1000")
+demo: $(VENV)/demo.installed  ## Fill the server that runs on 127.0.0.1:50051 with believable data (ARGS="--users 1000")
 	@$(BIN)/tablestakes demo $(ARGS)
 
 test: $(VENV)/develop.installed  ## Run every test, on SQLite and on a PostgreSQL that the suite starts (ARGS="-k user")
@@ -66,9 +79,13 @@ migration: $(VENV)/develop.installed  ## Write a migration from the difference b
 lock: $(VENV)/develop.installed  ## Resolve the requirements anew
 	$(PIP) install uv
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
-		--group build pyproject.toml -o requirements/serve.lock
+		pyproject.toml -o requirements/serve.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
-		--group develop -c requirements/serve.lock pyproject.toml -o requirements/develop.lock
+		--group build -c requirements/serve.lock -o requirements/build.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
+		--group develop -c requirements/serve.lock -c requirements/build.lock pyproject.toml -o requirements/develop.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
+		--extra demo -c requirements/serve.lock -c requirements/develop.lock pyproject.toml -o requirements/demo.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --no-deps \
 		requirements/protoc.in -o requirements/protoc.lock
 

@@ -15,6 +15,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
+from google.type import date_pb2
 from marketplace.v1 import (
     address_pb2,
     comment_pb2,
@@ -146,9 +147,11 @@ def people(channel: grpc.Channel) -> tuple[str, str]:
         users.UpdateProfile,
         profile_pb2.UpdateProfileRequest(
             profile=profile_pb2.Profile(
-                name=f"{ann.name}/profile", bio="Potter from Delft.", website_uri="https://example.com/~ann"
+                name=f"{ann.name}/profile",
+                bio="Potter from Delft.",
+                birth_date=date_pb2.Date(year=1990, month=12, day=31),
             ),
-            update_mask=FieldMask(paths=["bio", "website_uri"]),
+            update_mask=FieldMask(paths=["bio", "birth_date"]),
         ),
     )
     call(
@@ -231,8 +234,8 @@ def trade(channel: grpc.Channel, ben: str) -> None:
     )
     call(
         "Ben pays 100.00 into his wallet.",
-        wallets.Deposit,
-        wallet_pb2.DepositRequest(name=f"{ben}/wallet", amount_cents=10_000),
+        wallets.DepositMoney,
+        wallet_pb2.DepositMoneyRequest(name=f"{ben}/wallet", amount_cents=10_000),
     )
     mugs = order_pb2.OrderItem(product=mug.name, quantity=2)
     one_vase = order_pb2.OrderItem(product=vase.name, quantity=1)

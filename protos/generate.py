@@ -1,4 +1,4 @@
-"""Lint and format the protos, and generate the stubs of `generated/` from them.
+"""Lint and format the protos, and generate the stubs and the descriptors of `generated/` from them.
 
 `python protos/generate.py` formats and generates in place; with `--check` it changes nothing, and exits with 1
 when a proto is not well formed or when the committed stubs are not those of the protos.
@@ -21,6 +21,8 @@ ROOT = PROTOS.parent
 GENERATED = ROOT / "generated"
 # Everything under generated/ but its packaging is ours to overwrite.
 PACKAGES = ("buf", "marketplace")
+# The protos for whoever generates stubs of their own.
+DESCRIPTORS = Path("marketplace", "v1", "descriptors.binpb")
 # The compiler is kept apart from the virtual environment's packages: it is older, on purpose (see protoc.in).
 COMPILER = Path(sys.prefix) / "protoc"
 
@@ -34,6 +36,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch, "generated")
         generate(PROTOS, fresh)
+        describe(PROTOS, fresh / DESCRIPTORS)
         stale = sorted(_differences(fresh, GENERATED))
         if check:
             _lint(Path(scratch, "image.binpb"))
@@ -53,10 +56,18 @@ def generate(protos: Path, out: Path) -> None:
     generate_with(protos, out, compiler=COMPILER, rules=True)
 
 
+def describe(protos: Path, out: Path) -> None:
+    """Write every proto below a folder, and all that they import, as one compiled set of descriptors.
+
+    Any compiler of protos takes it: whoever has it needs neither our imports nor a registry of them.
+    """
+    options = (f"--descriptor_set_out={out}", "--include_imports", "--include_source_info")
+    protoc(protos, *options, *files(protos), compiler=COMPILER)
+
+
 def _lint(image: Path) -> None:
     """Lint the protos as a compiled image, for then Buf's own registry of imports is not needed."""
-    options = (f"--descriptor_set_out={image}", "--include_imports", "--include_source_info")
-    protoc(PROTOS, *options, *files(PROTOS), compiler=COMPILER)
+    describe(PROTOS, image)
     _run(SCRIPTS / "buf", "lint", image, "--config", PROTOS / "buf.yaml")
 
 

@@ -23,6 +23,7 @@ from tablestakes.columns import (
     RandomUuidKey,
     Serial,
     UuidKey,
+    bytewise,
 )
 from tablestakes.command import Command, CommandError
 from tablestakes.crud.call import ANONYMOUS, Call, Caller
@@ -77,6 +78,7 @@ __all__ = [
     "Transition",
     "UuidKey",
     "Work",
+    "bytewise",
     "invalid_field",
     "invalid_fields",
     "missing",

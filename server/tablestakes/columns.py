@@ -22,6 +22,7 @@ __all__ = [
     "RandomUuidKey",
     "Serial",
     "UuidKey",
+    "bytewise",
     "now",
     "uuid7",
 ]
@@ -58,8 +59,24 @@ Instant = DateTime(timezone=True).with_variant(_NaiveUtc(), "sqlite")
 Document: TypeEngine[Any] = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
+def bytewise(length: int) -> TypeEngine[str]:
+    """Return the type of text that every database compares and orders by its bytes in UTF-8: that of a text key.
+
+    A List is in the order of its keys, which on PostgreSQL would else be that of the database's own collation.
+    SQLite compares bytes unless it is told otherwise.
+
+    Args:
+        length: The most characters that there may be.
+    """
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
 class LowerCase(TypeDecorator[str]):
-    """Text kept and compared in lower case, whatever case it comes in."""
+    """Text kept and compared in lower case, whatever case it comes in.
+
+    Python folds it, by Unicode's own rules, before any statement sees it: LOWER in SQL knows ASCII alone on SQLite,
+    and the language of the database's locale on PostgreSQL.
+    """
 
     impl = String
     cache_ok = True

@@ -9,7 +9,7 @@ __all__ = ["PREPARATIONS", "SERVICE"]
 
 
 async def _pay_in(contract: Contract, transfer: Any) -> None:
-    await contract.of("Wallet").rpc("Deposit", name=transfer.source, amount_cents=transfer.amount_cents)
+    await contract.of("Wallet").rpc("DepositMoney", name=transfer.source, amount_cents=transfer.amount_cents)
 
 
 async def _stock(contract: Contract, order: Any) -> None:

@@ -25,6 +25,7 @@ from tablestakes import (
     Transition,
     UuidKey,
     Work,
+    bytewise,
 )
 from tablestakes.crud.bind import bind
 from tablestakes.crud.query.page import PageTokens
@@ -281,6 +282,16 @@ class Lettered(Apart):
     """A table whose key is text."""
 
     __tablename__ = "lettered_widgets"
+
+    id: Mapped[str] = mapped_column(bytewise(63), primary_key=True)
+    label: Mapped[str]
+    size: Mapped[int]
+
+
+class Collated(Apart):
+    """A table whose key is text in the order of the database's own language."""
+
+    __tablename__ = "collated_widgets"
 
     id: Mapped[str] = mapped_column(primary_key=True)
     label: Mapped[str]
@@ -558,6 +569,14 @@ def test_a_key_of_two_columns_is_named_by_its_table(widgets: Widgets) -> None:
     """A table whose primary key has two columns, where a name has one variable for it, is refused."""
     assert refusal(widgets("right"), Composite) == (
         "right.v1.Widget: the table composite_widgets needs a primary key of one column"
+    )
+
+
+def test_a_text_key_without_an_order_of_its_own_is_named(widgets: Widgets) -> None:
+    """A text key whose order is the database's is refused with its column and the type that has one."""
+    assert refusal(widgets("right"), Collated) == (
+        "right.v1.Widget: collated_widgets.id would have another order on another database: use"
+        " tablestakes.bytewise"
     )
 
 

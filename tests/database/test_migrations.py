@@ -167,12 +167,14 @@ async def test_an_upgrade_of_a_current_schema_changes_nothing(database: Database
 
 
 async def test_a_schema_of_a_newer_version_is_left_alone(database: Database) -> None:
-    """A database at a revision that this version does not know is not migrated, and the error says why."""
+    """A database at a revision that this version does not know is not migrated; the error says why, and a way out."""
     await SCHEMA.upgrade(database)
     async with database.engine.begin() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = 'feedbeef'"))
-    with pytest.raises(SchemaError, match="revision feedbeef, which a newer version"):
+    with pytest.raises(SchemaError, match="revision feedbeef, which a newer version") as caught:
         await SCHEMA.upgrade(database)
+    # The revision to go back to is the one that this version serves.
+    assert f"`alembic downgrade {scripts(SCHEMA).get_current_head()}`" in str(caught.value)
 
 
 async def test_serving_refuses_an_old_postgresql_and_says_what_to_run(postgres_url: str) -> None:

@@ -88,7 +88,7 @@ class Market:
 
     async def deposit(self, wallet: str, cents: int) -> wallet_pb2.Wallet:
         """Pay into a wallet."""
-        return await self.wallets.Deposit(wallet_pb2.DepositRequest(name=wallet, amount_cents=cents))
+        return await self.wallets.DepositMoney(wallet_pb2.DepositMoneyRequest(name=wallet, amount_cents=cents))
 
     async def balance(self, wallet: str) -> int:
         """Return what is in a wallet, in cents."""

@@ -46,7 +46,14 @@ ALLOWED = {
 }
 
 # How often each is called, of all calls.
-MIX = {"CreateTransfer": 30, "Deposit": 8, "CreateOrder": 24, "PayOrder": 18, "CancelOrder": 12, "ShipOrder": 8}
+MIX = {
+    "CreateTransfer": 30,
+    "DepositMoney": 8,
+    "CreateOrder": 24,
+    "PayOrder": 18,
+    "CancelOrder": 12,
+    "ShipOrder": 8,
+}
 
 # Items of orders that hold stock, beside what is left: together always what there was at first.
 STOCK_HELD = """
@@ -125,7 +132,7 @@ class Caller:
         self.random = random.Random(number)  # noqa: S311 - it is to be the same in each run
         self.steps: dict[str, Callable[[], Awaitable[None]]] = {
             "CreateTransfer": self.transfer,
-            "Deposit": self.deposit,
+            "DepositMoney": self.deposit,
             "CreateOrder": self.order,
             "PayOrder": lambda: self.move("PayOrder", self.market.pay),
             "ShipOrder": lambda: self.move("ShipOrder", self.market.ship),
@@ -149,7 +156,7 @@ class Caller:
     async def deposit(self) -> None:
         """Pay into a wallet."""
         wallet, cents = self.random.choice(self.ledger.wallets), self.random.randint(1, 5_000)
-        if self.ledger.count("Deposit", await attempt(self.market.deposit(wallet, cents))):
+        if self.ledger.count("DepositMoney", await attempt(self.market.deposit(wallet, cents))):
             self.ledger.deposited[wallet] += cents
 
     async def order(self) -> None:

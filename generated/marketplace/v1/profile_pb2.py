@@ -27,9 +27,10 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmarketplace/v1/profile.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\x03\n\x07Profile\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x19\n\x03\x62io\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0f\x12\'\n\x0bwebsite_uri\x18\x03 \x01(\tB\x12\xe2\x41\x01\x01\xbaH\x0br\x06\x18\x80\x10\x88\x01\x01\xd8\x01\x01\x12&\n\navatar_uri\x18\x04 \x01(\tB\x12\xe2\x41\x01\x01\xbaH\x0br\x06\x18\x80\x10\x88\x01\x01\xd8\x01\x01\x12U\n\nbirth_date\x18\x05 \x01(\tBA\xe2\x41\x01\x01\xbaH:r523^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$\xd8\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:M\xea\x41J\n\x1fmarketplace.example.com/Profile\x12\x14users/{user}/profile*\x08profiles2\x07profile\"K\n\x11GetProfileRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Profile\"}\n\x14UpdateProfileRequest\x12.\n\x07profile\x18\x01 \x01(\x0b\x32\x17.marketplace.v1.ProfileB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmarketplace/v1/profile.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xf9\x02\n\x07Profile\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x19\n\x03\x62io\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0f\x12\'\n\x0bwebsite_uri\x18\x03 \x01(\tB\x12\xe2\x41\x01\x01\xbaH\x0br\x06\x18\x80\x10\x88\x01\x01\xd8\x01\x01\x12&\n\navatar_uri\x18\x04 \x01(\tB\x12\xe2\x41\x01\x01\xbaH\x0br\x06\x18\x80\x10\x88\x01\x01\xd8\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12+\n\nbirth_date\x18\x08 \x01(\x0b\x32\x11.google.type.DateB\x04\xe2\x41\x01\x01:M\xea\x41J\n\x1fmarketplace.example.com/Profile\x12\x14users/{user}/profile*\x08profiles2\x07profileJ\x04\x08\x05\x10\x06\"K\n\x11GetProfileRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Profile\"}\n\x14UpdateProfileRequest\x12.\n\x07profile\x18\x01 \x01(\x0b\x32\x17.marketplace.v1.ProfileB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,12 +45,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROFILE'].fields_by_name['website_uri']._serialized_options = b'\342A\001\001\272H\013r\006\030\200\020\210\001\001\330\001\001'
   _globals['_PROFILE'].fields_by_name['avatar_uri']._loaded_options = None
   _globals['_PROFILE'].fields_by_name['avatar_uri']._serialized_options = b'\342A\001\001\272H\013r\006\030\200\020\210\001\001\330\001\001'
-  _globals['_PROFILE'].fields_by_name['birth_date']._loaded_options = None
-  _globals['_PROFILE'].fields_by_name['birth_date']._serialized_options = b'\342A\001\001\272H:r523^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$\330\001\001'
   _globals['_PROFILE'].fields_by_name['create_time']._loaded_options = None
   _globals['_PROFILE'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
   _globals['_PROFILE'].fields_by_name['update_time']._loaded_options = None
   _globals['_PROFILE'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_PROFILE'].fields_by_name['birth_date']._loaded_options = None
+  _globals['_PROFILE'].fields_by_name['birth_date']._serialized_options = b'\342A\001\001'
   _globals['_PROFILE']._loaded_options = None
   _globals['_PROFILE']._serialized_options = b'\352AJ\n\037marketplace.example.com/Profile\022\024users/{user}/profile*\010profiles2\007profile'
   _globals['_GETPROFILEREQUEST'].fields_by_name['name']._loaded_options = None
@@ -58,10 +59,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEPROFILEREQUEST'].fields_by_name['profile']._serialized_options = b'\342A\001\002'
   _globals['_UPDATEPROFILEREQUEST'].fields_by_name['update_mask']._loaded_options = None
   _globals['_UPDATEPROFILEREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
-  _globals['_PROFILE']._serialized_start=205
-  _globals['_PROFILE']._serialized_end=618
-  _globals['_GETPROFILEREQUEST']._serialized_start=620
-  _globals['_GETPROFILEREQUEST']._serialized_end=695
-  _globals['_UPDATEPROFILEREQUEST']._serialized_start=697
-  _globals['_UPDATEPROFILEREQUEST']._serialized_end=822
+  _globals['_PROFILE']._serialized_start=229
+  _globals['_PROFILE']._serialized_end=606
+  _globals['_GETPROFILEREQUEST']._serialized_start=608
+  _globals['_GETPROFILEREQUEST']._serialized_end=683
+  _globals['_UPDATEPROFILEREQUEST']._serialized_start=685
+  _globals['_UPDATEPROFILEREQUEST']._serialized_end=810
 # @@protoc_insertion_point(module_scope)

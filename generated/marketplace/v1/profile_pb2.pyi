@@ -7,6 +7,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.type import date_pb2 as _date_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -28,9 +29,9 @@ class Profile(_message.Message):
     BIO_FIELD_NUMBER: _builtins.int
     WEBSITE_URI_FIELD_NUMBER: _builtins.int
     AVATAR_URI_FIELD_NUMBER: _builtins.int
-    BIRTH_DATE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    BIRTH_DATE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The resource name, `users/{user}/profile`; it comes and goes with its user."""
     bio: _builtins.str
@@ -39,8 +40,6 @@ class Profile(_message.Message):
     """The user's own place on the web."""
     avatar_uri: _builtins.str
     """A picture of the user."""
-    birth_date: _builtins.str
-    """The day on which the user was born, as ISO 8601 writes it: `1990-12-31`."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the profile was created."""
@@ -49,6 +48,10 @@ class Profile(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When the profile last changed."""
 
+    @_builtins.property
+    def birth_date(self) -> _date_pb2.Date:
+        """The day on which the user was born, with its year, month and day (AIP-142)."""
+
     def __init__(
         self,
         *,
@@ -56,11 +59,11 @@ class Profile(_message.Message):
         bio: _builtins.str = ...,
         website_uri: _builtins.str = ...,
         avatar_uri: _builtins.str = ...,
-        birth_date: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        birth_date: _date_pb2.Date | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["birth_date", b"birth_date", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["avatar_uri", b"avatar_uri", "bio", b"bio", "birth_date", b"birth_date", "create_time", b"create_time", "name", b"name", "update_time", b"update_time", "website_uri", b"website_uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...

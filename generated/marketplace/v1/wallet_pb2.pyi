@@ -78,8 +78,8 @@ class GetWalletRequest(_message.Message):
 Global___GetWalletRequest: _TypeAlias = GetWalletRequest  # noqa: Y015
 
 @_typing.final
-class DepositRequest(_message.Message):
-    """The request of Deposit."""
+class DepositMoneyRequest(_message.Message):
+    """The request of DepositMoney."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -101,4 +101,4 @@ class DepositRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DepositRequest: _TypeAlias = DepositRequest  # noqa: Y015
+Global___DepositMoneyRequest: _TypeAlias = DepositMoneyRequest  # noqa: Y015

@@ -41,9 +41,9 @@ class WalletServiceStub(object):
                 request_serializer=marketplace_dot_v1_dot_wallet__pb2.GetWalletRequest.SerializeToString,
                 response_deserializer=marketplace_dot_v1_dot_wallet__pb2.Wallet.FromString,
                 _registered_method=True)
-        self.Deposit = channel.unary_unary(
-                '/marketplace.v1.WalletService/Deposit',
-                request_serializer=marketplace_dot_v1_dot_wallet__pb2.DepositRequest.SerializeToString,
+        self.DepositMoney = channel.unary_unary(
+                '/marketplace.v1.WalletService/DepositMoney',
+                request_serializer=marketplace_dot_v1_dot_wallet__pb2.DepositMoneyRequest.SerializeToString,
                 response_deserializer=marketplace_dot_v1_dot_wallet__pb2.Wallet.FromString,
                 _registered_method=True)
         self.GetTransfer = channel.unary_unary(
@@ -76,7 +76,7 @@ class WalletServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Deposit(self, request, context):
+    def DepositMoney(self, request, context):
         """Puts money into a wallet, and returns the wallet (AIP-136).
 
         NOT_FOUND when there is no such user.
@@ -122,9 +122,9 @@ def add_WalletServiceServicer_to_server(servicer, server):
                     request_deserializer=marketplace_dot_v1_dot_wallet__pb2.GetWalletRequest.FromString,
                     response_serializer=marketplace_dot_v1_dot_wallet__pb2.Wallet.SerializeToString,
             ),
-            'Deposit': grpc.unary_unary_rpc_method_handler(
-                    servicer.Deposit,
-                    request_deserializer=marketplace_dot_v1_dot_wallet__pb2.DepositRequest.FromString,
+            'DepositMoney': grpc.unary_unary_rpc_method_handler(
+                    servicer.DepositMoney,
+                    request_deserializer=marketplace_dot_v1_dot_wallet__pb2.DepositMoneyRequest.FromString,
                     response_serializer=marketplace_dot_v1_dot_wallet__pb2.Wallet.SerializeToString,
             ),
             'GetTransfer': grpc.unary_unary_rpc_method_handler(
@@ -182,7 +182,7 @@ class WalletService(object):
             _registered_method=True)
 
     @staticmethod
-    def Deposit(request,
+    def DepositMoney(request,
             target,
             options=(),
             channel_credentials=None,
@@ -195,8 +195,8 @@ class WalletService(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/marketplace.v1.WalletService/Deposit',
-            marketplace_dot_v1_dot_wallet__pb2.DepositRequest.SerializeToString,
+            '/marketplace.v1.WalletService/DepositMoney',
+            marketplace_dot_v1_dot_wallet__pb2.DepositMoneyRequest.SerializeToString,
             marketplace_dot_v1_dot_wallet__pb2.Wallet.FromString,
             options,
             channel_credentials,

@@ -39,7 +39,7 @@ class WalletServiceStub:
 
     NOT_FOUND when there is no such user.
     """
-    Deposit: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.DepositRequest, _wallet_pb2.Wallet]
+    DepositMoney: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.DepositMoneyRequest, _wallet_pb2.Wallet]
     """Puts money into a wallet, and returns the wallet (AIP-136).
 
     NOT_FOUND when there is no such user.
@@ -72,7 +72,7 @@ class WalletServiceAsyncStub(WalletServiceStub):
 
     NOT_FOUND when there is no such user.
     """
-    Deposit: _aio.UnaryUnaryMultiCallable[_wallet_pb2.DepositRequest, _wallet_pb2.Wallet]  # type: ignore[assignment]
+    DepositMoney: _aio.UnaryUnaryMultiCallable[_wallet_pb2.DepositMoneyRequest, _wallet_pb2.Wallet]  # type: ignore[assignment]
     """Puts money into a wallet, and returns the wallet (AIP-136).
 
     NOT_FOUND when there is no such user.
@@ -110,9 +110,9 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
-    def Deposit(
+    def DepositMoney(
         self,
-        request: _wallet_pb2.DepositRequest,
+        request: _wallet_pb2.DepositMoneyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_pb2.Wallet, _abc.Awaitable[_wallet_pb2.Wallet]]:
         """Puts money into a wallet, and returns the wallet (AIP-136).

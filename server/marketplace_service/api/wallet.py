@@ -13,7 +13,7 @@ from tablestakes import Call, Resource, Schema, Session, StatusError, Work, not_
 MAX_BALANCE = 10**16
 
 
-async def deposit(wallets: Schema, call: Call[wallet_pb2.DepositRequest]) -> Work[Message]:
+async def deposit_money(wallets: Schema, call: Call[wallet_pb2.DepositMoneyRequest]) -> Work[Message]:
     """Pay into a wallet; the first time makes its row."""
     request = call.request
     key = wallets.names.parse(request.name, "name")
@@ -85,4 +85,4 @@ def debit(session: Session, user: int, cents: int, name: str) -> None:
         )
 
 
-RESOURCE = Resource(message=wallet_pb2.Wallet, model=Wallet, methods={"Deposit": deposit})
+RESOURCE = Resource(message=wallet_pb2.Wallet, model=Wallet, methods={"DepositMoney": deposit_money})

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from faker import Faker
+from google.type.date_pb2 import Date
 from marketplace.v1.address_pb2 import Address
 from marketplace.v1.comment_pb2 import Comment
 from marketplace.v1.order_pb2 import Order, OrderItem
@@ -115,11 +116,15 @@ class Content:
             active=pick.randint(1, 20) > 1,
             password=fake.password(length=14) if number < WITH_PASSWORD else None,
         )
+        about = f"{fake.job()} from {fake.city()}. {fake.sentence()}"
+        website = f"https://{fake.safe_domain_name()}/~{username}" if pick.choice((True, False)) else ""
+        avatar = f"https://{fake.safe_domain_name()}/avatars/{username}.png"
+        born = fake.date_between_dates(date(1945, 1, 1), date(2005, 12, 31))
         profile = Profile(
-            bio=f"{fake.job()} from {fake.city()}. {fake.sentence()}",
-            website_uri=f"https://{fake.safe_domain_name()}/~{username}" if pick.choice((True, False)) else "",
-            avatar_uri=f"https://{fake.safe_domain_name()}/avatars/{username}.png",
-            birth_date=fake.date_between_dates(date(1945, 1, 1), date(2005, 12, 31)).isoformat(),
+            bio=about,
+            website_uri=website,
+            avatar_uri=avatar,
+            birth_date=Date(year=born.year, month=born.month, day=born.day),
         )
         return Person(
             user=user,

@@ -156,8 +156,8 @@ class Filler:
             new = address_pb2.CreateAddressRequest(parent=user.name, address=address)
             await client.call(client.users.CreateAddress, new, "addresses")
         posts = [await self._post(user.name, post, steps) for post, steps in person.posts]
-        paid_in = wallet_pb2.DepositRequest(name=f"{user.name}/wallet", amount_cents=person.deposit_cents)
-        await client.call(client.wallets.Deposit, paid_in, "deposits")
+        paid_in = wallet_pb2.DepositMoneyRequest(name=f"{user.name}/wallet", amount_cents=person.deposit_cents)
+        await client.call(client.wallets.DepositMoney, paid_in, "deposits")
         balance = person.deposit_cents
         for order, steps in person.orders:
             balance -= await self._order(user.name, order, steps, balance)

@@ -1,5 +1,7 @@
 """The table of profiles."""
 
+from datetime import date
+
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -15,4 +17,4 @@ class Profile(Base):
     bio: Mapped[str] = mapped_column(String(2000), default="")
     website_uri: Mapped[str] = mapped_column(String(2048), default="")
     avatar_uri: Mapped[str] = mapped_column(String(2048), default="")
-    birth_date: Mapped[str] = mapped_column(String(10), default="")
+    birth_date: Mapped[date | None]

@@ -4,6 +4,7 @@ from sqlalchemy import CheckConstraint, String, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketplace_service.models.declarative import Base
+from tablestakes.columns import bytewise
 
 
 class Tag(Base):
@@ -11,7 +12,7 @@ class Tag(Base):
 
     __tablename__ = "tags"
 
-    id: Mapped[str] = mapped_column(String(63), primary_key=True)
+    id: Mapped[str] = mapped_column(bytewise(63), primary_key=True)
     display_name: Mapped[str] = mapped_column(String(63))
 
     __table_args__ = (CheckConstraint(func.length(display_name) > 0, name="display_name"),)

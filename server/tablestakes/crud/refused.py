@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from grpc import StatusCode
-from sqlalchemy import Column, Connection, select
+from sqlalchemy import Column, ColumnElement, Connection, exists, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from tablestakes.crud.key import Key
@@ -38,6 +38,8 @@ async def refused(
     if fault.table and fault.table != method.schema.table.name:
         return None
     columns = fault.columns or method.schema.columns_of(fault.constraint or "")
+    if fault.kind is FaultKind.DUPLICATE:
+        return await _duplicate(method, work, tuple(columns), database)
     paths = [method.paths[column] for column in columns if column in method.paths]
     if not paths:
         return None
@@ -46,15 +48,6 @@ async def refused(
 
 def _violated(fault: Fault, paths: list[str]) -> StatusError | None:
     match fault.kind:
-        case FaultKind.DUPLICATE:
-            together = " and ".join(paths)
-            return StatusError(
-                StatusCode.ALREADY_EXISTS,
-                "ALREADY_EXISTS",
-                f"Another resource has the same {together}.",
-                metadata={"field": together},
-                violations=_violations(paths, "is taken by another resource.", "ALREADY_EXISTS"),
-            )
         case FaultKind.NOT_NULL:
             return invalid_fields(*_violations(paths, "must be set.", "REQUIRED_FIELD"))
         case FaultKind.CHECK:
@@ -64,6 +57,70 @@ def _violated(fault: Fault, paths: list[str]) -> StatusError | None:
 
 def _violations(paths: Iterable[str], description: str, reason: str) -> tuple[FieldViolation, ...]:
     return tuple(FieldViolation(path, description, reason) for path in paths)
+
+
+async def _duplicate(
+    method: Method, work: Work[Any], named: tuple[str, ...], database: Database
+) -> StatusError | None:
+    """Explain a violated unique constraint, and with it each other one that would be violated as well.
+
+    A database names the first that it comes to, and which one that is differs between databases.
+
+    Args:
+        method: The method.
+        work: The work that was refused.
+        named: The columns of the constraint that the database named.
+        database: The database.
+    """
+    others = [each for each in method.schema.unique if each != named and any(name in method.paths for name in each)]
+    looks = {columns: look for columns in others if (look := _taken(method.schema, work, columns)) is not None}
+    row: Any = ()
+    if looks:
+        row = await database.run(lambda connection: connection.execute(select(*looks.values())).one())
+    taken = {named, *(columns for columns, found in zip(looks, row, strict=True) if found)}
+    # In the order of the fields, on every database.
+    order = list(method.paths)
+    groups = [[path for column, path in method.paths.items() if column in columns] for columns in taken]
+    groups = sorted(filter(None, groups), key=lambda paths: order.index(_column_of(method, paths[0])))
+    if not groups:
+        return None
+    together = [" and ".join(paths) for paths in groups]
+    subject = "Another resource has" if len(groups) == 1 else "Other resources have"
+    return StatusError(
+        StatusCode.ALREADY_EXISTS,
+        "ALREADY_EXISTS",
+        f"{subject} the same {', and the same '.join(together)}.",
+        metadata={"field": ", ".join(together)},
+        violations=_violations(
+            dict.fromkeys(path for paths in groups for path in paths),
+            "is taken by another resource.",
+            "ALREADY_EXISTS",
+        ),
+    )
+
+
+def _column_of(method: Method, path: str) -> str:
+    return next(column for column, each in method.paths.items() if each == path)
+
+
+def _taken(schema: Schema, work: Work[Any], columns: tuple[str, ...]) -> ColumnElement[bool] | None:
+    """Return the condition that another row has the values that were to be written; None where none was.
+
+    A value that was not to be written is the one that the row has already.
+    """
+    if not any(name in work.writes for name in columns):
+        return None
+    if work.key is None and not all(name in work.writes for name in columns):
+        return None
+    own = tuple(zip(schema.names.columns, work.key or (), strict=False))
+    other = schema.table.alias()
+    conditions = []
+    for name in columns:
+        kept = select(schema.table.c[name]).where(*(column == id_ for column, id_ in own)).scalar_subquery()
+        conditions.append(other.c[name] == work.writes.get(name, kept))
+    if own:
+        conditions.append(or_(*(other.c[column.name] != id_ for column, id_ in own)))
+    return exists().where(*conditions)
 
 
 async def _reference(

@@ -146,7 +146,7 @@ class Migrations:
         connection.rollback()  # Alembic begins, and so commits, a transaction of its own
         if current and current not in self._known:
             raise SchemaError(
-                f"the database is at revision {current}, which a newer version made: serve that version, or"
-                " downgrade with it first"
+                f"the database is at revision {current}, which a newer version made: serve that version, or run"
+                f" `alembic downgrade {self._scripts.get_current_head()}` in a checkout of it first"
             )
         step(self._configuration(connection=connection), revision)

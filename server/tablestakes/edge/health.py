@@ -21,12 +21,14 @@ class Health(aio.HealthServicer):  # type: ignore[misc] # untyped upstream
     def __init__(self, services: Iterable[str]) -> None:
         super().__init__()
         self._services = tuple(services)
+        self._listed = [""]
         self.closed = asyncio.Event()
 
     async def serving(self) -> None:
         """Say that every service is SERVING."""
         for service in self._services:
             await self.set(service, health_pb2.HealthCheckResponse.SERVING)
+        self._listed = list(dict.fromkeys(("", *self._services)))
 
     async def draining(self) -> None:
         """Say that every service is NOT_SERVING, for good."""
@@ -35,6 +37,15 @@ class Health(aio.HealthServicer):  # type: ignore[misc] # untyped upstream
     def close(self) -> None:
         """End every Watch: a stream that never ends by itself would use up the grace that calls have to end."""
         self.closed.set()
+
+    async def List(  # noqa: N802 - the RPC's name
+        self, _request: health_pb2.HealthListRequest, context: Any
+    ) -> health_pb2.HealthListResponse:
+        """Answer with the health of the server and of each of its services."""
+        statuses = {
+            name: await self.Check(health_pb2.HealthCheckRequest(service=name), context) for name in self._listed
+        }
+        return health_pb2.HealthListResponse(statuses=statuses)
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> None:  # noqa: N802 - the RPC's name
         """Stream the health of a service until the caller leaves or the server does."""

@@ -9,11 +9,12 @@ from uuid import UUID
 from google.api import resource_pb2
 from google.protobuf.descriptor import Descriptor
 from sqlalchemy import Column, ColumnElement, Table, and_, bindparam
+from sqlalchemy.dialects import postgresql
 
 from tablestakes.crud.declaration import DeclarationError, likely
 from tablestakes.crud.key import ANY_ID, Key
 from tablestakes.crud.schema.behavior import option
-from tablestakes.crud.schema.codec import python_type
+from tablestakes.crud.schema.codec import plain, python_type
 from tablestakes.errors import invalid_field, not_found
 
 MAX_SERIAL = (1 << 63) - 1
@@ -160,8 +161,19 @@ def names_of(message: Descriptor, table: Table) -> Names:
             )
         if python_type(table.c[column]) not in (int, str, UUID):
             raise DeclarationError(f"{message.full_name}: {table.name}.{column} is no integer, no text and no UUID")
+        if python_type(table.c[column]) is str and not _is_bytewise(table.c[column]):
+            raise DeclarationError(
+                f"{message.full_name}: {table.name}.{column} would have another order on another database: use"
+                " tablestakes.bytewise"
+            )
         columns.append(table.c[column])
     return Names(pattern, tuple(columns))
+
+
+def _is_bytewise(column: Column[Any]) -> bool:
+    make_dialect: Any = postgresql.dialect
+    kind: Any = plain(column.type).dialect_impl(make_dialect())
+    return getattr(kind, "collation", None) == "C"
 
 
 def _only_key(message: Descriptor, table: Table) -> str:

@@ -7,7 +7,20 @@ from typing import Any, TypeAlias, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
-from sqlalchemy import Connection, Insert, Row, Select, Table, Update, insert, inspect, select, update
+from sqlalchemy import (
+    Connection,
+    Index,
+    Insert,
+    Row,
+    Select,
+    Table,
+    UniqueConstraint,
+    Update,
+    insert,
+    inspect,
+    select,
+    update,
+)
 from sqlalchemy.orm import Mapper
 
 from tablestakes.crud.declaration import DeclarationError, likely
@@ -95,6 +108,19 @@ class Schema:
     def _constraints(self) -> dict[str, tuple[str, ...]]:
         named: list[Any] = [*self.table.constraints, *(index for index in self.table.indexes if index.unique)]
         return {str(each.name): tuple(column.name for column in each.columns) for each in named if each.name}
+
+    @cached_property
+    def unique(self) -> tuple[tuple[str, ...], ...]:
+        """The names of the columns whose values no two rows share, together."""
+        constraints = [each for each in self.table.constraints if isinstance(each, UniqueConstraint)]
+        # An index of some rows alone, or of an expression, says less than that.
+        indexes = [
+            each
+            for each in self.table.indexes
+            if each.unique and len(each.columns) == len(each.expressions) and not _is_partial(each)
+        ]
+        found: list[Any] = [self.table.primary_key, *constraints, *indexes]
+        return tuple(sorted({tuple(column.name for column in each.columns) for each in found}))
 
     def select(self, view: View) -> Select[Any]:
         """Return the statement that reads the row of a name for a view; `names.bind` gives its parameters."""
@@ -317,6 +343,10 @@ def _require_parent_key(message: Descriptor, table: Table, names: Names) -> None
 def _descendants(ancestor: Schema, schemas: Iterable[Schema]) -> tuple[Schema, ...]:
     below = [each for each in schemas if each.names.is_below(ancestor.names) and not each.names.singleton]
     return tuple(sorted(below, key=lambda each: -len(each.names.columns)))
+
+
+def _is_partial(index: Index) -> bool:
+    return any(options.get("where") is not None for options in index.dialect_options.values())
 
 
 def _require_identifier(message: Descriptor) -> None:

@@ -12,7 +12,7 @@ from tablestakes.crud.schema.codec.document import document
 from tablestakes.crud.schema.codec.fix import fix, type_name
 from tablestakes.crud.schema.codec.single import array, single
 
-__all__ = ["Codec", "CodecFor", "codec_for", "python_type"]
+__all__ = ["Codec", "CodecFor", "codec_for", "plain", "python_type"]
 
 
 def codec_for(field: FieldDescriptor, column: Column[Any], own: Sequence[CodecFor] = ()) -> Codec:
