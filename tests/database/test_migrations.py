@@ -167,7 +167,7 @@ async def test_an_upgrade_of_a_current_schema_changes_nothing(database: Database
 
 
 async def test_a_schema_of_a_newer_version_is_left_alone(database: Database) -> None:
-    """A database at a revision that this version does not know is not migrated; the error says why, and a way out."""
+    """A database at a revision that this version does not know is not migrated; the error names a way out."""
     await SCHEMA.upgrade(database)
     async with database.engine.begin() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = 'feedbeef'"))

@@ -219,6 +219,5 @@ def _connections(app: App, state: str) -> float:
         sample.value
         for family in app.registry.collect()
         for sample in family.samples
-        if sample.name == "db_client_connection_count"
-        and sample.labels["db_client_connection_state"] == state
+        if sample.name == "db_client_connection_count" and sample.labels["db_client_connection_state"] == state
     )
