@@ -39,8 +39,8 @@ import sys
 import tablestakes.app, tablestakes.edge.unary
 class Nothing:
     def __init__(self, *_): pass
-    def begin(self, _): return self
-    def end(self, _): pass
+    def begin(self, *_): return self
+    def end(self, *_): pass
 tablestakes.app.instrument = lambda *arguments, **options: None
 tablestakes.edge.unary.Observer = Nothing
 from marketplace_service import SERVICE

@@ -5,6 +5,7 @@ import signal
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -23,11 +24,14 @@ from tablestakes.service import Service
 from tablestakes.settings import Settings
 from tablestakes.telemetry import (
     Explainer,
+    GoSqlMetrics,
+    Instrumentation,
     Live,
     LoopLag,
     MetricsServer,
     RpcMetrics,
     Tracer,
+    expose_schema_revision,
     instrument,
     new_registry,
     serve,
@@ -82,6 +86,7 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
     Raises:
         DeclarationError: A resource, its model and its proto do not fit together.
         SchemaError: PostgreSQL's schema is not the one that this version serves.
+        DatabaseInUseError: Another process has the SQLite file.
         BindError: The address for gRPC or the one for metrics cannot be listened on.
         sqlalchemy.exc.SQLAlchemyError: The database cannot be reached.
     """
@@ -90,8 +95,9 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
     async with AsyncExitStack() as opened:
         registry = new_registry(_build(service), name=service.name)
         lag, tasks, metrics = LoopLag(registry), Tasks(), RpcMetrics(registry)
-        database = await _open_database(service, settings, registry, tracer, opened)
-        live = Live(service.name, service.version, engines=[database[1]], rpcs=metrics, lag=lag)
+        database = await _open_database(service, settings, registry, lag, tracer, opened)
+        engines, runbooks = database[1], _runbooks()
+        live = Live(service.name, service.version, engines=engines, rpcs=metrics, lag=lag, runbooks=runbooks)
         metrics_server = _serve_metrics(settings, registry, live)
         opened.callback(metrics_server.close)
         lag.start()
@@ -128,10 +134,11 @@ async def _open_database(
     service: Service,
     settings: Settings,
     registry: CollectorRegistry,
+    lag: LoopLag,
     tracer: Tracer | None,
     opened: AsyncExitStack,
-) -> tuple[Database, Any]:
-    """Open the database, with its listeners, and return it with its instrumentation once its schema is right."""
+) -> tuple[Database, list[Instrumentation]]:
+    """Open the database, with its listeners, and return it with its instrumentations once its schema is right."""
     database = open_database(settings)
     opened.push_async_callback(_close, "database not closed", database.close)
     if tracer is not None:
@@ -140,15 +147,34 @@ async def _open_database(
     if settings.explain_slow_query and (asked := backend_of(settings).create_explaining_engine(settings)):
         explainer = Explainer(asked)
         opened.push_async_callback(asyncio.to_thread, explainer.close)
-    instrumentation = instrument(
-        database.engine,
-        registry=registry,
-        slow_seconds=settings.slow_query,
-        explainer=explainer,
-        tracer=tracer,
-    )
+    instrumentations = [
+        instrument(
+            engine,
+            registry=registry,
+            pool_name=name,
+            slow_seconds=settings.slow_query,
+            explainer=explainer,
+            tracer=tracer,
+            lag=lag,
+        )
+        for name, engine in database.engines.items()
+    ]
+    if settings.go_sql_metrics:
+        GoSqlMetrics(registry, instrumentations)
     await (service.schema.upgrade if database.backend.embedded else service.schema.require_head)(database)
-    return database, instrumentation
+    await database.warn_of_risks(settings.pool_size)
+    revision = (await service.schema.revisions(database)).current
+    expose_schema_revision(registry, revision, name=service.name)
+    return database, instrumentations
+
+
+def _runbooks() -> str:
+    """Return the runbooks, which are beside this module or in the repository, or "" if they are not installed."""
+    here = Path(__file__).resolve()
+    for path in (here.with_name("runbooks.md"), here.parents[2] / "docs" / "runbooks.md"):
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    return ""
 
 
 def _serve_metrics(settings: Settings, registry: CollectorRegistry, live: Live) -> MetricsServer:

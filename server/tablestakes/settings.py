@@ -115,14 +115,20 @@ class Settings(BaseSettings):
     )
     reflection: bool = Field(True, description="Serve gRPC reflection, so that tools can list and call methods.")
     pool_size: Annotated[int, Field(ge=1, le=1000)] = Field(
-        8, description="The most connections to PostgreSQL; SQLite always has one, its one writer."
+        8, description="The most connections to PostgreSQL; to SQLite the most that read, beside its one writer."
     )
-    pool_timeout: Seconds = Field(1.0, description="Seconds that a call waits for a free connection.")
+    pool_timeout: Seconds = Field(
+        1.0,
+        description="Seconds that a call waits for a free connection; a write on SQLite waits until its deadline.",
+    )
     connect_timeout: Seconds = Field(3.0, description="Seconds that connecting to PostgreSQL may take.")
     statement_timeout: Seconds = Field(5.0, description="Seconds after which PostgreSQL ends a statement.")
     slow_query: Seconds = Field(0.5, description="Seconds past which a statement is counted and logged as slow.")
     explain_slow_query: bool = Field(
         False, description="Ask the database for the plans of slow statements, on a connection of their own."
+    )
+    go_sql_metrics: bool = Field(
+        False, description="Also expose the pool under the names of Go's database/sql metrics, go_sql_*."
     )
     default_deadline: Seconds = Field(
         10.0, description="Seconds that a call may take whose caller set no deadline."

@@ -39,7 +39,14 @@ def plain(url: str) -> None:
     assert statements(registry) == {("DDL", ""): 1, ("INSERT", ""): 1, ("SELECT", "SQLITE_ERROR"): 1}
     assert registry.get_sample_value(
         "db_client_connection_wait_time_seconds_count",
-        {"db_system_name": "sqlite", "db_client_connection_pool_name": "default", "outcome": "ok"},
+        {
+            "db_system_name": "sqlite",
+            "db_client_connection_pool_name": "default",
+            "db_namespace": "",
+            "server_address": "",
+            "server_port": "",
+            "outcome": "ok",
+        },
     )
     instrumentation.remove()
     assert list(registry.collect()) == []

@@ -195,6 +195,13 @@ async def test_repeated_statements(
     assert "SELECT" in fields["db_query_text"]
 
 
+def test_repetitions_are_zero_before_the_first(registry: CollectorRegistry, method: MethodMetrics) -> None:
+    """Each method has a sample at zero, without a collection, before an RPC repeats a statement."""
+    service, name = method.usage.labels
+    labels = {"grpc_service": service, "grpc_method": name, "db_collection_name": ""}
+    assert registry.get_sample_value(REPEATED, labels) == 0
+
+
 async def test_a_bulk_insert_is_not_repeated(engine: AsyncEngine, method: MethodMetrics, by: By) -> None:
     """The pages of one INSERT with many rows are not repetitions."""
     things = Table("things", MetaData(), Column("id", Integer, primary_key=True), Column("n", Integer))

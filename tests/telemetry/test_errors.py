@@ -27,6 +27,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tablestakes.telemetry import AsyncTimedQueuePool, TimedQueuePool, instrument
+from tablestakes.telemetry.engine.error import PHASES
 from tests.postgres import free_port
 
 By = Callable[..., dict[tuple[str, ...], float]]
@@ -199,6 +200,20 @@ async def test_a_ping_that_gets_no_answer(
     assert errors() == {("ping", "timeout", "true"): 1}
 
 
+def test_each_phase_is_zero_before_its_first_error(
+    engine: Engine, registry: CollectorRegistry, errors: Errors
+) -> None:
+    """From the start there is a sample at zero for each phase, without an error_type, and it stays at zero."""
+    name = "db_client_errors_total"
+    samples = [sample for family in registry.collect() for sample in family.samples if sample.name == name]
+    assert [(s.labels["phase"], s.labels["error_type"], s.labels["disconnect"], s.value) for s in samples] == [
+        (phase, "", "false", 0) for phase in PHASES
+    ]
+    with engine.connect() as connection, pytest.raises(DBAPIError):
+        connection.execute(text("SELECT * FROM nowhere"))
+    assert errors() == {("execute", "SQLITE_ERROR", "false"): 1}
+
+
 async def test_a_lost_connection_is_a_disconnect(
     postgres_url: str, registry: CollectorRegistry, errors: Errors
 ) -> None:
@@ -212,7 +227,7 @@ async def test_a_lost_connection_is_a_disconnect(
     # The server sends 57P01 and then disconnects; the driver may notice either first.
     [((phase, kind, disconnect), count)] = errors().items()
     assert (phase, disconnect, count) == ("execute", "true", 1)
-    assert kind in {"57P01", "08003"}
+    assert kind in {"57P01", "connection_lost"}
 
 
 def test_a_pool_timeout_is_of_the_checkout(engine: Engine, errors: Errors) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tablestakes.telemetry import instrument
+from tests.telemetry.engine_labels import IN_A_FILE
 
 Counts = Callable[[], dict[tuple[str, str, str], float]]
 SELECT = ("SELECT", "raw", "")
@@ -81,12 +82,7 @@ def test_two_engines_share_a_registry(engine: Engine, registry: CollectorRegistr
     instrument(other, registry=registry, pool_name="other")
     _select(engine, 2)
     _select(other, 3)
-    labels = {
-        "db_system_name": "sqlite",
-        "db_operation_name": "SELECT",
-        "db_collection_name": "raw",
-        "error_type": "",
-    }
+    labels = IN_A_FILE | {"db_operation_name": "SELECT", "db_collection_name": "raw", "error_type": ""}
     name, pool = "db_client_operation_duration_seconds", "db_client_connection_pool_name"
     assert registry.get_sample_value(f"{name}_count", labels | {pool: "default"}) == 2
     assert registry.get_sample_value(f"{name}_count", labels | {pool: "other"}) == 3
@@ -189,10 +185,5 @@ def test_a_log_that_fails_breaks_no_query_and_no_count(
         log.removeHandler(handler)
     assert registry.get_sample_value("instrumentation_errors_total") == 2
     assert counts() == {SELECT: 2}
-    labels = {
-        "db_system_name": "sqlite",
-        "db_client_connection_pool_name": "default",
-        "db_operation_name": "SELECT",
-        "db_collection_name": "raw",
-    }
+    labels = IN_A_FILE | {"db_operation_name": "SELECT", "db_collection_name": "raw", "cause": "statement"}
     assert registry.get_sample_value("db_client_slow_operations_total", labels) == 2

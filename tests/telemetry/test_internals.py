@@ -1,4 +1,4 @@
-"""An upgrade of SQLAlchemy or prometheus-client that loses or changes a private name fails here, and says which."""
+"""An upgrade of a library that loses or changes a private name fails here, and says which."""
 
 import ast
 import asyncio
@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from prometheus_client import utils, validation
-from sqlalchemy import Engine, create_engine, event, log, select, text
+from sqlalchemy import Engine, create_engine, event, log, make_url, select, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -330,3 +331,37 @@ def test_the_dialect_does_what_its_events_do(engine: Engine) -> None:
         require(engine.dialect, name, "listeners_getter")
         require(Dialect, name, "listeners_getter")
         require(engine.dialect.dispatch, name, "listeners_getter")
+
+
+# The goodbye of a server that is shut down, as it sends it to an idle connection: an ErrorResponse, without more.
+_FIELDS = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+_GOODBYE = b"E" + (len(_FIELDS) + 4).to_bytes(4) + _FIELDS
+
+
+@pytest.mark.parametrize(
+    ("how", "raised"),
+    [
+        ("before", "InterfaceError"),
+        ("during", "ConnectionDoesNotExistError"),
+        ("after the goodbye", "InternalClientError"),
+    ],
+)
+async def test_asyncpg_says_that_a_connection_is_lost(postgres_url: str, how: str, raised: str) -> None:
+    """Each of asyncpg's exceptions for a lost connection is recognized, and its other exceptions are not."""
+    connection = await asyncpg.connect(make_url(postgres_url).set(drivername="postgresql").render_as_string(False))
+    with pytest.raises(asyncpg.PostgresSyntaxError) as ordinary:
+        await connection.execute("SELEKT 1")
+    assert not internals.says_connection_is_lost(ordinary.value)
+    statement = "SELECT 1"
+    if how == "before":
+        connection.terminate()
+    elif how == "during":
+        statement = "SELECT pg_terminate_backend(pg_backend_pid())"
+    else:
+        require(connection, "_protocol", "says_connection_is_lost")
+        connection._protocol.data_received(_GOODBYE)
+    with pytest.raises((asyncpg.InterfaceError, asyncpg.PostgresError, asyncpg.InternalClientError)) as lost:
+        await connection.fetch(statement)
+    assert type(lost.value).__name__ == raised
+    assert internals.says_connection_is_lost(lost.value), f"asyncpg says it in other words: {lost.value}"
+    connection.terminate()

@@ -85,13 +85,44 @@ def test_a_reset_is_the_pools_own(make: Make, total: Total) -> None:
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))
     assert total(f"{reset}_count") == 0
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE t (a)"))
+        connection.execute(text("INSERT INTO t VALUES (1)"))
+    assert total(f"{reset}_count") == 0
     raw = engine.raw_connection()
-    raw.cursor().execute("CREATE TABLE t (a)")
+    raw.cursor().execute("INSERT INTO t VALUES (2)")
     start = time.perf_counter()
     raw.close()
     elapsed = time.perf_counter() - start
     assert total(f"{reset}_count") == 1
     assert 0 < total(f"{reset}_sum") < elapsed
+
+
+async def test_a_reset_is_a_rollback_that_was_sent(
+    empty_url: str, registry: CollectorRegistry, total: Total
+) -> None:
+    """After a COMMIT, in autocommit and without a transaction, a returned connection is not reset."""
+    engine = create_async_engine(empty_url)
+    instrument(engine, registry=registry)
+    reset = "db_client_connection_reset_seconds_count"
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE t (a INTEGER)"))
+        await connection.execute(text("INSERT INTO t VALUES (1)"))
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(text("INSERT INTO t VALUES (2)"))
+    (await engine.raw_connection()).close()
+    assert total(reset) == 0
+
+    def leave(pool: Any) -> None:
+        raw = pool.connect()
+        raw.cursor().execute("INSERT INTO t VALUES (3)")
+        raw.close()
+
+    async with engine.connect() as connection:
+        await connection.run_sync(lambda sync: leave(sync.engine.pool))
+    assert total(reset) == 1
+    await engine.dispose()
 
 
 def test_creation_includes_setting_up(registry: CollectorRegistry, total: Total) -> None:

@@ -5,9 +5,11 @@ import contextlib
 import http.client
 import json
 import logging
+import math
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -33,6 +35,8 @@ from tablestakes.telemetry import (
     instrument,
     serve,
 )
+from tablestakes.telemetry.show.history import MAX_SAMPLES, History
+from tests.serving import eventually
 from tests.telemetry.http_request import request
 
 CANARY = "canary-51c7"
@@ -232,6 +236,87 @@ async def test_the_lag_of_the_loop_is_shown(registry: CollectorRegistry) -> None
     assert len(reading["counts"]) == len(reading["bounds"]) + 1
 
 
+async def test_the_history_is_bounded_and_continues(watched: Instrumentation) -> None:
+    """The server keeps the last 150 samples, and a page gets only those that it has not got yet."""
+    live = Live("shop", engines=[watched])
+    history = History(live.sample, live.read, interval=0.001)
+    history.start()
+    history.start()
+    await eventually(lambda: len(history.since(-1.0)) == MAX_SAMPLES, 30)
+    first = history.since(-1.0)[0]["time"]
+    await eventually(lambda: history.since(-1.0)[0]["time"] > first, 30)
+    history.stop()
+    history.stop()
+    kept = history.since(-1.0)
+    assert len(kept) == MAX_SAMPLES
+    assert [sample["time"] for sample in kept] == sorted(sample["time"] for sample in kept)
+    assert history.since(kept[99]["time"]) == kept[100:]
+
+
+def test_the_reading_of_a_minute_ago_is_kept() -> None:
+    """The figures of a minute begin with a reading that is a minute old, or with the oldest one until then."""
+    times = iter(float(10 * number) for number in range(12))
+    taken: list[float] = []
+
+    def read() -> dict[str, float]:
+        taken.append(next(times, math.inf))
+        if taken[-1] == math.inf:
+            raise RuntimeError("no more readings")
+        return {"uptime": taken[-1]}
+
+    history = History(lambda: {"time": 0.0}, read, interval=0.0001)
+    assert history.before_minute(30.0) is None
+    history.start()
+    while math.inf not in taken:
+        time.sleep(0.001)
+    history.stop()
+    assert history.before_minute(111.0) == {"uptime": 50.0}
+    # Only the last ones are kept.
+    assert history.before_minute(60.0) == {"uptime": 40.0}
+
+
+def test_the_server_serves_its_history(server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
+    """The first reading has the history with the counters of charts, and later ones what is new since a time."""
+    _rpc(rpcs, "Buy", engine, "SELECT 1", code="NotFound")
+    reading = _read(server)
+    assert reading["history"][0]["time"] <= reading["uptime"]
+    assert reading["before"]["uptime"] <= reading["uptime"]
+    later = json.loads(request(server, f"/live.json?since={reading['uptime']}")[2])
+    assert (later["history"], later["before"]) == ([], None)
+    assert json.loads(request(server, f"/live.json?since={reading['uptime']}&minute=1")[2])["before"] is not None
+    assert json.loads(request(server, "/live.json?since=never")[2])["history"]
+
+
+def test_a_sample_has_the_sums_of_a_reading(watched: Instrumentation, engine: Engine, rpcs: RpcMetrics) -> None:
+    """A sample has the RPCs that ended, failed and run, their buckets, and the state of each engine."""
+    _rpc(rpcs, "Buy", engine, "SELECT 1", code="NotFound")
+    _rpc(rpcs, "Sell", engine, "SELECT 1")
+    rpcs.method("shop.v1.Shop", "Sell").started()
+    live = Live("shop", engines=[watched], rpcs=rpcs)
+    sample, reading = live.sample(), live.read()
+    assert (sample["ended"], sample["failed"], sample["in_flight"]) == ([1, 1], 1, 1)
+    assert sample["counts"] == [
+        sum(pair) for pair in zip(*(m["counts"] for m in reading["rpcs"]["methods"]), strict=True)
+    ]
+    [shown] = reading["engines"]
+    assert len(shown["slow"].pop("recent")) == 2
+    assert sample["engines"][0]["slow"].pop("recent") == []
+    assert sample["engines"] == [shown]
+
+
+def test_the_runbooks_have_a_section_for_each_anchor(registry: CollectorRegistry) -> None:
+    """The runbooks are a page whose sections have the anchors of the alerts, and their text stays text."""
+    live = Live("shop", runbooks="# Runbooks\n\n## ShopPoolFull\n\n<b>Look</b> at it.\n")
+    server = serve("127.0.0.1", 0, registry, live)
+    status, headers, body = request(server, "/runbooks")
+    assert _read(server)["runbooks"] == ["shoppoolfull"]
+    server.close()
+    assert status == 200
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert b'<h2 id="shoppoolfull">ShopPoolFull</h2><pre>&lt;b&gt;Look&lt;/b&gt; at it.</pre>' in body
+
+
 def test_failures_of_listeners_are_shown(server: MetricsServer, watched: Instrumentation) -> None:
     """The number of failures of the instrumentation is in the reading."""
     watched.guard.wrap("test", lambda: 1 / 0)()
@@ -339,6 +424,7 @@ async def test_the_service_has_a_live_reading(app: App) -> None:
     assert engine["system"] == app.database.engine.dialect.name
     assert engine["connections"]["max"] >= 1
     assert reading["lag"] is not None
+    assert {"tablestakesqueryp99high", "tablestakeseventlooplag"} <= set(reading["runbooks"])
 
 
 def test_a_copy_serves_its_page(tmp_path: Path) -> None:

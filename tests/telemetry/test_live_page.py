@@ -136,9 +136,9 @@ def test_a_load_is_shown_in_figures(
     slow = _rows(browser, "slow")
     assert len(slow) == 10
     assert browser.evaluate("document.querySelector('#slow .more').textContent") == "Show all 11"
-    assert {(row[3], row[6]) for row in slow} == {("Buy", "4bf92f35"), ("List", "4bf92f35")}
+    assert {(row[4], row[7]) for row in slow} == {("Buy", "4bf92f35"), ("List", "4bf92f35")}
     assert "0 used, 1 idle, max 2" in browser.evaluate("document.getElementById('pool').textContent")
-    assert "query" in browser.evaluate("document.getElementById('phases').textContent")
+    assert "statements" in browser.evaluate("document.getElementById('phases').textContent")
 
 
 def test_the_targets_are_judged(browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
@@ -146,12 +146,13 @@ def test_the_targets_are_judged(browser: Browser, server: MetricsServer, engine:
     _rpc(rpcs, "Buy", engine, "SELECT 1")
     with engine.connect(), engine.connect():
         _open(browser, server)
-    (query, took), used, slow, errors = _targets(browser)
+    (query, took), used, slow, errors, lag = _targets(browser)
     assert query == "met"
     assert took.endswith("ms")
     assert used == ("missed", "2 of 2")
     assert slow == ("missed", "1")
     assert errors == ("met", "0")
+    assert lag == ("none", NONE)
 
 
 def test_an_empty_page_has_sentences(browser: Browser, registry: CollectorRegistry) -> None:
@@ -163,7 +164,7 @@ def test_an_empty_page_has_sentences(browser: Browser, registry: CollectorRegist
     assert "No RPC has come yet." in shown
     assert "No statement has been slow." in shown
     assert not {"NaN", "undefined", "null", "Infinity"} & set(shown.replace("\n", " ").split())
-    assert [verdict for verdict, _ in _targets(browser)] == ["none", "none", "met", "met"]
+    assert [verdict for verdict, _ in _targets(browser)] == ["none", "none", "met", "met", "none"]
 
 
 def test_hostile_text_stays_text(browser: Browser, server: MetricsServer, engine: Engine, rpcs: RpcMetrics) -> None:
@@ -233,8 +234,9 @@ class _Readings:
 
             def do_GET(self) -> None:
                 """Answer a GET."""
-                body = json.dumps(outer.reading).encode() if self.path == "/live.json" else page
-                self.send_response(503 if self.path == "/live.json" and outer.reading is None else 200)
+                data = self.path.partition("?")[0] == "/live.json"
+                body = json.dumps(outer.reading).encode() if data else page
+                self.send_response(503 if data and outer.reading is None else 200)
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -269,6 +271,7 @@ def reading(registry: CollectorRegistry, rpcs: RpcMetrics) -> Reading:
         rpcs.method("shop.v1.Shop", "Buy")
         made: dict[str, Any] = json.loads(Live("shop", rpcs=rpcs).render())
         made |= {"uptime": uptime, "started": started}
+        made |= {"history": [], "before": None}
         [method] = made["rpcs"]["methods"]
         method |= {"started": handled, "codes": {"OK": handled}, "seconds": handled * 0.003}
         method["counts"][2] = handled  # above 2.5 ms, up to 5 ms
@@ -382,6 +385,144 @@ def test_a_chart_shows_past_values(browser: Browser, readings: _Readings, readin
     assert browser.evaluate("document.querySelector('.chart .span').textContent") == "150 s ago"
     browser.command("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
     browser.until(f"{now}[0] === '0 /s'")
+
+
+def _history(reading: dict[str, Any], **changes: Any) -> list[dict[str, Any]]:
+    """Return 150 samples before a reading, in which ten RPCs ended in each second."""
+    uptime = reading["uptime"]
+    times = [uptime - 2.0 * ago for ago in range(149, -1, -1)]
+    empty = [0] * 16
+    return [
+        {
+            "time": time,
+            "counts": [0, 0, int(10 * time), *empty[3:], 0],
+            "ended": [int(10 * time)],
+            "failed": 0,
+            "in_flight": 0,
+            "engines": [],
+            "lag": None,
+        }
+        | changes
+        for time in times
+    ]
+
+
+def test_the_charts_are_full_at_once(browser: Browser, readings: _Readings, reading: Reading) -> None:
+    """With the server's history, the first look at the page has five minutes, whose values are shown on hover."""
+    made = reading(uptime=1_000, handled=10_000)
+    made["history"] = _history(made)
+    made["before"] = reading(uptime=938, handled=9_380)
+    readings.reading = made
+    browser.open(readings.url)
+    browser.until("document.getElementById('state')?.textContent === 'live'")
+    # The two lines of RPCs are the handled ones, and those that were not OK: none, so there is no line at zero.
+    handled, failed = browser.evaluate(
+        "[...document.querySelectorAll('.chart svg')][0].querySelectorAll('path:not([class])').length === 2 && "
+        "[...[...document.querySelectorAll('.chart svg')][0].querySelectorAll('path:not([class])')]"
+        ".map(path => path.getAttribute('d')).toReversed()"
+    )
+    assert handled.count("L") > 140
+    assert handled.startswith("M")
+    assert float(handled[1:].split(" ")[0]) < 10
+    assert failed == ""
+    assert _rate(browser) == "10"
+    assert browser.evaluate("document.querySelector('#rpcs .note').textContent") == "last minute"
+    box = browser.evaluate("document.querySelector('.chart svg').getBoundingClientRect().toJSON()")
+    x, y = box["left"] + box["width"] / 2, box["top"] + 10
+    browser.command("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    browser.until("document.querySelector('.chart figcaption div').textContent.endsWith(' s ago')")
+    assert "handled 10" in browser.evaluate("document.querySelector('.chart .legend').textContent")
+    browser.command("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
+
+
+def test_a_late_loop_is_not_the_databases_fault(
+    browser: Browser, readings: _Readings, reading: Reading, engine: Engine, registry: CollectorRegistry
+) -> None:
+    """While the loop is late, its own target is missed, and targets that it explains are unclear or met."""
+    made = reading(uptime=30, handled=10)
+    lag = LoopLag(registry)
+    [shown] = Live("shop", engines=[instrument(engine, registry=registry)], lag=lag).read()["engines"]
+    shown["counts"] = [0] * 10 + [215] + [0] * 4
+    shown["slow"] |= {"times": 215, "by_loop": 215}
+    shown["errors"] = [{"phase": "checkout", "error_type": "timeout", "disconnect": False, "times": 3}]
+    made["engines"] = [shown]
+    made["lag"] = {"bounds": shown["bounds"], "counts": [0] * 10 + [30] + [0] * 4}
+    readings.reading = made
+    browser.open(readings.url)
+    browser.until("document.getElementById('state')?.textContent === 'live'")
+    verdicts = [verdict for verdict, _ in _targets(browser)]
+    assert verdicts == ["unclear", "met", "met", "unclear", "missed"]
+    assert "215 more only by the event loop's lag" in browser.evaluate("document.body.innerText")
+    # The same without the lag is the database's.
+    made["lag"]["counts"] = [30] + [0] * 14
+    shown["slow"]["by_loop"] = 0
+    browser.until("document.querySelector('.target').dataset.verdict === 'missed'")
+    assert [verdict for verdict, _ in _targets(browser)] == ["missed", "met", "missed", "missed", "met"]
+
+
+def test_each_target_links_to_its_runbook(browser: Browser, registry: CollectorRegistry) -> None:
+    """A target's name is a link to the section of its alert, if the server has runbooks."""
+    names = ["ShopQueryP99High", "ShopPoolFull", "ShopSlowQueries", "ShopConnectionErrors", "ShopEventLoopLag"]
+    markdown = "".join(f"## {name}\n\nLook.\n\n" for name in names)
+    server = serve("127.0.0.1", 0, registry, Live("shop", runbooks=markdown))
+    _open(browser, server)
+    links = browser.evaluate("[...document.querySelectorAll('.target a')].map(link => link.getAttribute('href'))")
+    assert links == [f"runbooks#{name.lower()}" for name in names]
+    browser.open(f"http://{server.host}:{server.port}/{links[0]}")
+    browser.until("document.querySelector('h2:target')?.textContent === 'ShopQueryP99High'")
+    server.close()
+
+
+def test_the_page_speaks_plainly(browser: Browser, readings: _Readings, reading: Reading, engine: Engine) -> None:
+    """Phases, errors and closed connections have words in place of the names of labels."""
+    made = reading(uptime=30, handled=10)
+    [shown] = Live("shop", engines=[instrument(engine, registry=CollectorRegistry())]).read()["engines"]
+    shown["errors"] = [{"phase": "ping", "error_type": "57P01", "disconnect": True, "times": 2}]
+    shown["connections"]["closed"] = {"overflow": 4}
+    made["engines"] = [shown]
+    readings.reading = made
+    browser.open(readings.url)
+    browser.until("document.getElementById('state')?.textContent === 'live'")
+    text = browser.evaluate("document.querySelector('.three').innerText")
+    assert "waiting for a connection" in text
+    assert "dead connection replaced: 57P01" in text
+    assert "2 since the start" in text
+    assert "4 more than the pool keeps" in text
+    assert not {"pool_wait", "overflow", "ping"} & set(text.split())
+    assert "·" not in browser.evaluate("document.getElementById('errors').innerText")
+
+
+@pytest.mark.parametrize("width", [820, 1280])
+def test_nothing_wraps_far_or_overflows(
+    browser: Browser, readings: _Readings, reading: Reading, engine: Engine, registry: CollectorRegistry, width: int
+) -> None:
+    """In a common window no text has more than four lines, overlaps its neighbor or leaves the window."""
+    made = reading(uptime=30, handled=10)
+    [shown] = Live("shop", engines=[instrument(engine, registry=registry)]).read()["engines"]
+    shown["counts"] = [0] * 10 + [215_000] + [0] * 4
+    shown["slow"] |= {"times": 430_000, "by_loop": 215_000}
+    shown["errors"] = [
+        {"phase": phase, "error_type": "ConnectionRefusedError", "disconnect": True, "times": 123_456}
+        for phase in ("connect", "ping", "checkout", "compile", "execute", "fetch", "commit", "rollback")
+    ]
+    causes = ("recycle", "overflow", "invalidate", "soft_invalidate")
+    shown["connections"]["closed"] = dict.fromkeys(causes, 12_345)
+    made["engines"] = [shown]
+    made["lag"] = {"bounds": shown["bounds"], "counts": [0] * 10 + [30] + [0] * 4}
+    readings.reading = made
+    browser.open(readings.url, width=width)
+    browser.until("document.getElementById('state')?.textContent === 'live'")
+    wrong = browser.evaluate(
+        "[...document.querySelectorAll('p, dt, dd, th, td, h2, .what > *, .legend > *, figcaption > *')]"
+        ".filter(one => one.offsetParent && one.textContent).map(one => {"
+        "const box = one.getBoundingClientRect(), line = parseFloat(getComputedStyle(one).fontSize) * 1.6;"
+        "const parent = one.parentElement.getBoundingClientRect();"
+        "return [one.textContent.slice(0, 40), box.height > 4 * line, box.right > innerWidth,"
+        "one.closest('.what') !== null && box.right > parent.right + 1]; })"
+        ".filter(([, ...faults]) => faults.some(Boolean))"
+    )
+    assert wrong == []
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1440])

@@ -50,3 +50,33 @@ def test_a_registry_has_one_probe(registry: CollectorRegistry) -> None:
     LoopLag(registry)
     with pytest.raises(ValueError, match="Duplicated"):
         LoopLag(registry)
+
+
+async def test_the_lag_during_a_time_is_known(registry: CollectorRegistry) -> None:
+    """The lag of a time is the part for which the loop was blocked, and of a time before it is none of that."""
+    probe = LoopLag(registry, interval=0.001)
+    probe.start()
+    before = time.perf_counter()
+    await asyncio.sleep(0.02)
+    start = time.perf_counter()
+    quiet = probe.during(before, start)
+    time.sleep(0.2)  # noqa: ASYNC251 - to block the loop
+    blocked = time.perf_counter() - start
+    # The timer is overdue, but has not run yet.
+    overdue = probe.during(start, time.perf_counter())
+    await asyncio.sleep(0.01)
+    end = time.perf_counter()
+    known = probe.during(start, end)
+    half = probe.during(start + blocked / 2, end)
+    probe.stop()
+    assert blocked - 0.002 <= overdue
+    assert overdue - 0.002 <= known <= end - start
+    assert known - half == pytest.approx(blocked / 2, abs=0.003)
+    assert quiet < start - before
+    assert probe.during(before, start) == pytest.approx(quiet, abs=0.002), "a later delay is not of this time"
+
+
+async def test_a_stopped_probe_is_never_late(registry: CollectorRegistry) -> None:
+    """A probe that does not run explains nothing."""
+    probe = LoopLag(registry)
+    assert probe.during(0.0, time.perf_counter()) == 0

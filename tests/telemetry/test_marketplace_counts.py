@@ -180,7 +180,7 @@ def test_the_sessions_of_the_server_agree(loaded: Loaded) -> None:
         last.total("db_client_connections_closed_total"),
     )
     assert last.total("db_client_connection_count") == loaded.connections == made - closed
-    assert last.total("db_client_connection_count", state="used") == 0
+    assert last.total("db_client_connection_count", db_client_connection_state="used") == 0
     assert last.total("db_client_connection_max") == loaded.app.settings.pool_size
 
 

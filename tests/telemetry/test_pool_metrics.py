@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import AssertionPool, ConnectionPoolEntry, NullPool, Pool, StaticPool
 
 from tablestakes.telemetry import instrument
+from tests.telemetry.engine_labels import IN_A_FILE
 
 Gauges = Callable[[], tuple[float | None, float | None, float | None]]
 
@@ -41,12 +42,11 @@ def gauges(registry: CollectorRegistry) -> Gauges:
     """A function that returns the gauges idle, used and max."""
 
     def ask() -> tuple[float | None, float | None, float | None]:
-        labels = {"db_system_name": "sqlite", "db_client_connection_pool_name": "default"}
-        count = "db_client_connection_count"
+        count, state = "db_client_connection_count", "db_client_connection_state"
         return (
-            registry.get_sample_value(count, labels | {"state": "idle"}),
-            registry.get_sample_value(count, labels | {"state": "used"}),
-            registry.get_sample_value("db_client_connection_max", labels),
+            registry.get_sample_value(count, IN_A_FILE | {state: "idle"}),
+            registry.get_sample_value(count, IN_A_FILE | {state: "used"}),
+            registry.get_sample_value("db_client_connection_max", IN_A_FILE),
         )
 
     return ask

@@ -75,7 +75,7 @@ async def test_a_restart(own_postgres: Postgres, registry: CollectorRegistry, by
     under_way = [asyncio.create_task(nap(engine, SLEEP.bindparams(seconds=60.0))) for _ in range(2)]
     async with witness(url) as connection:
         await sessions(connection, 2, f"{SESSIONS} AND state = 'active' AND query LIKE '%pg_sleep%'")
-    assert total("db_client_connection_count", state="used") == 2
+    assert total("db_client_connection_count", db_client_connection_state="used") == 2
     await asyncio.to_thread(own_postgres.stop)
     failed = await asyncio.gather(*under_way)
     assert all(isinstance(error, DBAPIError) for error in failed)
@@ -89,7 +89,8 @@ async def test_a_restart(own_postgres: Postgres, registry: CollectorRegistry, by
     assert operations["SELECT", ""] == 3 + 1
     statements = sum(times for (_, error), times in operations.items() if error)
     assert sum(times for (phase, *_), times in errors.items() if phase == "execute") == statements == 2
-    assert {disconnect for (phase, _, disconnect) in errors if phase == "execute"} == {"true"}
+    failures = {(error, disconnect) for (phase, error, disconnect) in errors if phase == "execute"}
+    assert failures <= {("57P01", "true"), ("connection_lost", "true")}
     assert errors.keys() - {key for key in errors if key[0] == "execute"} == {
         ("connect", "ConnectionRefusedError", "false")
     }
@@ -99,6 +100,23 @@ async def test_a_restart(own_postgres: Postgres, registry: CollectorRegistry, by
     assert total("db_client_connection_count") == total(CREATED) - total(CLOSED) == 1
     assert total("instrumentation_errors_total") == 0
     await engine.dispose()
+
+
+async def test_a_statement_after_the_goodbye(postgres_url: str, registry: CollectorRegistry, by: By) -> None:
+    """A statement between the server's goodbye and the end of its connection fails as a lost connection."""
+    engine = create_async_engine(postgres_url)
+    instrument(engine, registry=registry)
+    async with engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        fields = b"SFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+        assert raw.driver_connection is not None
+        raw.driver_connection._protocol.data_received(b"E" + (len(fields) + 4).to_bytes(4) + fields)
+        with pytest.raises(Exception, match="cannot switch to state"):
+            await connection.execute(text("SELECT 1"))
+        await connection.invalidate()
+    await engine.dispose()
+    assert by(*ERRORS) == {("execute", "connection_lost", "true"): 1}
+    assert by(*OPERATIONS) == {("SELECT", "connection_lost"): 1}
 
 
 @pytest.mark.parametrize(
@@ -146,9 +164,13 @@ async def test_dispose_while_statements_run(
     async with witness(postgres_url) as connection:
         await connection.execute(LOCK)
         under_way = [asyncio.create_task(nap(engine, WAIT_FOR_LOCK)) for _ in range(3)]
-        await eventually(lambda: total("db_client_connection_count", state="used") == 3, 30)
+        await eventually(lambda: total("db_client_connection_count", db_client_connection_state="used") == 3, 30)
         await engine.dispose()
-        assert total("db_client_connection_count", state="used") == await connection.fetchval(SESSIONS) == 3
+        assert (
+            total("db_client_connection_count", db_client_connection_state="used")
+            == await connection.fetchval(SESSIONS)
+            == 3
+        )
         await connection.execute(LOCK.replace("lock", "unlock"))
         assert await asyncio.gather(*under_way) == [None, None, None]
         assert total("db_client_connection_count") == 0

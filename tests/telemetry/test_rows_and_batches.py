@@ -65,4 +65,5 @@ def test_the_edges_of_the_buckets(tmp_path: Path, registry: CollectorRegistry) -
         connection.execute(text("INSERT INTO t VALUES (1)"))
     engine.dispose()
     edges = [s.labels["le"] for f in registry.collect() for s in f.samples if s.name == f"{ROWS}_bucket"]
-    assert edges == ["0.0", "1.0", "10.0", "100.0", "1000.0", "10000.0", "100000.0", "+Inf"]
+    assert edges[:4] == ["1.0", "2.0", "5.0", "10.0"]
+    assert edges[-2:] == ["10000.0", "+Inf"]

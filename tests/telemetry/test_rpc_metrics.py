@@ -212,3 +212,25 @@ async def test_outside_of_an_rpc_there_is_no_account() -> None:
         return current_rpc.get()
 
     assert await asyncio.create_task(look()) is None
+
+
+def test_the_sizes_of_messages_are_counted_by_method(registry: CollectorRegistry) -> None:
+    """The bytes of requests and responses are histograms, without a response for an RPC that has failed."""
+    rpcs = RpcMetrics(registry)
+    method = rpcs.method("shop.v1.Shop", "Buy")
+    rpcs.method("shop.v1.Shop", "Sell")
+    method.finish(enter(method), "OK", received=20, sent=5_000)
+    method.finish(enter(method), "NotFound", received=30)
+    current_rpc.set(None)
+    found = {
+        (sample.name.removeprefix("grpc_server_msg_"), sample.labels["grpc_method"]): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if family.name.endswith("_bytes") and not sample.name.endswith("_bucket")
+    }
+    assert found == {
+        ("received_bytes_count", "Buy"): 2,
+        ("received_bytes_sum", "Buy"): 50,
+        ("sent_bytes_count", "Buy"): 1,
+        ("sent_bytes_sum", "Buy"): 5_000,
+    }

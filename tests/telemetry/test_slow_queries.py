@@ -2,18 +2,22 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from tablestakes.telemetry import RpcAccount, RpcMetrics, enter, instrument
+from tablestakes.telemetry import LoopLag, RpcAccount, RpcMetrics, enter, instrument
 from tablestakes.telemetry.account import CONNECT
+from tests.telemetry.engine_labels import IN_A_FILE
 
 CANARY = "canary-8d1f"
+By = Callable[..., dict[tuple[str, ...], float]]
 Total = Callable[..., float]
 LOGGER = "tablestakes.telemetry.slow"
 
@@ -140,12 +144,7 @@ def test_a_quick_statement_is_not_slow(registry: CollectorRegistry, caplog: pyte
         connection.execute(text("SELECT 1"))
     engine.dispose()
     assert not caplog.records
-    labels = {
-        "db_system_name": "sqlite",
-        "db_client_connection_pool_name": "default",
-        "db_operation_name": "SELECT",
-        "db_collection_name": "raw",
-    }
+    labels = IN_A_FILE | {"db_operation_name": "SELECT", "db_collection_name": "raw", "cause": "statement"}
     assert registry.get_sample_value("db_client_slow_operations_total", labels) == 0
 
 
@@ -171,3 +170,56 @@ def test_slow_is_the_count_beyond_the_bucket(
     slow = total("db_client_slow_operations_total")
     assert slow == 4
     assert slow == total(f"{name}_count") - total(f"{name}_bucket", le="0.5")
+
+
+async def test_a_late_loop_explains_a_slow_statement(
+    tmp_path: Path, registry: CollectorRegistry, by: By, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A statement that is slow because the loop was blocked is logged with the lag and counted by that cause."""
+    lag = LoopLag(registry, interval=0.001)
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'late.db'}")
+    instrument(engine, registry=registry, slow_seconds=0.1, lag=lag)
+    sent = asyncio.Event()
+    event.listen(engine.sync_engine, "do_execute", lambda *_: sent.set())
+    lag.start()
+    async with engine.connect() as connection:
+        statement = asyncio.create_task(connection.execute(text("SELECT 1")))
+        await sent.wait()
+        time.sleep(0.3)  # noqa: ASYNC251 - to block the loop while the statement runs
+        await statement
+    lag.stop()
+    await engine.dispose()
+    [record] = caplog.records
+    fields = vars(record)
+    assert fields["duration_seconds"] - 0.1 <= fields["loop_lag_seconds"] <= fields["duration_seconds"]
+    assert by("db_client_slow_operations_total", "cause") == {("event_loop",): 1}
+
+
+async def test_a_slow_database_is_not_explained_by_the_loop(
+    postgres_url: str, registry: CollectorRegistry, by: By, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A statement that the database takes long for is slow by itself, while the loop runs as usual."""
+    lag = LoopLag(registry)
+    engine = create_async_engine(postgres_url)
+    instrument(engine, registry=registry, slow_seconds=0.1, lag=lag)
+    lag.start()
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT pg_sleep(0.8)"))
+    lag.stop()
+    await engine.dispose()
+    [record] = [record for record in caplog.records if "pg_sleep" in vars(record)["db_query_text"]]
+    assert vars(record)["loop_lag_seconds"] < vars(record)["duration_seconds"] - 0.1
+    assert by("db_client_slow_operations_total", "cause") == {("statement",): 1}
+
+
+def test_a_synchronous_statement_is_never_explained_by_the_loop(
+    registry: CollectorRegistry, by: By, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A synchronous statement makes its loop late itself, so the lag is neither logged nor subtracted."""
+    engine = create_engine("sqlite://")
+    instrument(engine, registry=registry, slow_seconds=0.0, lag=LoopLag(registry))
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    engine.dispose()
+    assert "loop_lag_seconds" not in vars(caplog.records[0])
+    assert by("db_client_slow_operations_total", "cause") == {("statement",): 1}

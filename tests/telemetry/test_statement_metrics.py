@@ -31,6 +31,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tablestakes.telemetry import instrument
+from tests.telemetry.engine_labels import IN_A_FILE
 
 Counts = Callable[[], dict[tuple[str, str, str], float]]
 
@@ -77,13 +78,7 @@ def test_success_is_timed(engine: Engine, counts: Counts, registry: CollectorReg
         connection.execute(update(items).values(name="b"))
     elapsed = time.perf_counter() - start
     assert counts() == {("INSERT", "items", ""): 1, ("SELECT", "items", ""): 2, ("UPDATE", "items", ""): 1}
-    labels = {
-        "db_system_name": "sqlite",
-        "db_client_connection_pool_name": "default",
-        "db_operation_name": "SELECT",
-        "db_collection_name": "items",
-        "error_type": "",
-    }
+    labels = IN_A_FILE | {"db_operation_name": "SELECT", "db_collection_name": "items", "error_type": ""}
     assert registry.get_sample_value("db_client_operation_duration_seconds_count", labels) == 2
     total = registry.get_sample_value("db_client_operation_duration_seconds_sum", labels)
     assert total is not None

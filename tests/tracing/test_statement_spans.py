@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from tablestakes.telemetry import AsyncTimedQueuePool, instrument
 from tablestakes.telemetry.otel.tracer import OtelTracer
+from tablestakes.telemetry.version import VERSION
 from tests.gadgets import gadget_pb2
 from tests.postgres import free_port
 from tests.serving import eventually
@@ -49,6 +50,17 @@ def engine(tmp_path: Path, spans: Spans) -> Iterator[Engine]:
     instrument(made, registry=CollectorRegistry(), tracer=OtelTracer(spans.provider))
     yield made
     made.dispose()
+
+
+def test_the_scope_has_a_name_a_version_and_a_schema(engine: Engine, spans: Spans) -> None:
+    """The instrumentation scope of a span names this package, its version and the version of the conventions."""
+    tracer = get_tracer("caller", tracer_provider=spans.provider)
+    with tracer.start_as_current_span("caller"), engine.connect() as connection:
+        connection.execute(select(THINGS))
+    [scope] = {span.instrumentation_scope for span in spans if span.name == "SELECT things"}
+    assert scope is not None
+    assert (scope.name, scope.version) == ("tablestakes.telemetry", VERSION)
+    assert scope.schema_url == "https://opentelemetry.io/schemas/1.44.0"
 
 
 async def test_a_hundred_rpcs_have_their_own_statements(traced: Traced) -> None:

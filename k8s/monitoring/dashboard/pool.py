@@ -1,7 +1,7 @@
 """Utilization, saturation and errors of the connection pool."""
 
 from k8s.monitoring.dashboard.panel import Panel, Query, Row
-from k8s.monitoring.dashboard.promql import CONNECTING, quantile, rate, select, total, used_of_max
+from k8s.monitoring.dashboard.promql import CONNECTING, METHOD, quantile, rate, select, total, used_of_max
 
 _POOL = "db_client_connection_pool_name"
 _WAIT, _CREATE = "db_client_connection_wait_time_seconds", "db_client_connection_create_time_seconds"
@@ -15,8 +15,8 @@ ROW = Row(
             unit="short",
             queries=(
                 Query(
-                    total(select("db_client_connection_count"), _POOL, "state"),
-                    "{{db_client_connection_pool_name}} {{state}}",
+                    total(select("db_client_connection_count"), _POOL, "db_client_connection_state"),
+                    "{{db_client_connection_pool_name}} {{db_client_connection_state}}",
                 ),
                 Query(total(select("db_client_connection_max"), _POOL), "{{db_client_connection_pool_name}} max"),
             ),
@@ -76,6 +76,18 @@ ROW = Row(
             description="The time to make a connection and set it up, or until that failed.",
             unit="s",
             queries=(Query(quantile(0.99, _CREATE, by=("outcome",)), "{{outcome}}"),),
+        ),
+        Panel(
+            title="Held by method",
+            description="How many connections the RPCs of a method hold on average. Used connections that are"
+            " missing here are held outside of RPCs.",
+            unit="short",
+            queries=(
+                Query(
+                    total(rate("rpc_db_connection_held_seconds_total", METHOD), "grpc_method"), "{{grpc_method}}"
+                ),
+            ),
+            stacked=True,
         ),
         Panel(
             title="Use time p99",

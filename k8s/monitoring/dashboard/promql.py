@@ -9,7 +9,7 @@ FAULTS = 'grpc_code=~"Unknown|Internal|Unavailable|DataLoss|DeadlineExceeded"'
 # The phases of db_client_errors_total in which there was no connection to use, or none that worked.
 CONNECTING = 'phase=~"connect|ping|checkout"'
 # Connections that are checked out.
-USED = 'state="used"'
+USED = 'db_client_connection_state="used"'
 
 
 def select(metric: str, *matchers: str) -> str:

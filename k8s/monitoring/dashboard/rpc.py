@@ -71,6 +71,21 @@ ROW = Row(
             stacked=True,
         ),
         Panel(
+            title="Response bytes",
+            description="Bytes in a second that are sent in responses, before compression.",
+            unit="Bps",
+            queries=(Query(total(rate("grpc_server_msg_sent_bytes_sum", METHOD), *_BY), "{{grpc_method}}"),),
+            stacked=True,
+            width=12,
+        ),
+        Panel(
+            title="Response size p99",
+            description="99 of 100 responses are smaller than this.",
+            unit="bytes",
+            queries=(Query(quantile(0.99, "grpc_server_msg_sent_bytes", METHOD, by=_BY), "{{grpc_method}}"),),
+            width=12,
+        ),
+        Panel(
             title="Burn of the availability budget",
             description="Faults as a multiple of what 99.9 % availability allows, over four windows. At 1"
             " the budget lasts as long as its 30 days; 14.4 over an hour spends a fiftieth of it.",

@@ -33,9 +33,12 @@ ROW = Row(
         ),
         Panel(
             title="Slow operations",
-            description="Statements in a second that took longer than `slow_query`.",
+            description="Statements in a second that took longer than `slow_query`. Those with the cause"
+            " `event_loop` would not without the loop's lag.",
             unit="ops",
-            queries=(Query(total(rate("db_client_slow_operations_total"), *_BY), _LEGEND),),
+            queries=(
+                Query(total(rate("db_client_slow_operations_total"), *_BY, "cause"), f"{_LEGEND} {{{{cause}}}}"),
+            ),
         ),
         Panel(
             title="Rows",

@@ -1,5 +1,7 @@
 """The one place that decides how the work of an RPC is run."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import Message
@@ -35,13 +37,14 @@ async def perform(method: Method, call: Call[Any], database: Database) -> Messag
         response: Message = work.apply(Session(connection, call.caller))
         return response
 
+    run: Callable[[Callable[[Connection], Message]], Awaitable[Message]]
     if method.asks.validate_only(call.request):
         run = database.rehearse
     elif work.atomic:
         run = database.transact
     else:
         # A statement by itself is one round trip; BEGIN and COMMIT would make it three.
-        run = database.run
+        run = partial(database.run, reads=method.reads)
     for left in reversed(range(TRIES)):
         try:
             return await run(apply)

@@ -147,7 +147,7 @@ async def _reference(
         children = not absent and work.key is not None and _has_descendants(connection, schema, work.key)
         return absent, children
 
-    absent, children = await database.run(look)
+    absent, children = await database.run(look, reads=True)
     if any(column in schema.names.columns for column in absent):
         return not_found(method.required_name(request))
     if paths := [method.paths[column.name] for column in absent if column.name in method.paths]:

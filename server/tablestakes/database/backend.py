@@ -1,12 +1,14 @@
 """A kind of database: the particulars of it that the engine must know."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from tablestakes.database.risk import Risk
 from tablestakes.settings import Settings
 
 
@@ -29,18 +31,25 @@ class Backend:
     Attributes:
         name: The name of its SQLAlchemy dialect.
         create_engine: Makes the engine that serves.
+        create_reading_engine: Makes the engine for work that only reads, None where the first one serves it too.
         create_explaining_engine: Makes the engine that is asked for the plans of slow statements, None where the
             database of the settings cannot be asked.
         isolation_level: The isolation level of a transaction, by SQLAlchemy's name.
+        groups_commits: Whether there is one writer at a time, whose writes share transactions.
         embedded: Whether the database is a part of this process: nobody else migrates it, so the service does.
         migrators_lock: Keeps every other migrator out, for as long as it is entered.
         migrating: Prepares a connection for the statements of a migration, for as long as it is entered.
+        find_risks: Finds the settings of a server that put data or calls at risk; given a connection, and the most
+            connections of this process.
     """
 
     name: str
     create_engine: CreateEngine
+    create_reading_engine: Callable[[Settings], AsyncEngine | None]
     create_explaining_engine: Callable[[Settings], AsyncEngine | None]
     isolation_level: Any
+    groups_commits: bool
     embedded: bool
     migrators_lock: Callable[[AsyncEngine], AbstractAsyncContextManager[None]]
     migrating: Callable[[AsyncConnection], AbstractAsyncContextManager[None]]
+    find_risks: Callable[[Connection, int], Sequence[Risk]]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -14,10 +15,13 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 
 from tablestakes.database.backend import Backend
 from tablestakes.database.fault import FaultKind, diagnose
+from tablestakes.database.group_commit import GroupCommit
 from tablestakes.database.postgresql import POSTGRESQL
 from tablestakes.database.sqlite import SQLITE
 from tablestakes.database.unit import Unit, current_unit
 from tablestakes.settings import Settings
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 BACKENDS = {backend.name: backend for backend in (POSTGRESQL, SQLITE)}
@@ -34,14 +38,23 @@ class Database:
     would make it three.
 
     Attributes:
-        engine: The engine and its pool.
+        engine: The engine and its pool; the writes' where there is another one for reads.
         backend: The kind of database.
+        reading: The engine that work runs on that only reads, None where the first one serves it too.
+        writer: Runs the work that writes, None where each runs on a connection of its own.
     """
 
     engine: AsyncEngine
     backend: Backend
+    reading: AsyncEngine | None = None
+    writer: GroupCommit | None = None
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
+    @property
+    def engines(self) -> dict[str, AsyncEngine]:
+        """Its engines, by the name of their pool in metrics."""
+        return {"default": self.engine} | ({} if self.reading is None else {"reading": self.reading})
+
+    async def run(self, work: Callable[[Connection], T], *, reads: bool = False) -> T:
         """Run statements in autocommit, each by itself, and return the work's result.
 
         When a statement was undone for another transaction's sake (a deadlock), or was prepared for an older schema
@@ -51,10 +64,13 @@ class Database:
         Args:
             work: A plain function of a connection. It runs in a greenlet of its own, in which waiting for the
                 driver looks like a call; it must not wait for anything else.
+            reads: Whether it only reads: then it may run on a connection that cannot write.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: The database's or the pool's error; see `diagnose`.
         """
+        if self.writer is not None and not (reads and self.reading is not None):
+            return await self.writer.write(work, atomic=False)
         return await self._retried(partial(self._run, work))
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
@@ -70,7 +86,7 @@ class Database:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: The database's or the pool's error; see `diagnose`.
         """
-        return await self._retried(partial(self._transact, work, keep=True))
+        return await self._transacted(work, keep=True)
 
     async def rehearse(self, work: Callable[[Connection], T]) -> T:
         """Run statements in one transaction that is always undone, and return the work's result.
@@ -81,7 +97,12 @@ class Database:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: As `transact`.
         """
-        return await self._retried(partial(self._transact, work, keep=False))
+        return await self._transacted(work, keep=False)
+
+    async def _transacted(self, work: Callable[[Connection], T], *, keep: bool) -> T:
+        if self.writer is not None:
+            return await self.writer.write(work, atomic=True, keep=keep)  # nothing else is ever in its way
+        return await self._retried(partial(self._transact, work, keep=keep))
 
     async def _retried(self, run: Callable[[], T]) -> T:
         for pause in RETRY_SECONDS:
@@ -99,7 +120,7 @@ class Database:
     def _run(self, work: Callable[[Connection], T]) -> T:
         # Check-out, statements and check-in in one greenlet: an AsyncConnection switches into a new one for
         # each of them, which measures as a quarter more CPU for a statement.
-        with self.engine.sync_engine.connect() as connection:
+        with (self.reading or self.engine).sync_engine.connect() as connection:
             if (unit := current_unit.get()) is not None:
                 unit.begin()
                 unit.may_apply = True
@@ -122,9 +143,22 @@ class Database:
                 transaction.rollback()
             return result
 
+    async def warn_of_risks(self, pool_size: int) -> None:
+        """Log a line for each setting of the server that puts data or calls at risk.
+
+        Args:
+            pool_size: The most connections of this process.
+        """
+        for risk in await self.run(lambda connection: self.backend.find_risks(connection, pool_size), reads=True):
+            log.warning("database at risk", setting=risk.setting, value=risk.value, consequence=risk.consequence)
+
     async def close(self) -> None:
-        """Close every connection of the pool."""
-        await self.engine.dispose()
+        """Close every connection of the pools."""
+        if self.writer is not None:
+            await self.writer.ended()
+        # The writes' last: the last connection to be closed checkpoints, which a reader cannot.
+        for engine in reversed(self.engines.values()):
+            await engine.dispose()
 
 
 def backend_of(settings: Settings) -> Backend:
@@ -140,4 +174,8 @@ def open_database(settings: Settings, *, patient: bool = False) -> Database:
         patient: Whether statements may take as long as they take, as those of a migration do.
     """
     backend = backend_of(settings)
-    return Database(backend.create_engine(settings, patient=patient), backend)
+    engine = backend.create_engine(settings, patient=patient)
+    writer = None
+    if backend.groups_commits:
+        writer = GroupCommit(engine, backend.isolation_level, settings.default_deadline)
+    return Database(engine, backend, backend.create_reading_engine(settings), writer)

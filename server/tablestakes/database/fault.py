@@ -111,7 +111,7 @@ def diagnose(error: BaseException) -> Fault | None:
         case TimeoutError():  # asyncpg's, for a command or a connect
             return Fault(FaultKind.TIMEOUT)
         # From a server-side cursor the driver's exceptions come as they are.
-        case OSError() | asyncpg.PostgresError() | sqlite3.Error():
+        case OSError() | asyncpg.PostgresError() | asyncpg.TargetServerAttributeNotMatched() | sqlite3.Error():
             return _of_driver(error, disconnected=False)
     return None
 
@@ -133,7 +133,8 @@ def _of_driver(original: BaseException, *, disconnected: bool) -> Fault:
         return _of_sqlite(cause)
     if isinstance(cause, TimeoutError):
         return Fault(FaultKind.TIMEOUT)
-    unavailable = disconnected or isinstance(cause, OSError)
+    # No host of the URL can be written to, for one, in the middle of a failover.
+    unavailable = disconnected or isinstance(cause, (OSError, asyncpg.TargetServerAttributeNotMatched))
     return Fault(FaultKind.UNAVAILABLE if unavailable else FaultKind.UNKNOWN)
 
 

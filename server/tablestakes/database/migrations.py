@@ -12,6 +12,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from alembic import command
 from tablestakes.database.engine import Database
@@ -46,7 +47,16 @@ class Migrations:
     command: str
 
     async def revisions(self, database: Database) -> Revisions:
-        """Return the revision of a database, and the one that it should have."""
+        """Return the revision of a database, and the one that it should have.
+
+        A SQLite file is only read for it, also while another process serves it.
+        """
+        try:
+            return await database.run(self._revisions, reads=True)
+        except OperationalError:
+            if database.reading is None:
+                raise
+        # There is no file yet, and reading makes none.
         async with database.engine.connect() as connection:
             return await connection.run_sync(self._revisions)
 

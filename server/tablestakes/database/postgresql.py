@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
-import asyncpg
 from sqlalchemy import event, func, select
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import InvalidatePoolError
@@ -14,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
 
 from tablestakes.database.backend import Backend
+from tablestakes.database.hosts import Hosts
+from tablestakes.database.risk import find_risks
 from tablestakes.database.schema_error import SchemaError
 from tablestakes.settings import Settings
 from tablestakes.telemetry import AsyncTimedQueuePool
@@ -55,7 +56,7 @@ def create_engine(settings: Settings, *, patient: bool = False) -> AsyncEngine:
             "timeout": settings.connect_timeout,
             # The client's own bound, should the server not answer at all; after the server's, should it.
             "command_timeout": None if patient else settings.statement_timeout + 2,
-            "async_creator_fn": _connect,
+            "async_creator_fn": Hosts().connect,
             "server_settings": {
                 "application_name": settings.application_name,
                 # Short statements only lose time to it, and the driver's look-ups of types lose most.
@@ -79,6 +80,7 @@ def create_explaining_engine(settings: Settings) -> AsyncEngine:
         poolclass=NullPool,
         connect_args={
             "timeout": settings.connect_timeout,
+            "async_creator_fn": Hosts().connect,
             "command_timeout": settings.statement_timeout,
             "server_settings": {
                 "application_name": f"{settings.application_name} explain",
@@ -88,14 +90,6 @@ def create_explaining_engine(settings: Settings) -> AsyncEngine:
             },
         },
     )
-
-
-async def _connect(*arguments: Any, **options: Any) -> asyncpg.Connection:
-    try:
-        return await asyncpg.connect(*arguments, **options)
-    except TimeoutError:
-        # Nothing was begun, which a timeout of a statement would leave open.
-        raise ConnectionError("connecting took too long") from None
 
 
 def _on_checkout(connection: DBAPIConnection, _record: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
@@ -130,6 +124,10 @@ def _on_connect(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> No
 def _on_handle_error(context: ExceptionContext) -> None:
     if getattr(context.original_exception, "sqlstate", None) in LOST_STATES:
         context.is_disconnect = True
+    elif isinstance(context.original_exception, TimeoutError):
+        # The server ends a statement before the driver does. It did not, so it hangs or is gone: the pool's other
+        # connections to it would take as long to find out, one after another.
+        context.invalidate_pool_on_disconnect = True
 
 
 @asynccontextmanager
@@ -159,9 +157,12 @@ async def migrators_lock(engine: AsyncEngine) -> AsyncIterator[None]:
 POSTGRESQL = Backend(
     name="postgresql",
     create_engine=create_engine,
+    create_reading_engine=lambda _: None,
     create_explaining_engine=create_explaining_engine,
     isolation_level="READ COMMITTED",
+    groups_commits=False,
     embedded=False,
     migrators_lock=migrators_lock,
     migrating=lambda _: nullcontext(),
+    find_risks=find_risks,
 )

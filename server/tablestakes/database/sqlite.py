@@ -1,23 +1,37 @@
-"""SQLite, the embedded default: one connection, and with it one writer."""
+"""SQLite, the embedded default: one connection that writes, and others that can only read.
 
-from collections.abc import AsyncIterator
+Before 3.51.3 (3.50.7 and 3.44.6 have the correction too) two connections that write or checkpoint at the same
+instant can corrupt a file in WAL mode (sqlite.org/wal.html, the WAL-reset bug). So one connection writes, and with
+it checkpoints, in all versions. A connection with `mode=ro` never does: a checkpoint begins after a COMMIT, which
+it cannot send; by a PRAGMA, which nothing here sends; or when the last connection is closed, and then only under an
+exclusive lock, which a file that is open for reading alone cannot have. It marks in the shared memory how far it
+reads, which holds a checkpoint back, and takes no part in one. So readers are safe in all versions too, 3.40.1
+among them.
+"""
+
+import re
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import structlog
-from sqlalchemy import Connection, event
+from sqlalchemy import URL, Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from tablestakes.database.backend import Backend
+from tablestakes.database.file_lock import FileLock
+from tablestakes.database.sqlite_driver import connect
 from tablestakes.settings import Settings
 from tablestakes.telemetry import AsyncTimedQueuePool
 
 PRAGMAS = {
-    # Milliseconds to wait for a writer of another process; first, so that it holds for the next ones.
-    "busy_timeout": "5000",
+    # Milliseconds to wait for a writer of another process; first, so that it holds for the next ones. Short: after
+    # it, a write waits again if its deadline has not come.
+    "busy_timeout": "500",
     # Readers of other processes do not wait for the writer.
     "journal_mode": "WAL",
     # Every commit reaches the disk: an acknowledged write outlives a loss of power.
@@ -27,24 +41,34 @@ PRAGMAS = {
 }
 
 
-def create_engine(settings: Settings, *, patient: bool = False) -> AsyncEngine:  # noqa: ARG001 - nothing ends a statement
+def create_engine(settings: Settings, *, patient: bool = False) -> AsyncEngine:
     """Return an engine with exactly one connection.
 
     SQLite has one writer at a time whatever the pool holds; several connections would only wait for each other
-    by polling. And before 3.51.3 two of them that write and checkpoint in WAL mode can corrupt the file.
+    by polling. From its first connect until it is disposed of no other process can have such an engine on the file.
+
+    Args:
+        settings: The settings.
+        patient: Whether to wait longer for another process's write lock, as a migration does.
     """
     engine = create_async_engine(
         settings.url,
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,
+        connect_args={"async_creator_fn": connect},
         # For a file and for memory: a database in memory lives as long as its one connection.
         poolclass=AsyncTimedQueuePool,
         pool_size=1,
         max_overflow=0,
-        pool_timeout=settings.pool_timeout,
+        # Each write that waits for it has a deadline of its own.
+        pool_timeout=None,
     )
-    event.listen(engine.sync_engine, "connect", _on_connect)
+    event.listen(engine.sync_engine, "connect", _on_connect_patient if patient else _on_connect)
     event.listen(engine.sync_engine, "begin", _on_begin)
+    if (file := _locked_file(settings.url)) is not None:
+        lock = FileLock(file)
+        event.listen(engine.sync_engine, "do_connect", lambda *_: lock.acquire())
+        event.listen(engine.sync_engine, "engine_disposed", lambda _: lock.release())
     structlog.get_logger().debug(
         "database",
         system="sqlite",
@@ -53,19 +77,70 @@ def create_engine(settings: Settings, *, patient: bool = False) -> AsyncEngine: 
     return engine
 
 
+def create_reading_engine(settings: Settings) -> AsyncEngine | None:
+    """Return an engine whose connections only read; None for a database in memory.
+
+    They wait neither for a write nor for the write lock of another process.
+    """
+    read_only = _read_only(settings)
+    if read_only is None:
+        return None
+    engine = create_async_engine(
+        read_only,
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+        connect_args={"async_creator_fn": connect},
+        poolclass=AsyncTimedQueuePool,
+        pool_size=settings.pool_size,
+        max_overflow=0,
+        pool_timeout=settings.pool_timeout,
+        pool_use_lifo=True,
+    )
+    event.listen(engine.sync_engine, "connect", _on_connect_reader)
+    return engine
+
+
 def create_explaining_engine(settings: Settings) -> AsyncEngine | None:
     """Return an engine to ask for plans with, which only reads; None for a database in memory."""
+    read_only = _read_only(settings)
+    return None if read_only is None else create_async_engine(read_only, poolclass=NullPool)
+
+
+def _read_only(settings: Settings) -> URL | None:
     path = settings.url.database
     if not path or path == ":memory:" or path.startswith("file:"):
         return None
-    # Read-only: a second connection must neither write nor checkpoint as it closes.
-    read_only = settings.url.set(database=f"file:{quote(path)}", query={"mode": "ro", "uri": "true"})
-    return create_async_engine(read_only, poolclass=NullPool)
+    # An empty authority, for a path may begin with two slashes.
+    return settings.url.set(
+        database=f"file://{quote(str(Path(path).absolute()))}", query={"mode": "ro", "uri": "true"}
+    )
+
+
+def _locked_file(url: URL) -> Path | None:
+    """Return the file that an engine of this URL can write to, None for a database in memory."""
+    name, query = url.database or ":memory:", url.query
+    if query.get("uri") == "true" and name.startswith("file:"):
+        name = unquote(re.sub(r"^file:(//[^/]*)?", "", name))
+    writable = query.get("mode") not in ("memory", "ro") and "immutable" not in query
+    return Path(name).absolute() if writable and name not in ("", ":memory:") else None
 
 
 def _on_connect(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    _set(connection, PRAGMAS)
+
+
+def _on_connect_patient(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    _set(connection, PRAGMAS | {"busy_timeout": "5000"})
+
+
+def _on_connect_reader(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    # It waits for nobody but a process that recovers the file after a crash.
+    _set(connection, {"busy_timeout": "1000", "query_only": "ON"})
+
+
+def _set(connection: DBAPIConnection, pragmas: Mapping[str, str]) -> None:
     cursor: Any = connection.cursor()
-    for name, value in PRAGMAS.items():
+    for name, value in pragmas.items():
         cursor.execute(f"PRAGMA {name}={value}")
     cursor.close()
 
@@ -98,10 +173,14 @@ async def migrating(connection: AsyncConnection) -> AsyncIterator[None]:
 SQLITE = Backend(
     name="sqlite",
     create_engine=create_engine,
+    create_reading_engine=create_reading_engine,
     create_explaining_engine=create_explaining_engine,
     isolation_level="SERIALIZABLE",
+    groups_commits=True,
     embedded=True,
     # Each migration's transaction has the one write lock of the file.
     migrators_lock=lambda _: nullcontext(),
     migrating=migrating,
+    # Its settings are all made here.
+    find_risks=lambda *_: (),
 )

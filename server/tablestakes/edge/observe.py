@@ -35,23 +35,33 @@ class Observation:
         metrics: Counts it.
         spans: Makes its span, None for none.
         context: Its context.
+
+    Attributes:
+        received: The bytes of its request, as soon as that has come.
     """
 
-    __slots__ = ("_account", "_metrics", "_span")
+    __slots__ = ("_account", "_metrics", "_span", "received")
 
     def __init__(self, metrics: MethodMetrics, spans: MethodSpans | None, context: Context) -> None:
         metrics.started()
         self._metrics = metrics
+        self.received = 0
         self._span = None if spans is None else spans.start(context.invocation_metadata() or ())
         if self._span is not None:
             # They end with the RPC's own task, as the account does.
             bind_contextvars(trace_id=self._span.trace_id, span_id=self._span.span_id)
         self._account = enter(metrics)
 
-    def end(self, code: str) -> None:
-        """Count and time the RPC by its code, one of `telemetry.CODES`."""
+    def end(self, code: str, sent: int | None) -> None:
+        """Count and time the RPC.
+
+        Args:
+            code: One of `telemetry.CODES`.
+            sent: The bytes of its response, None if it has none.
+        """
         span = self._span
-        seconds = self._metrics.finish(self._account, code, None if span is None else span.exemplar)
+        exemplar = None if span is None else span.exemplar
+        seconds = self._metrics.finish(self._account, code, exemplar, received=self.received, sent=sent)
         log.debug("rpc", rpc=self._metrics.full_method, code=code, seconds=round(seconds, 6))
         if span is not None:
             span.end(code)

@@ -10,6 +10,7 @@ from tablestakes.crud.call import Call
 from tablestakes.crud.method import Method
 from tablestakes.crud.perform import perform
 from tablestakes.database import Database
+from tablestakes.database.deadline import set_deadline
 from tablestakes.database.unit import Unit
 from tablestakes.edge.answer import abort
 from tablestakes.edge.arrival import Arrival, Gate
@@ -64,16 +65,20 @@ def unary(method: Method, edge: Edge) -> RpcHandler:
 
     async def handle(_: object, context: Context) -> bytes:
         observation, arrival, unit, code = observer.begin(context), Arrival(context), Unit(), "Unknown"
+        sent: int | None = None
         try:
             for gate in gates:
                 if (waiting := gate(arrival, method)) is not None:
                     await waiting
-            request = decode(await receive(context, default_deadline))
+            data = await receive(context, default_deadline)
+            observation.received = len(data)
+            request = decode(data)
             validate(request)
             seconds = seconds_to_serve(arrival.seconds_left, default_deadline)
+            set_deadline(seconds)
             response = await tasks.run(perform(method, Call(request, arrival.caller), database), unit, seconds)
             answer = encode(response)
-            code = "OK"
+            code, sent = "OK", len(answer)
         except asyncio.CancelledError:
             # grpc.aio cancels alike when the caller leaves and when the caller's deadline passes.
             left = arrival.seconds_left
@@ -84,7 +89,7 @@ def unary(method: Method, edge: Edge) -> RpcHandler:
             code = CODES[status.code.value[0]]
             await abort(context, status, method.domain)
         finally:
-            observation.end(code)
+            observation.end(code, sent)
         return answer
 
     # For gRPC's server it has a stream of requests, of which it reads one: see `receive`.

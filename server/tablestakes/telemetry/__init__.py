@@ -24,11 +24,12 @@ query.
 
 from .account import RpcAccount, current_rpc
 from .engine.explain import Explainer
+from .engine.go_sql import GoSqlMetrics
 from .engine.instrument import Instrumentation, instrument
 from .engine.waiting import AsyncTimedQueuePool, TimedQueuePool
 from .lag import LoopLag
 from .rpc.method import CODES, MethodMetrics, RpcMetrics, enter
-from .show.exposition import MetricsServer, new_registry, serve
+from .show.exposition import MetricsServer, expose_schema_revision, new_registry, serve
 from .show.live import Live
 from .tracing import MethodSpans, Tracer, TracingError, open_tracer
 
@@ -36,6 +37,7 @@ __all__ = [
     "CODES",
     "AsyncTimedQueuePool",
     "Explainer",
+    "GoSqlMetrics",
     "Instrumentation",
     "Live",
     "LoopLag",
@@ -49,6 +51,7 @@ __all__ = [
     "TracingError",
     "current_rpc",
     "enter",
+    "expose_schema_revision",
     "instrument",
     "new_registry",
     "open_tracer",

@@ -1,5 +1,6 @@
 """Recording the time and the statements that one RPC spends on the database."""
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from time import perf_counter
 
@@ -44,23 +45,42 @@ class RpcAccount:
 
     It has no lock: one RPC runs on one event loop. If an RPC sends statements from several threads, an addition may
     be lost.
+
+    Args:
+        full_method: The name of the method, `/marketplace.v1.UserService/GetUser`.
+        count_late_hold: Receives the seconds of a connection that is returned after the account was closed.
+
+    Attributes:
+        statements: The number of statements.
+        seconds: The time of each of `PHASES` but the last.
+        runs: The executions of each statement.
+        checkouts: The number of connections that were returned.
+        held: For how many seconds these were held, together.
+        closed: Whether the RPC has ended.
+        total: How long the RPC took, in seconds, 0 until it has ended.
     """
 
     __slots__ = (
         "_charged",
         "_charged_from",
+        "_count_late_hold",
         "_opened",
         "_overlapping",
+        "checkouts",
         "closed",
         "full_method",
+        "held",
         "runs",
         "seconds",
         "statements",
         "total",
     )
 
-    def __init__(self, full_method: str) -> None:
+    def __init__(self, full_method: str, count_late_hold: Callable[[float], None] | None = None) -> None:
         self.full_method = full_method
+        self._count_late_hold = count_late_hold
+        self.checkouts = 0
+        self.held = 0.0
         self.statements = 0
         self.seconds = [0.0] * (len(PHASES) - 1)
         self.runs: dict[Query, StatementRuns] = {}
@@ -109,6 +129,14 @@ class RpcAccount:
         runs.repeats += counts_as_repeat
         runs.seconds += seconds
         runs.longest = max(runs.longest, seconds)
+
+    def add_hold(self, seconds: float) -> None:
+        """Count a connection that the RPC, or a task that it started, held for some seconds and has returned."""
+        if not self.closed:
+            self.checkouts += 1
+            self.held += seconds
+        elif self._count_late_hold is not None:
+            self._count_late_hold(seconds)
 
     def close(self) -> float:
         """Close the account and return how long it was open, in seconds; a second call returns the same."""

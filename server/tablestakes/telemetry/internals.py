@@ -1,9 +1,9 @@
-"""Every private or undocumented name of SQLAlchemy and prometheus-client that this package uses.
+"""Every private or undocumented name of other libraries that this package uses.
 
 No other module of the package uses such a name. A library may rename or change one in any release, without notice:
 `tests/telemetry/test_internals.py` has a test for each name, which then fails and says what relied on it.
 
-The names are those of SQLAlchemy 2.1 and prometheus-client 0.25.
+The names are those of SQLAlchemy 2.1, prometheus-client 0.25 and asyncpg 0.32.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +36,7 @@ __all__ = [
     "listeners_getter",
     "max_overflow",
     "root_engine",
+    "says_connection_is_lost",
 ]
 
 format_float: Final[Callable[[float], str]] = floatToGoString
@@ -108,6 +109,37 @@ def listeners_getter(event: str) -> Callable[[Any], Sequence[Callable[..., objec
         event: The name of the event, such as `do_execute`.
     """
     return attrgetter(f"{event}.listeners")
+
+
+# By the class of asyncpg's exception: what its message contains if the connection is gone.
+_SAYS_LOST: Final = {
+    "ConnectionDoesNotExistError": ("",),
+    "InterfaceError": ("connection is closed",),
+    "InternalClientError": ("cannot switch to", "unexpected state", "not connected"),
+}
+
+
+def says_connection_is_lost(error: BaseException) -> bool:
+    """Return whether an exception is one of those with which asyncpg reports that a connection is gone.
+
+    Which one it is depends on the moment. ConnectionDoesNotExistError, with the SQLSTATE 08003 although no server
+    sent it, says that the connection ended during a statement. InterfaceError says that it had ended before. A
+    server that stops says goodbye to an idle connection first; asyncpg has no state for that, so a statement
+    between the goodbye and the end is an InternalClientError, which SQLAlchemy passes on as it is.
+
+    The classes are public, but no attribute distinguishes a lost connection from other errors of the last two: only
+    their messages do, which are no interface. SQLAlchemy recognizes a lost connection in the same way.
+
+    Args:
+        error: The driver's exception, or SQLAlchemy's adaptation of it, which has it as its cause.
+    """
+    for raised in (error, error.__cause__):
+        kind = type(raised)
+        if kind.__module__.startswith("asyncpg.") and any(
+            words in str(raised) for words in _SAYS_LOST.get(kind.__name__, ())
+        ):
+            return True
+    return False
 
 
 def max_overflow(pool: QueuePool) -> int | None:

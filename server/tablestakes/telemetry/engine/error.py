@@ -8,7 +8,8 @@ from sqlalchemy.engine import Dialect, ExceptionContext
 
 from ..meter.guard import Guard
 from ..meter.tally import OTHER, Tally
-from .failure import error_type
+from .failure import LOST, error_type
+from .identity import LABELS, Identity
 
 PHASES = ("connect", "ping", "checkout", "compile", "execute", "fetch", "commit", "rollback")
 
@@ -21,12 +22,12 @@ class Errors:
     sees an error first counts it and marks it as counted; `handle_error` counts those that have no mark.
 
     Args:
-        labels: `db_system_name` and `db_client_connection_pool_name`.
+        labels: The values of `identity.LABELS`.
         dialect: Decides which errors lose a connection.
         guard: Catches failures of the counting, so that a ping does not fail because of one.
     """
 
-    def __init__(self, labels: tuple[str, str], dialect: Dialect, guard: Guard) -> None:
+    def __init__(self, labels: Identity, dialect: Dialect, guard: Guard) -> None:
         self.labels = labels
         self._dialect = dialect
         self._tally = Tally()
@@ -48,8 +49,10 @@ class Errors:
             disconnect: Whether a connection was lost by it.
         """
         error.tablestakes_counted = True  # type: ignore[attr-defined]
-        disconnected = "true" if disconnect else "false"
-        self._tally.add((phase, error_type(error), disconnected), (phase, OTHER, disconnected))
+        kind = error_type(error)
+        # SQLAlchemy does not recognize every lost connection at once.
+        disconnected = "true" if disconnect or kind == LOST else "false"
+        self._tally.add((phase, kind, disconnected), (phase, OTHER, disconnected))
 
     def wrap_do_ping(self, original: Callable[[Any], bool]) -> Callable[[Any], bool]:
         """Wrap Dialect.do_ping: SQLAlchemy passes only the driver's own errors of a ping to `handle_error`."""
@@ -76,7 +79,13 @@ class Errors:
         return dict(self._tally)
 
     def expose(self, family: CounterMetricFamily) -> None:
-        """Add the counts to the family that is being scraped."""
+        """Add the counts to the family that is being scraped, and a zero for each phase.
+
+        The zeros have no error_type. So a sum by phase exists before the first error, and its rate is zero rather
+        than unknown. A series with an error_type still begins with its first error.
+        """
+        for phase in PHASES:
+            family.add_metric((*self.labels, phase, "", "false"), 0)
         self._tally.expose(family, self.labels)
 
 
@@ -106,7 +115,7 @@ def families(parts: Iterable[Errors] = ()) -> Iterator[Metric]:
     errors = CounterMetricFamily(
         "db_client_errors",
         "Errors of the database and of the way to it, by what was being done.",
-        labels=["db_system_name", "db_client_connection_pool_name", "phase", "error_type", "disconnect"],
+        labels=[*LABELS, "phase", "error_type", "disconnect"],
     )
     for part in parts:
         part.expose(errors)

@@ -4,18 +4,25 @@ from asyncio import CancelledError
 
 from sqlalchemy import exc
 
+from ..internals import says_connection_is_lost
+
+LOST = "connection_lost"
+"""The `error_type` of a statement whose connection was gone, or went during it, if the server gave no SQLSTATE."""
+
 
 def error_type(error: BaseException) -> str:
     """Return the name under which failures of this kind are counted.
 
     Returns:
-        `cancelled`, `timeout` (also for a timeout of the pool), the SQLSTATE, SQLite's error name, or the name of
-        the exception's class.
+        `cancelled`, `timeout` (also for a timeout of the pool), `connection_lost`, the SQLSTATE, SQLite's error
+        name, or the name of the exception's class.
     """
     if isinstance(error, CancelledError):
         return "cancelled"
     if isinstance(error, (TimeoutError, exc.TimeoutError)):
         return "timeout"
+    if says_connection_is_lost(error):
+        return LOST
     return response_code(error) or type(error).__name__
 
 

@@ -13,11 +13,13 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..internals import connection_events_unchanged, root_engine
+from ..lag import LoopLag
 from ..meter.guard import Guard
 from ..tracing import Tracer
 from . import error, lifecycle, pool, series, transaction, waiting
 from .error import Errors
 from .explain import Explainer
+from .identity import identity_of
 from .lifecycle import Lifecycle
 from .patch import Method, MethodPatch
 from .pool import Connections
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 EXECUTE = ("do_execute", "do_executemany", "do_execute_no_params")
 _KNOWN_TO = "tablestakes_known_to"
 # The parameters of `instrument`, in the order of Instrumentation.options after the registry.
-_OPTIONS = ("registry", "pool_name", "slow_seconds", "trace_id", "explainer", "tracer")
+_OPTIONS = ("registry", "pool_name", "slow_seconds", "trace_id", "explainer", "tracer", "lag")
 TraceId = Callable[[], str | None]
 
 
@@ -41,8 +43,9 @@ class Instrumentation:
     """The listeners of one engine and their counters; made by `instrument`.
 
     Attributes:
-        labels: Its `db_system_name` and `db_client_connection_pool_name`.
+        labels: The values of `identity.LABELS`.
         tracer: Makes the spans, None without traces.
+        lag: Measures the event loop, None if it is not measured.
         guard: Counts the failures of the listeners.
         slow: Logs the slow statements.
         statements: Times the statements.
@@ -64,16 +67,18 @@ class Instrumentation:
         trace_id: TraceId | None,
         explainer: Explainer | None,
         tracer: Tracer | None,
+        lag: LoopLag | None,
     ) -> None:
-        system = engine.dialect.name
         self.tracer = tracer
-        self.labels = (system, pool_name)
+        self.labels = identity_of(engine, pool_name)
         self.guard = Guard()
         spans = None if tracer is None else tracer.database(engine, self.guard)
-        self.slow = SlowQueries(slow_seconds, trace_id, explainer)
+        self.lag = lag
+        # A synchronous statement that runs on an event loop makes the loop late itself.
+        self.slow = SlowQueries(slow_seconds, trace_id, explainer, lag if engine.dialect.is_async else None)
         self.statements = Statements(self.labels, self.slow, self.guard, spans)
         self.errors = Errors(self.labels, engine.dialect, self.guard)
-        self.connections = Connections(engine, system=system, pool_name=pool_name)
+        self.connections = Connections(engine, self.labels)
         self.lifecycle = Lifecycle(engine, self.labels, self.errors, self.guard, spans)
         self.transactions = Transactions(self.labels, engine.dialect, self.errors, self.guard, spans)
         self.waits = Waits(self.labels, self.errors, self.guard, spans)
@@ -142,7 +147,8 @@ class Instrumentation:
     @property
     def options(self) -> tuple[object, ...]:
         """The arguments of `instrument` after the registry; `labels` stands for the name of the pool."""
-        return self.labels, self.slow.threshold, self.slow.trace_id, self.slow.explainer, self.tracer
+        slow = self.slow
+        return self.labels, slow.threshold, slow.trace_id, slow.explainer, self.tracer, self.lag
 
     def remove(self) -> None:
         """Stop listening, and take the metrics of this engine out of the registry; a second call does nothing.
@@ -217,6 +223,7 @@ def instrument(
     trace_id: TraceId | None = None,
     explainer: Explainer | None = None,
     tracer: Tracer | None = None,
+    lag: LoopLag | None = None,
 ) -> Instrumentation:
     """Listen to an engine and expose its metrics.
 
@@ -234,6 +241,8 @@ def instrument(
         explainer: Gets the plans of slow statements; None for no plans.
         tracer: Makes a span of each statement, COMMIT, ROLLBACK, connect and wait for a connection; None for no
             spans.
+        lag: Measures the event loop that an asynchronous engine runs on, so that a slow statement is not blamed for
+            the loop's delay; None if it is not measured.
 
     Returns:
         The instrumentation of the engine. A second call with the same arguments returns the same one.
@@ -245,18 +254,18 @@ def instrument(
     root = root_engine(engine if isinstance(engine, Engine) else engine.sync_engine)
     if tracer is not None and trace_id is None:
         trace_id = tracer.trace_id
-    labels = (root.dialect.name, pool_name)
+    labels = identity_of(root, pool_name)
     with _lock:
         for used_registry, used_collector in _collectors.items():
             for existing in used_collector.instrumentations:
                 if existing.engine is root:
-                    requested = (labels, slow_seconds, trace_id, explainer, tracer)
+                    requested = (labels, slow_seconds, trace_id, explainer, tracer, lag)
                     pairs = zip((used_registry, *existing.options), (registry, *requested), strict=True)
                     changed = [name for name, (old, new) in zip(_OPTIONS, pairs, strict=True) if old != new]
                     if not changed:
                         return existing
                     raise ValueError(
-                        f"the engine is instrumented already, as pool {existing.labels[1]!r}, and not with the "
+                        f"the engine is instrumented already, as pool {existing.labels.pool!r}, and not with the "
                         f"same {', '.join(changed)}; remove() that instrumentation first"
                     )
         collector = _collectors.get(registry)
@@ -265,10 +274,10 @@ def instrument(
             registry.register(collector)
             _collectors[registry] = collector
         for namesake in collector.instrumentations.copy():
-            if namesake.labels == labels:
+            if namesake.labels[:2] == labels[:2]:
                 if namesake.engine is not None:
                     raise ValueError(
-                        f"pool_name {pool_name!r} is taken by another {labels[0]} engine in this registry"
+                        f"pool_name {pool_name!r} is taken by another {labels.system} engine in this registry"
                     )
                 # Its engine was garbage-collected, so the name is free.
                 collector.instrumentations.remove(namesake)
@@ -280,6 +289,7 @@ def instrument(
             trace_id=trace_id,
             explainer=explainer,
             tracer=tracer,
+            lag=lag,
         )
         collector.instrumentations.append(instrumentation)
         return instrumentation

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any
 from weakref import ref
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import (
@@ -29,11 +29,14 @@ from ..meter.tally import Tally
 from ..tracing import DatabaseSpans
 from .error import Errors
 from .failure import outcome
+from .identity import LABELS, Identity
 
 OUTCOMES = ("ok", "error", "cancelled", "timeout")
 CAUSES = ("recycle", "overflow", "invalidate", "soft_invalidate", "dispose", "detach", "gc", "other")
 # Keys in the `info` of a connection record: perf_counter() at the start of something, and the cause of a close.
-_CONNECT_STARTED, _CHECKED_OUT = "tablestakes_connect_started", "tablestakes_checked_out"
+_CONNECT_STARTED = "tablestakes_connect_started"
+CHECKED_OUT = "tablestakes_checked_out"
+"""The key in the `info` of a record that is checked out: since when, and by the account of which RPC or None."""
 _RESET_STARTED, _CAUSE = "tablestakes_reset_started", "tablestakes_cause"
 LIFETIMES = (1.0, 10.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 10_800.0, 21_600.0, 43_200.0, 86_400.0)
 """Bounds in seconds; the last is a day."""
@@ -48,7 +51,7 @@ class Lifecycle:
 
     Args:
         engine: The engine, whose current pool is read while the engine lives.
-        labels: `db_system_name` and `db_client_connection_pool_name`.
+        labels: The values of `identity.LABELS`.
         errors: Counts the connects that fail.
         guard: Catches failures of the counting, so that no connect fails because of one.
         spans: Makes a span of each connect, None without traces.
@@ -57,7 +60,7 @@ class Lifecycle:
     def __init__(
         self,
         engine: Engine,
-        labels: tuple[str, str],
+        labels: Identity,
         errors: Errors,
         guard: Guard,
         spans: DatabaseSpans | None = None,
@@ -79,6 +82,7 @@ class Lifecycle:
         self._errors = errors
         self._created = Tally()
         self._closed = Tally()
+        self._connect_calls: set[object] = set()
         # When the connect started, by id of the driver's connection, until the connection is set up or given up.
         self._connecting: dict[int, float] = {}
         # When each open connection became ready.
@@ -105,12 +109,15 @@ class Lifecycle:
         """Wrap Dialect.connect to count its failures: SQLAlchemy does not pass an OSError to `handle_error`."""
 
         def connect(*arguments: Any, **options: Any) -> Any:
-            start = perf_counter()
+            start, call = perf_counter(), object()
+            self._connect_calls.add(call)
             try:
                 driver = original(*arguments, **options)
             except BaseException as error:
                 self._record_failure(error, start)
                 raise
+            finally:
+                self._connect_calls.discard(call)
             self._connecting[id(driver)] = start
             return driver
 
@@ -154,15 +161,18 @@ class Lifecycle:
 
     def on_checkout(self, record: ConnectionPoolEntry) -> None:
         """Start the clock of a use."""
-        record.info[_CHECKED_OUT] = perf_counter()
+        record.info[CHECKED_OUT] = perf_counter(), current_rpc.get()
 
     def on_checkin(self, _driver: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         """Stop the clocks of a use and of a reset, if they run: SQLAlchemy has checkins without a checkout."""
         try:
             info, now = record.info, perf_counter()
-            checked_out = info.pop(_CHECKED_OUT, None)
+            checked_out = info.pop(CHECKED_OUT, None)
             if checked_out is not None:
-                self.use_seconds.observe(now - checked_out)
+                since, account = checked_out
+                self.use_seconds.observe(now - since)
+                if account is not None:
+                    account.add_hold(now - since)
             if _RESET_STARTED in info:
                 self.reset_seconds.observe(now - info.pop(_RESET_STARTED))
         except Exception:  # noqa: BLE001 - as Guard.wrap, without one more call for each checkin
@@ -176,8 +186,11 @@ class Lifecycle:
         """Note why the next checkout will close this connection and connect again."""
         record.info[_CAUSE] = "soft_invalidate"
 
-    def on_reset(self, _driver: DBAPIConnection, record: ConnectionPoolEntry | None, state: PoolResetState) -> None:
-        """Start the clock of the pool's own ROLLBACK, unless the transaction has already been rolled back.
+    def on_reset(self, driver: DBAPIConnection, record: ConnectionPoolEntry | None, state: PoolResetState) -> None:
+        """Start the clock of the pool's own ROLLBACK, if the driver will send one.
+
+        The pool calls the driver's `rollback()` after nearly every checkout, but outside of a transaction the
+        driver sends nothing.
 
         If the pool may not use an asynchronous connection here, the garbage collector has found the connection.
         """
@@ -186,7 +199,7 @@ class Lifecycle:
                 return
             if not state.asyncio_safe and self._asynchronous:
                 record.info[_CAUSE] = "gc"
-            elif not state.transaction_was_reset:
+            elif not state.transaction_was_reset and _in_transaction(driver):
                 record.info[_RESET_STARTED] = perf_counter()
         except Exception:  # noqa: BLE001 - as in on_checkin
             self._guard.failed("reset")
@@ -220,7 +233,7 @@ class Lifecycle:
     def on_detach(self, _driver: DBAPIConnection, record: ConnectionPoolEntry) -> None:
         """Count a connection that no longer belongs to the pool."""
         self._observe_lifetime(ref(record))
-        record.info.pop(_CHECKED_OUT, None)
+        record.info.pop(CHECKED_OUT, None)
         self._closed.add((record.info.pop(_CAUSE, "detach"),))
 
     def on_engine_disposed(self, _engine: Engine) -> None:
@@ -236,6 +249,10 @@ class Lifecycle:
         elif self._closed_records.pop(place, None) is not None:
             self._garbage.append((self._cause_of_discarded, None))
 
+    def constructing(self) -> int:
+        """Return the number of connections that are being made or set up now."""
+        return len(self._connect_calls) + len(self._connecting)
+
     def created(self) -> int:
         """Return the number of connections that were made."""
         return sum(count for _, count in self._created)
@@ -250,6 +267,17 @@ class Lifecycle:
         return dict.fromkeys(CAUSES, 0) | {cause: count for (cause,), count in self._closed}
 
 
+def _in_transaction(driver: Any) -> bool:
+    """Return whether a connection of the driver is in a transaction; of an unknown driver, assume it."""
+    connection = getattr(driver, "driver_connection", driver)
+    if (ask := getattr(connection, "is_in_transaction", None)) is not None:  # asyncpg
+        return bool(ask())
+    if (state := getattr(connection, "in_transaction", None)) is not None:  # sqlite3, aiosqlite
+        return bool(state)
+    # psycopg and psycopg2 have libpq's status, which is 0 outside of a transaction.
+    return getattr(getattr(connection, "info", None), "transaction_status", 1) != 0
+
+
 def _is_full(pool: Pool | None) -> bool:
     match pool:
         case QueuePool():
@@ -262,7 +290,7 @@ def _is_full(pool: Pool | None) -> bool:
 
 def families(parts: Iterable[Lifecycle] = ()) -> Iterator[Metric]:
     """Yield the metric families of `parts`, which share a registry; without parts, they have no samples."""
-    labels = ["db_system_name", "db_client_connection_pool_name"]
+    labels = [*LABELS]
     create = HistogramMetricFamily(
         "db_client_connection_create_time_seconds",
         "Time to make a connection and set it up, or until that failed.",
@@ -278,10 +306,13 @@ def families(parts: Iterable[Lifecycle] = ()) -> Iterator[Metric]:
     )
     reset = HistogramMetricFamily(
         "db_client_connection_reset_seconds",
-        "Time that a pool took to clean a connection that was returned in a transaction, or in none.",
+        "Time of the ROLLBACK that a pool sent for a connection that was returned in a transaction.",
         labels=labels,
     )
     created = CounterMetricFamily("db_client_connections_created", "Connections that were made.", labels=labels)
+    constructing = GaugeMetricFamily(
+        "db_client_connections_constructing", "Connections that are being made and set up.", labels=labels
+    )
     closed = CounterMetricFamily(
         "db_client_connections_closed",
         "Connections that left the pool for good, by cause.",
@@ -293,7 +324,8 @@ def families(parts: Iterable[Lifecycle] = ()) -> Iterator[Metric]:
             part.use_seconds.expose(use, part.labels)
             part.reset_seconds.expose(reset, part.labels)
         created.add_metric(part.labels, part.created())
+        constructing.add_metric(part.labels, part.constructing())
         for cause, count in part.closed().items():
             closed.add_metric((*part.labels, cause), count)
         part.lifetime_seconds.expose(lifetime, part.labels)
-    yield from (create, use, lifetime, reset, created, closed)
+    yield from (create, use, lifetime, reset, created, constructing, closed)

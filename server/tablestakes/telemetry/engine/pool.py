@@ -17,6 +17,8 @@ from sqlalchemy.pool import (
 )
 
 from ..internals import max_overflow
+from .identity import LABELS, Identity
+from .lifecycle import CHECKED_OUT
 
 
 class Connections:
@@ -32,16 +34,17 @@ class Connections:
 
     Args:
         engine: The engine, whose current pool is read while the engine lives.
-        system: `db_system_name`.
-        pool_name: `db_client_connection_pool_name`.
+        labels: The values of `identity.LABELS`.
     """
 
-    def __init__(self, engine: Engine, *, system: str, pool_name: str) -> None:
-        self.labels = (system, pool_name)
+    def __init__(self, engine: Engine, labels: Identity) -> None:
+        self.labels = labels
         self._engine = ref(engine)
         # Only add, discard, in and copy are used on these sets: each is atomic, also during a scrape.
         self._records: set[ref[ConnectionPoolEntry]] = set()
         self._retired: set[ref[ConnectionPoolEntry]] = set()
+        # The methods that have held a connection at some scrape, so that they are exposed at zero afterwards.
+        self._holders: set[str] = set()
 
     def on_connect(self, _connection: object, record: ConnectionPoolEntry) -> None:
         """Keep a record; also called at the checkout of a connection that is older than the listeners."""
@@ -66,6 +69,20 @@ class Connections:
         used = sum(record.in_use for record in current)
         retired = sum(record.in_use and record.dbapi_connection is not None for record in _existing(self._retired))
         return len(current) - used, used + retired
+
+    def held_by_method(self) -> dict[str, int]:
+        """Return how many connections the RPCs of each method hold now, by its full name.
+
+        Connections that are held outside of RPCs are those of the method "". The sum is the number of used ones.
+        """
+        held: dict[str, int] = dict.fromkeys(self._holders, 0)
+        for record in (*_existing(self._records), *_existing(self._retired)):
+            if record.in_use and record.dbapi_connection is not None:
+                _, account = record.info.get(CHECKED_OUT, (0.0, None))
+                method = "" if account is None else account.full_method
+                held[method] = held.get(method, 0) + 1
+        self._holders.update(held)
+        return held
 
     def idle_maximum(self) -> float | None:
         """Return how many idle connections the pool keeps: +Inf without a limit, None if it does not say."""
@@ -111,13 +128,13 @@ def _idle_maximum(pool: Pool) -> float | None:
 
 def families(parts: Iterable[Connections] = ()) -> Iterator[Metric]:
     """Yield the metric families of `parts`, which share a registry; without parts, they have no samples."""
-    common = ["db_system_name", "db_client_connection_pool_name"]
+    common = [*LABELS]
     # It is a gauge except for its TYPE line: the name is OpenTelemetry's, and `promtool check metrics` rejects a
     # gauge whose name ends in _count. Queries do not see the difference.
     count = UnknownMetricFamily(
         "db_client_connection_count",
         "Open connections of the pool by state: idle or used.",
-        labels=[*common, "state"],
+        labels=[*common, "db_client_connection_state"],
     )
     maximum = GaugeMetricFamily(
         "db_client_connection_max",
@@ -132,11 +149,19 @@ def families(parts: Iterable[Connections] = ()) -> Iterator[Metric]:
     idle_minimum = GaugeMetricFamily(
         "db_client_connection_idle_min", "Idle connections the pool keeps at least: none.", labels=common
     )
+    held = GaugeMetricFamily(
+        "rpc_db_connections_held",
+        "Connections that the RPCs of a method hold; those that are held outside of RPCs have no method.",
+        labels=[*common, "grpc_service", "grpc_method"],
+    )
     for part in parts:
         idle, used = part.counts()
         count.add_metric((*part.labels, "idle"), idle)
         count.add_metric((*part.labels, "used"), used)
+        for name, holding in part.held_by_method().items():
+            service, _, method = name.removeprefix("/").partition("/")
+            held.add_metric((*part.labels, service, method), holding)
         for family, limit in ((maximum, part.maximum()), (idle_maximum, part.idle_maximum()), (idle_minimum, 0)):
             if limit is not None:
                 family.add_metric(part.labels, limit)
-    yield from (count, maximum, idle_maximum, idle_minimum)
+    yield from (count, maximum, idle_maximum, idle_minimum, held)

@@ -16,6 +16,7 @@ from ..query import Operation, Query, operation
 from ..tracing import DatabaseSpans
 from .failure import error_type
 from .fetch import TimedCursor
+from .identity import Identity
 from .series import Series, SeriesByName
 from .slow import SlowQueries
 
@@ -63,14 +64,14 @@ class Statements:
     can be fetched, and each fetch is timed by itself.
 
     Args:
-        labels: `db_system_name` and `db_client_connection_pool_name`.
+        labels: The values of `identity.LABELS`.
         slow: Logs the slow statements.
         guard: Catches failures of the counting, so that no statement fails because of one.
         spans: Makes a span of each statement, None without traces.
     """
 
     def __init__(
-        self, labels: tuple[str, str], slow: SlowQueries, guard: Guard, spans: DatabaseSpans | None = None
+        self, labels: Identity, slow: SlowQueries, guard: Guard, spans: DatabaseSpans | None = None
     ) -> None:
         self.labels = labels
         self.slow = slow
@@ -156,8 +157,7 @@ class Statements:
                 series.batch.observe(len(rest[0]))
             if seconds > self.slow.threshold:
                 # This comes last, so that a log handler that raises prevents no counting.
-                series.add_slow()
-                self.slow.report(info.query, statement, *rest[:-1], seconds=seconds, rows=rows)
+                self.slow.add(info.query, series, statement, *rest[:-1], seconds=seconds, rows=rows)
         except Exception:  # noqa: BLE001 - as Guard.wrap
             self._guard.failed("do_execute")
 
@@ -175,8 +175,7 @@ class Statements:
         if (spans := self._spans) is not None:
             _record_span(spans, info, series, statement, rest, seconds, error)
         if seconds > self.slow.threshold:
-            series.add_slow()
-            self.slow.report(info.query, statement, *rest[:-1], seconds=seconds, error_type=outcome)
+            self.slow.add(info.query, series, statement, *rest[:-1], seconds=seconds, error_type=outcome)
 
     def _find(self, context: Any, statement: str) -> StatementInfo | None:
         # While a column default is executed, the context is still that of its INSERT. Only then does the context

@@ -14,6 +14,7 @@ from ..meter.histogram import LONG_SECONDS, SECONDS, Histogram, expose_by
 from ..tracing import DatabaseSpans
 from .error import Errors
 from .failure import outcome
+from .identity import LABELS, Identity
 
 DoMethod = Callable[[Any], None]
 OUTCOMES = ("ok", "error", "cancelled", "timeout")
@@ -28,7 +29,7 @@ class Transactions:
     only the server knows the outcome.
 
     Args:
-        labels: `db_system_name` and `db_client_connection_pool_name`.
+        labels: The values of `identity.LABELS`.
         dialect: Detects whether a connection is in autocommit; most dialects can.
         errors: Counts the errors of COMMIT and ROLLBACK.
         guard: Catches failures of the counting, so that no transaction fails because of one.
@@ -37,7 +38,7 @@ class Transactions:
 
     def __init__(
         self,
-        labels: tuple[str, str],
+        labels: Identity,
         dialect: Dialect,
         errors: Errors,
         guard: Guard,
@@ -140,7 +141,7 @@ class Transactions:
 
 def families(parts: Iterable[Transactions] = ()) -> Iterator[Metric]:
     """Yield the metric families of `parts`, which share a registry; without parts, they have no samples."""
-    labels = ["db_system_name", "db_client_connection_pool_name", "outcome"]
+    labels = [*LABELS, "outcome"]
     transactions = HistogramMetricFamily(
         "db_client_transaction_seconds",
         "Time from begin until a transaction was committed or rolled back.",

@@ -15,6 +15,7 @@ from ..meter.guard import Guard
 from ..meter.histogram import SECONDS, Histogram, expose_by
 from ..tracing import DatabaseSpans
 from .error import Errors, is_counted
+from .identity import LABELS, Identity
 
 OUTCOMES = ("ok", "timeout", "cancelled")
 
@@ -26,15 +27,13 @@ class Waits:
     wait of zero seconds, so the count of the histogram is the number of checkouts.
 
     Args:
-        labels: `db_system_name` and `db_client_connection_pool_name`.
+        labels: The values of `identity.LABELS`.
         errors: Counts the checkouts that end without a connection.
         guard: Catches failures of the counting, so that no checkout fails because of one.
         spans: Makes a span of each wait, None without traces.
     """
 
-    def __init__(
-        self, labels: tuple[str, str], errors: Errors, guard: Guard, spans: DatabaseSpans | None = None
-    ) -> None:
+    def __init__(self, labels: Identity, errors: Errors, guard: Guard, spans: DatabaseSpans | None = None) -> None:
         self.labels = labels
         self._spans = spans
         self._guard = guard
@@ -42,6 +41,7 @@ class Waits:
         self.seconds = {name: Histogram(SECONDS, self._lock) for name in OUTCOMES}
         self.timeouts = 0
         self.empty = 0
+        self.waited = 0
         self.pending: set[object] = set()
         self._errors = errors
         # Nearly all checkouts do not wait, so counting one is a single call.
@@ -70,6 +70,7 @@ class Waits:
                 account.end(POOL_WAIT, now)
             with self._lock:
                 self.seconds[outcome].add(now - start)
+                self.waited += 1
                 self.empty += outcome == "ok"
             if self._spans is not None:
                 self._spans.phase(POOL_WAIT, now - start, error)
@@ -193,7 +194,7 @@ def report_waits(pool: Pool, waits: Waits | None) -> bool:
 
 def families(parts: Iterable[Waits] = ()) -> Iterator[Metric]:
     """Yield the metric families of `parts`, which share a registry; without parts, they have no samples."""
-    labels = ["db_system_name", "db_client_connection_pool_name"]
+    labels = [*LABELS]
     pending = GaugeMetricFamily(
         "db_client_connection_pending_requests", "Checkouts that wait for a connection of the pool.", labels=labels
     )

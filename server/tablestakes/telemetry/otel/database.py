@@ -14,6 +14,7 @@ from sqlalchemy.engine import Engine
 
 from ..account import COMMIT, CONNECT, PHASES, POOL_WAIT, ROLLBACK
 from ..engine.failure import error_type, response_code
+from ..engine.identity import identity_of
 from ..meter.guard import Guard
 from ..meter.histogram import SECONDS, Exemplar
 from ..query import RAW, Query
@@ -43,15 +44,14 @@ class OtelDatabase:
     def __init__(self, tracer: Tracer, guard: Guard, engine: Engine) -> None:
         self._tracer = tracer
         self._guard = guard
-        self._common: Attributes = {"db.system.name": engine.dialect.name}
-        url = engine.url
-        # Without a host the database is a file, and its path is not a namespace.
-        if url.host:
-            self._common["server.address"] = url.host
-            if url.port:
-                self._common["server.port"] = url.port
-            if url.database:
-                self._common["db.namespace"] = url.database
+        found = identity_of(engine)
+        self._common: Attributes = {"db.system.name": found.system}
+        if found.namespace:
+            self._common["db.namespace"] = found.namespace
+        if found.address:
+            self._common["server.address"] = found.address
+        if found.port:
+            self._common["server.port"] = int(found.port)
 
     def statement(
         self, query: Query, text: str, seconds: float, *, sets: int, error: BaseException | None = None

@@ -10,6 +10,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from sqlalchemy.engine import Engine
 
 from ..meter.guard import Guard
+from ..version import VERSION
 from .database import OtelDatabase
 from .method import OtelMethod
 
@@ -28,7 +29,7 @@ class OtelTracer:
     def __init__(self, provider: TracerProvider, propagator: TextMapPropagator | None = None) -> None:
         self._provider = provider
         self._propagator = propagator or TraceContextTextMapPropagator()
-        self._tracer = provider.get_tracer("tablestakes.telemetry", schema_url=Schemas.V1_44_0.value)
+        self._tracer = provider.get_tracer("tablestakes.telemetry", VERSION, schema_url=Schemas.V1_44_0.value)
         self.guard = Guard()
 
     def method(self, service: str, method: str) -> OtelMethod:

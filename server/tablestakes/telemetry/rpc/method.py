@@ -18,6 +18,8 @@ BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 )  # fmt: skip
 """Seconds."""
+SIZES = (256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0, 4194304.0)
+"""Bytes; the last is the largest message that gRPC accepts by default."""
 
 CODES = (
     "OK",
@@ -53,7 +55,9 @@ class MethodMetrics:
         "_handling",
         "_lock",
         "_received",
+        "_received_bytes",
         "_sent",
+        "_sent_bytes",
         "_started",
         "full_method",
         "labels",
@@ -70,6 +74,8 @@ class MethodMetrics:
         self._sent = 0
         self._codes = dict.fromkeys(CODES, 0)
         self._handling = Histogram(BUCKETS, self._lock)
+        self._received_bytes = Histogram(SIZES, self._lock)
+        self._sent_bytes = Histogram(SIZES, self._lock)
 
     def started(self) -> None:
         """Count an RPC that has arrived."""
@@ -90,7 +96,15 @@ class MethodMetrics:
         self._codes[code if code in self._codes else "Unknown"] += 1
         self._handling.add(seconds)
 
-    def finish(self, account: RpcAccount, code: str, exemplar: Exemplar | None = None) -> float:
+    def finish(
+        self,
+        account: RpcAccount,
+        code: str,
+        exemplar: Exemplar | None = None,
+        *,
+        received: int | None = None,
+        sent: int | None = None,
+    ) -> float:
         """Close the account of an RPC, count the RPC and its usage of the database, and return how long it took.
 
         Statements that the RPC has started and that still run are no longer charged to it. A second call only
@@ -100,6 +114,8 @@ class MethodMetrics:
             account: The account that `enter` returned.
             code: One of `CODES`; any other is counted as `Unknown`.
             exemplar: Points to the RPC's span and becomes the exemplar of its duration, None without a span.
+            received: The bytes of its request, None if they are not known.
+            sent: The bytes of its response, None if it has none or they are not known.
 
         Returns:
             Seconds from `enter` to the first call of this method.
@@ -109,6 +125,10 @@ class MethodMetrics:
             with self._lock:
                 self._count_end(code, seconds)
                 self.usage.add(account)
+                if received is not None:
+                    self._received_bytes.add(received)
+                if sent is not None:
+                    self._sent_bytes.add(sent)
             if exemplar is not None:
                 self._handling.mark(seconds, exemplar)
             self.usage.report_repeats(account)
@@ -141,12 +161,18 @@ class MethodMetrics:
         received: CounterMetricFamily,
         sent: CounterMetricFamily,
         in_flight: GaugeMetricFamily,
+        received_bytes: HistogramMetricFamily,
+        sent_bytes: HistogramMetricFamily,
     ) -> None:
         """Add this method to the families that are being scraped."""
         with self._lock:
             arrived, codes = self._started, self._codes.copy()
             received_count, sent_count = self._received, self._sent
             self._handling.expose(handling, self.labels)
+            for histogram, family in ((self._received_bytes, received_bytes), (self._sent_bytes, sent_bytes)):
+                # A method that nobody calls has no sizes: they would be a third of all samples.
+                if any(histogram.snapshot()[0]):
+                    histogram.expose(family, self.labels)
         ended = sum(codes.values())
         started.add_metric(self.labels, arrived)
         for code, count in codes.items():
@@ -215,7 +241,7 @@ def enter(method: MethodMetrics) -> RpcAccount:
     grpc.aio runs each RPC in a task of its own, so the account ends with the task and is never reset. Its clock
     runs from here until `MethodMetrics.finish`.
     """
-    account = RpcAccount(method.full_method)
+    account = RpcAccount(method.full_method, method.usage.add_late_hold)
     current_rpc.set(account)
     return account
 
@@ -238,7 +264,14 @@ def _families(methods: Sequence[MethodMetrics]) -> Iterator[Metric]:
     in_flight = GaugeMetricFamily(
         "grpc_server_in_flight", "RPCs started and not yet completed on the server.", labels=labels[1:]
     )
+    received_bytes = HistogramMetricFamily(
+        "grpc_server_msg_received_bytes", "Size of each request, after decompression.", labels=labels
+    )
+    sent_bytes = HistogramMetricFamily(
+        "grpc_server_msg_sent_bytes", "Size of each response, before compression.", labels=labels
+    )
+    parts = (started, handled, handling, received, sent, in_flight, received_bytes, sent_bytes)
     for method in methods:
-        method.expose(started, handled, handling, received, sent, in_flight)
-    yield from (started, handled, handling, received, sent, in_flight)
+        method.expose(*parts)
+    yield from parts
     yield from usage.families([method.usage for method in methods])

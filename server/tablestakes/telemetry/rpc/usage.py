@@ -87,7 +87,17 @@ class MethodDatabaseUsage:
         lock: The lock of everything that is counted when an RPC ends.
     """
 
-    __slots__ = ("_lock", "_queries", "_repeated", "_repeats", "_seconds", "_statements", "labels")
+    __slots__ = (
+        "_checkouts",
+        "_held",
+        "_lock",
+        "_queries",
+        "_repeated",
+        "_repeats",
+        "_seconds",
+        "_statements",
+        "labels",
+    )
 
     def __init__(self, service: str, method: str, repeats: RepeatLog, lock: AbstractContextManager[object]) -> None:
         self.labels = (service, method)
@@ -95,6 +105,8 @@ class MethodDatabaseUsage:
         self._queries = Histogram(QUERIES, lock)
         self._repeated = Tally(50)
         self._seconds = [0.0] * len(PHASES)
+        self._checkouts = 0
+        self._held = 0.0
         self._statements: dict[Query, StatementUsage] = {}
         self._lock = lock
 
@@ -106,8 +118,16 @@ class MethodDatabaseUsage:
             by_phase[phase] += seconds
             total += seconds
         by_phase[-1] += max(0.0, account.total - total)
+        self._checkouts += account.checkouts
+        self._held += account.held
         for query, runs in account.runs.items():
             self._add_runs(query, runs)
+
+    def add_late_hold(self, seconds: float) -> None:
+        """Count a connection that was returned after its RPC had ended."""
+        with self._lock:
+            self._checkouts += 1
+            self._held += seconds
 
     def report_repeats(self, account: RpcAccount) -> None:
         """Count and log the statements that an RPC has repeated too often."""
@@ -145,13 +165,27 @@ class MethodDatabaseUsage:
         """Return the number of statements that were sent."""
         return int(self._queries.snapshot()[1])
 
+    def connections(self) -> tuple[int, float]:
+        """Return the number of connections that were returned, and for how many seconds they were held together."""
+        with self._lock:
+            return self._checkouts, self._held
+
     def expose(
-        self, queries: HistogramMetricFamily, seconds_family: CounterMetricFamily, repeated: CounterMetricFamily
+        self,
+        queries: HistogramMetricFamily,
+        seconds_family: CounterMetricFamily,
+        repeated: CounterMetricFamily,
+        checkouts: CounterMetricFamily,
+        held: CounterMetricFamily,
     ) -> None:
         """Add this method to the families that are being scraped."""
         self._queries.expose(queries, self.labels)
         for phase, seconds in self.seconds_by_phase().items():
             seconds_family.add_metric((*self.labels, phase), seconds)
+        for family, count in zip((checkouts, held), self.connections(), strict=True):
+            family.add_metric(self.labels, count)
+        # The zero has no collection: a sum by method exists before the first repetition.
+        repeated.add_metric((*self.labels, ""), 0)
         self._repeated.expose(repeated, self.labels)
 
 
@@ -169,6 +203,14 @@ def families(parts: Iterable[MethodDatabaseUsage]) -> Iterator[Metric]:
         "Statements that one RPC executed again and again, each once for an RPC: suspects of N+1.",
         labels=[*labels, "db_collection_name"],
     )
+    checkouts = CounterMetricFamily(
+        "rpc_db_connection_checkouts", "Connections that the RPCs of a method took and returned.", labels=labels
+    )
+    held = CounterMetricFamily(
+        "rpc_db_connection_held_seconds",
+        "Time for which they held these connections; its rate is how many they hold on average.",
+        labels=labels,
+    )
     for part in parts:
-        part.expose(queries, seconds, repeated)
-    yield from (queries, seconds, repeated)
+        part.expose(queries, seconds, repeated, checkouts, held)
+    yield from (queries, seconds, repeated, checkouts, held)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from threading import Thread
 from typing import Any
+from urllib.parse import parse_qs
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import (
@@ -19,6 +20,7 @@ from prometheus_client import (
 
 from .live import Live
 from .page import SECURITY_HEADERS, page
+from .runbook import runbook_page
 from .scrape import scrape
 
 _log = logging.getLogger("tablestakes.telemetry")
@@ -28,7 +30,8 @@ _INDEX = b"""<!doctype html>
 
 _StartResponse = Callable[..., Any]
 _Answer = tuple[str, list[tuple[str, str]], bytes]  # status, headers, body
-_Pages = Mapping[str, Callable[[], tuple[list[tuple[str, str]], bytes]]]  # by path: headers, body
+# By path: what makes the headers and the body, given the query.
+_Pages = Mapping[str, Callable[[str], tuple[list[tuple[str, str]], bytes]]]
 
 
 def new_registry(build_info: Mapping[str, str] | None = None, *, name: str = "tablestakes") -> CollectorRegistry:
@@ -48,6 +51,23 @@ def new_registry(build_info: Mapping[str, str] | None = None, *, name: str = "ta
     return registry
 
 
+def expose_schema_revision(registry: CollectorRegistry, revision: str, *, name: str = "tablestakes") -> None:
+    """Add `<name>_schema_info` to a registry, whose label is the revision of the database's schema.
+
+    It is not known before the database is open, and so is not part of `<name>_build_info`.
+
+    Args:
+        registry: The registry.
+        revision: The revision, "" if the database has none.
+        name: The name of the program, as for `new_registry`.
+
+    Raises:
+        ValueError: The registry has such a metric already.
+    """
+    text = "The revision of the database's schema when the program started."
+    Info(f"{name}_schema", text, registry=registry).info({"revision": revision})
+
+
 class MetricsServer:
     """A running metrics server; made by `serve`.
 
@@ -56,8 +76,11 @@ class MetricsServer:
         port: The port it listens on; the actual one if `serve` was given 0.
     """
 
-    def __init__(self, host: str, server: "_Server") -> None:
+    def __init__(self, host: str, server: "_Server", live: Live | None = None) -> None:
         self.host = host
+        self._live = live
+        if live is not None:
+            live.history.start()
         self.port: int = server.server_address[1]
         self._server = server
         # The argument is how often the server checks whether to stop, in seconds, and so how long close() may take.
@@ -66,6 +89,8 @@ class MetricsServer:
 
     def close(self) -> None:
         """Stop serving and free the port, within about 0.1 seconds; a second call does nothing."""
+        if self._live is not None:
+            self._live.history.stop()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -74,7 +99,8 @@ class MetricsServer:
 def serve(host: str, port: int, registry: CollectorRegistry, live: Live | None = None) -> MetricsServer:
     """Serve `/metrics` from a daemon thread, because rendering is CPU work that must not block an event loop.
 
-    With `live`, `/` is a page that shows the data of `/live.json`; otherwise it is a link to `/metrics`.
+    With `live`, `/` is a page that shows the data of `/live.json`, whose history begins now; otherwise it is a link
+    to `/metrics`.
 
     Args:
         host: Name or address to listen on, IPv4 or IPv6, without brackets.
@@ -90,7 +116,7 @@ def serve(host: str, port: int, registry: CollectorRegistry, live: Live | None =
     )[0]
     server = _Server(address, family)
     server.set_app(_application(registry, _pages(live)))
-    return MetricsServer(host, server)
+    return MetricsServer(host, server, live)
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
@@ -122,9 +148,24 @@ class _Handler(WSGIRequestHandler):
 
 def _pages(live: Live | None) -> _Pages:
     if live is None:
-        return {"/": lambda: ([("Content-Type", "text/html; charset=utf-8")], _INDEX)}
-    data = ("Content-Type", "application/json")
-    return {"/": page, "/live.json": lambda: ([data, *SECURITY_HEADERS], live.render())}
+        return {"/": lambda _: ([("Content-Type", "text/html; charset=utf-8")], _INDEX)}
+    headers = [("Content-Type", "application/json"), *SECURITY_HEADERS]
+    pages: dict[str, Callable[[str], tuple[list[tuple[str, str]], bytes]]] = {
+        "/": lambda _: page(),
+        "/live.json": lambda query: (headers, live.render(**_wanted(query))),
+    }
+    if live.runbooks:
+        pages["/runbooks"] = lambda _: runbook_page(live.runbooks)
+    return pages
+
+
+def _wanted(query: str) -> dict[str, Any]:
+    """Return the arguments of `Live.render` by a query; without a valid one, everything is wanted."""
+    given = parse_qs(query)
+    try:
+        return {"since": float(given["since"][0]), "minute": "minute" in given}
+    except (KeyError, ValueError):
+        return {}
 
 
 def _application(
@@ -147,7 +188,7 @@ def _answer(registry: CollectorRegistry, pages: _Pages, environ: dict[str, Any])
         return _plain(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET, HEAD"))
     match environ["PATH_INFO"]:
         case path if path in pages:
-            return "200 OK", *pages[path]()
+            return "200 OK", *pages[path](environ["QUERY_STRING"])
         case "/metrics":
             return "200 OK", *scrape(registry, environ)
         case _:

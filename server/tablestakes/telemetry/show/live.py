@@ -16,6 +16,8 @@ from ..meter.histogram import SECONDS
 from ..query import Query
 from ..rpc.method import BUCKETS, MethodMetrics, RpcMetrics
 from ..rpc.usage import StatementUsage
+from .history import History
+from .runbook import anchors
 
 # The page can order statements by several measures, and gets this many of the costliest by each.
 _MAX_STATEMENTS = 25
@@ -24,10 +26,10 @@ _MAX_TEXT = 2_000
 
 
 class Live:
-    """Reads the current counters of a program.
+    """Reads the current counters of a program, and keeps those of the last five minutes once it is started.
 
-    All counters are cumulative: the difference of two readings is what happened in between. Nothing is kept between
-    two readings, and no statement or RPC gets slower. SQL has placeholders, never values.
+    All counters are cumulative: the difference of two readings is what happened in between. No statement or RPC
+    gets slower. SQL has placeholders, never values.
 
     Args:
         name: The name of the program.
@@ -35,6 +37,12 @@ class Live:
         engines: The instrumentations of its engines.
         rpcs: The metrics of its RPCs, None if it serves none.
         lag: The lag of its event loop, None if it is not measured.
+        runbooks: Markdown with a section of the second level for each alert, "" for none. The targets of the page
+            link to the sections whose names end like theirs: `QueryP99High`, `PoolFull`, `SlowQueries`,
+            `ConnectionErrors` and `EventLoopLag`.
+
+    Attributes:
+        history: Keeps the counters; `serve` starts and stops it.
     """
 
     def __init__(
@@ -45,6 +53,7 @@ class Live:
         engines: Sequence[Instrumentation] = (),
         rpcs: RpcMetrics | None = None,
         lag: LoopLag | None = None,
+        runbooks: str = "",
     ) -> None:
         self.name = name
         self.version = version
@@ -53,11 +62,21 @@ class Live:
         self._lag = lag
         self._started = time.time()
         self._began = time.monotonic()
+        self.runbooks = runbooks
+        self.history = History(self.sample, self._read_counters)
 
-    def render(self) -> bytes:
-        """Return the reading as JSON, in ASCII."""
+    def render(self, *, since: float = -1.0, minute: bool = True) -> bytes:
+        """Return the reading and its history as JSON, in ASCII.
+
+        Args:
+            since: Only samples after this time are wanted, in seconds since the start of the program.
+            minute: Whether the reading of a minute ago is wanted.
+        """
+        reading = self.read()
+        reading["history"] = self.history.since(since)
+        reading["before"] = self.history.before_minute(reading["uptime"]) if minute else None
         # A field of a slow query, such as the trace id, may be of any type, and is then shown as its text.
-        return json.dumps(self.read(), allow_nan=False, default=str, separators=(",", ":")).encode("ascii")
+        return json.dumps(reading, allow_nan=False, default=str, separators=(",", ":")).encode("ascii")
 
     def read(self) -> dict[str, Any]:
         """Return the reading.
@@ -66,12 +85,13 @@ class Live:
         cumulative; the last one is for values above the last of its `bounds`. `started` distinguishes one run of
         the program from the next, whose counters begin at zero again.
         """
-        methods = [] if self._rpcs is None else self._rpcs.methods()
+        methods = self._methods()
         return {
             "name": self.name,
             "version": self.version,
             "started": self._started,
-            "uptime": time.monotonic() - self._began,
+            "uptime": self._uptime(),
+            "runbooks": anchors(self.runbooks),
             "rpcs": {"bounds": BUCKETS, "methods": [_method(method) for method in methods]},
             "engines": [_engine(engine) for engine in self._engines],
             "statements": _statements(methods),
@@ -82,6 +102,46 @@ class Live:
             "lag": None if self._lag is None else {"bounds": SECONDS, "counts": self._lag.snapshot()[0]},
             "instrumentation_errors": failures(self._engines),
         }
+
+    def sample(self) -> dict[str, Any]:
+        """Return the counters that the charts need, a tenth of a reading.
+
+        `ended` has the number of ended RPCs of each method, in the order of a reading's methods.
+        """
+        counts, ended = [0] * (len(BUCKETS) + 1), []
+        failed = in_flight = 0
+        for method in self._methods():
+            started, codes = method.counts()
+            total = sum(codes.values())
+            ended.append(total)
+            failed += total - codes["OK"]
+            in_flight += started - total
+            if total:
+                counts = [sum(pair) for pair in zip(counts, method.handling()[0], strict=True)]
+        return {
+            "time": self._uptime(),
+            "counts": counts,
+            "ended": ended,
+            "failed": failed,
+            "in_flight": in_flight,
+            "engines": [_engine(engine, recent=False) for engine in self._engines],
+            "lag": None if self._lag is None else self._lag.snapshot()[0],
+        }
+
+    def _read_counters(self) -> dict[str, Any]:
+        sample = self.sample()
+        return {
+            "uptime": sample["time"],
+            "rpcs": {"methods": [_method(method) for method in self._methods()]},
+            "engines": sample["engines"],
+            "lag": None if self._lag is None else {"counts": sample["lag"]},
+        }
+
+    def _methods(self) -> list[MethodMetrics]:
+        return [] if self._rpcs is None else self._rpcs.methods()
+
+    def _uptime(self) -> float:
+        return time.monotonic() - self._began
 
 
 def _method(method: MethodMetrics) -> dict[str, Any]:
@@ -98,17 +158,21 @@ def _method(method: MethodMetrics) -> dict[str, Any]:
     }
 
 
-def _engine(engine: Instrumentation) -> dict[str, Any]:
-    system, pool = engine.labels
+def _engine(engine: Instrumentation, *, recent: bool = True) -> dict[str, Any]:
     idle, used = engine.connections.counts()
     maximum = engine.connections.maximum()
-    counts, slow = _operations(engine.statements.series)
+    counts, slow, by_loop = _operations(engine.statements.series)
     return {
-        "system": system,
-        "pool": pool,
+        "system": engine.labels.system,
+        "pool": engine.labels.pool,
         "bounds": SECONDS,
         "counts": counts,
-        "slow": {"threshold": engine.slow.threshold, "times": slow, "recent": engine.slow.recent},
+        "slow": {
+            "threshold": engine.slow.threshold,
+            "times": slow,
+            "by_loop": by_loop,
+            "recent": engine.slow.recent if recent else [],
+        },
         "connections": {
             "idle": idle,
             "used": used,
@@ -125,12 +189,14 @@ def _engine(engine: Instrumentation) -> dict[str, Any]:
     }
 
 
-def _operations(by_name: SeriesByName) -> tuple[list[int], int]:
-    counts, slow = [0] * (len(SECONDS) + 1), 0
+def _operations(by_name: SeriesByName) -> tuple[list[int], int, int]:
+    """Return the statements by bucket, the slow ones, and those of them that are slow by the event loop."""
+    counts, slow, by_loop = [0] * (len(SECONDS) + 1), 0, 0
     for _, series in by_name.snapshot():
         counts = [sum(pair) for pair in zip(counts, series.seconds.snapshot()[0], strict=True)]
         slow += series.slow
-    return counts, slow
+        by_loop += series.slow_by_loop
+    return counts, slow, by_loop
 
 
 def _waits(waits: Waits) -> dict[str, Any]:

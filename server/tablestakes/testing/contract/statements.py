@@ -19,19 +19,21 @@ from tablestakes.testing.served import relationships
 
 @contextmanager
 def counting(app: App) -> Iterator[list[str]]:
-    """Collect the statements that the server runs, but for what begins a transaction."""
+    """Collect the statements that the server runs, except those that begin a transaction or a part of one."""
     statements: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.startswith("BEGIN"):
+        if not statement.startswith(("BEGIN", "SAVEPOINT", "RELEASE")):
             statements.append(statement)
 
-    engine = app.database.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
+    engines = [engine.sync_engine for engine in app.database.engines.values()]
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
     try:
         yield statements
     finally:
-        event.remove(engine, "before_cursor_execute", note)
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", note)
 
 
 @SESSION_LOOP

@@ -1,0 +1,50 @@
+"""Settings of a PostgreSQL server that put data or calls at risk, to be told at start."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+# Off, each loses what callers were told is kept, in one kind of crash.
+DURABLE = {
+    "fsync": "a crash of the machine can lose or corrupt the database",
+    "full_page_writes": "a crash of the machine in the middle of a write can corrupt the database",
+    "synchronous_commit": "a crash of the server can lose the last acknowledged writes",
+}
+LIMITS = ("max_connections", "superuser_reserved_connections", "reserved_connections")
+_QUESTION = text("SELECT name, setting FROM pg_settings WHERE name = ANY (:names)")
+
+
+@dataclass(frozen=True)
+class Risk:
+    """A risk.
+
+    Attributes:
+        setting: The server's setting.
+        value: Its value.
+        consequence: What can happen, for people.
+    """
+
+    setting: str
+    value: str
+    consequence: str
+
+
+def find_risks(connection: Connection, pool_size: int) -> list[Risk]:
+    """Return the risks of the server of a connection.
+
+    Args:
+        connection: A connection.
+        pool_size: The most connections of this process.
+    """
+    found = connection.execute(_QUESTION, {"names": [*DURABLE, *LIMITS]}).all()
+    values: dict[str, str] = {row.name: row.setting for row in found}
+    risks = [
+        Risk(name, values[name], consequence) for name, consequence in DURABLE.items() if values.get(name) == "off"
+    ]
+    maximum, *reserved = (int(values.get(name, 0)) for name in LIMITS)
+    if pool_size > (available := maximum - sum(reserved)):
+        consequence = (
+            f"the pool may have {pool_size} connections, and this server has {available} for it and all others"
+        )
+        risks.append(Risk("max_connections", str(maximum), consequence))
+    return risks
