@@ -52,8 +52,8 @@ class Shop:
 
     async def deposit(self, user: str, seconds: float | None = None) -> int:
         """Pay into a user's wallet, and return its balance."""
-        request = wallet_pb2.DepositRequest(name=f"{user}/wallet", amount_cents=100)
-        wallet = await self.wallets.Deposit(request, timeout=seconds)
+        request = wallet_pb2.DepositMoneyRequest(name=f"{user}/wallet", amount_cents=100)
+        wallet = await self.wallets.DepositMoney(request, timeout=seconds)
         return int(wallet.balance_cents)
 
 
