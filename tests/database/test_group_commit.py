@@ -15,6 +15,7 @@ from tablestakes.database import Database, FaultKind, diagnose, open_database
 from tablestakes.database.deadline import set_deadline
 from tablestakes.settings import Settings
 from tablestakes.telemetry import RpcAccount, current_rpc, instrument
+from tests.telemetry.engine_labels import IN_A_FILE
 
 SCHEMA = (
     "CREATE TABLE parent (id INTEGER PRIMARY KEY)",
@@ -195,9 +196,7 @@ async def test_each_statement_and_each_wait_is_counted_once(database: Database) 
     assert all(sum(each.seconds) <= each.total for each in accounts)
 
     def sample(name: str, **labels: str) -> float | None:
-        return registry.get_sample_value(
-            name, {"db_system_name": "sqlite", "db_client_connection_pool_name": "default"} | labels
-        )
+        return registry.get_sample_value(name, IN_A_FILE | labels)
 
     assert sample("db_client_connection_acquires_total") == 30
     assert sample("db_client_connection_pending_requests") == 0
