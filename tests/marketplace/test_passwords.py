@@ -18,15 +18,15 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from marketplace.v1 import address_pb2, profile_pb2, user_pb2, user_pb2_grpc
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 from marketplace_service import SERVICE
 from marketplace_service.api import password
 from tablestakes.crud.query.page import PageTokens
 from tablestakes.crud.schema.behavior import INPUT_ONLY, behaves
-from tablestakes.database import open_database
 from tests.marketplace.client import Market, key, refused
 from tests.process import migrated, server
-from tests.serving import settings_for
 
 CANARY = "canary-93b7c2"
 """A password, of which no more than its hash may be found anywhere."""
@@ -177,16 +177,15 @@ async def test_no_line_and_no_metric_has_a_password(market: Market, caplog: pyte
 
 async def test_no_line_of_a_process_has_a_password(empty_url: str) -> None:
     """What a server logs at DEBUG, also when a Create or an Update fails inside, has no password and no hash."""
-    database = open_database(settings_for(await migrated(empty_url)))
+    beside = create_async_engine(await migrated(empty_url), poolclass=NullPool)
     async with (
         server(empty_url, "--log-level=debug") as process,
         grpc.aio.insecure_channel(process.address) as channel,
     ):
         users: user_pb2_grpc.UserServiceAsyncStub = user_pb2_grpc.UserServiceStub(channel)
         await _use_every_method(users, "process")
-        async with database.engine.connect() as connection:
+        async with beside.begin() as connection:
             await connection.execute(text("ALTER TABLE users RENAME TO somewhere_else"))
-        await database.close()
         user = user_pb2.User(email="inside@example.com", username="inside", password=CANARY)
         told = await refused(users.CreateUser(user_pb2.CreateUserRequest(user=user)))
         assert told.code is grpc.StatusCode.INTERNAL

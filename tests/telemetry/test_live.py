@@ -408,7 +408,7 @@ def test_a_failed_reading_is_a_server_error(
 
 
 async def test_the_service_has_a_live_reading(app: App) -> None:
-    """The reading of the running service has its name, its pool and its methods."""
+    """The reading of the running service has its name, its pools and its methods."""
     host, _, port = app.metrics_address.rpartition(":")
 
     def read() -> Any:
@@ -420,9 +420,9 @@ async def test_the_service_has_a_live_reading(app: App) -> None:
     reading = await asyncio.to_thread(read)
     assert reading["name"] == "tablestakes"
     assert "/marketplace.v1.UserService/GetUser" in {method["method"] for method in reading["rpcs"]["methods"]}
-    [engine] = reading["engines"]
-    assert engine["system"] == app.database.engine.dialect.name
-    assert engine["connections"]["max"] >= 1
+    assert [engine["pool"] for engine in reading["engines"]] == list(app.database.engines)
+    assert {engine["system"] for engine in reading["engines"]} == {app.database.engine.dialect.name}
+    assert all(engine["connections"]["max"] >= 1 for engine in reading["engines"])
     assert reading["lag"] is not None
     assert {"tablestakesqueryp99high", "tablestakeseventlooplag"} <= set(reading["runbooks"])
 

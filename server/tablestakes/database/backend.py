@@ -11,6 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tablestakes.database.risk import Risk
 from tablestakes.settings import Settings
 
+# How long a migrator waits for another one, and how often it asks, in seconds.
+MIGRATORS_SECONDS, MIGRATORS_POLL_SECONDS = 300.0, 0.2
+
 
 class CreateEngine(Protocol):
     """Makes an engine whose connections are in autocommit."""

@@ -4,9 +4,20 @@ import fcntl
 import os
 from pathlib import Path
 
+SERVES, MIGRATES = "serves", "migrates"
+
 
 class DatabaseInUseError(OSError):
-    """Another process serves or migrates the file."""
+    """Another process serves or migrates the file.
+
+    Attributes:
+        briefly: Whether it is about to release it: it migrates, or has only just taken it.
+    """
+
+    def __init__(self, path: Path, owner: str) -> None:
+        pid, _, purpose = owner.partition(" ")
+        super().__init__(f"{path} is in use by another process (pid {pid or 'unknown'})")
+        self.briefly = purpose != SERVES
 
 
 class FileLock:
@@ -18,11 +29,13 @@ class FileLock:
 
     Args:
         path: The database's file.
+        purpose: For what the process has the database: `SERVES` or `MIGRATES`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, purpose: str = SERVES) -> None:
         self._path = path.with_name(f"{path.name}.lock")
         self._database = path
+        self._purpose = purpose
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
@@ -38,15 +51,17 @@ class FileLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
+            owner = os.read(descriptor, 40).decode(errors="replace").strip()
             os.close(descriptor)
-            raise DatabaseInUseError(f"{self._database} is in use by another process (pid {owner})") from None
+            raise DatabaseInUseError(self._database, owner) from None
         os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        os.write(descriptor, f"{os.getpid()} {self._purpose}\n".encode())
         self._descriptor = descriptor
 
     def release(self) -> None:
         """Release the lock; nothing happens where it is not held."""
         if self._descriptor is not None:
+            # The next owner has the lock a moment before it has written its name.
+            os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None

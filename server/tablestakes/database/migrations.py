@@ -56,8 +56,8 @@ class Migrations:
         except OperationalError:
             if database.reading is None:
                 raise
-        # There is no file yet, and reading makes none.
-        async with database.engine.connect() as connection:
+        # There is no file yet, and reading makes none; or another migrator is just making it.
+        async with database.backend.migrators_lock(database.engine), database.engine.connect() as connection:
             return await connection.run_sync(self._revisions)
 
     async def require_head(self, database: Database) -> None:

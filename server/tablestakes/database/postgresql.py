@@ -12,7 +12,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
 
-from tablestakes.database.backend import Backend
+from tablestakes.database.backend import MIGRATORS_POLL_SECONDS, MIGRATORS_SECONDS, Backend
 from tablestakes.database.hosts import Hosts
 from tablestakes.database.risk import find_risks
 from tablestakes.database.schema_error import SchemaError
@@ -30,7 +30,6 @@ UNACKNOWLEDGED_MS = 10_000
 
 # Any number that nothing else locks; the same for every migrator.
 LOCK = 0x7AB1E57A
-LOCK_SECONDS, LOCK_POLL_SECONDS = 300.0, 0.2
 
 
 def create_engine(settings: Settings, *, patient: bool = False) -> AsyncEngine:
@@ -139,15 +138,15 @@ async def migrators_lock(engine: AsyncEngine) -> AsyncIterator[None]:
     """
     async with engine.connect() as connection:
         # Ask again instead of waiting in the database: a session that waits for a lock keeps others from theirs.
-        waiting = asyncio.timeout(LOCK_SECONDS)
+        waiting = asyncio.timeout(MIGRATORS_SECONDS)
         try:
             async with waiting:
                 while not await connection.scalar(select(func.pg_try_advisory_lock(LOCK))):  # noqa: ASYNC110 - no event tells it
-                    await asyncio.sleep(LOCK_POLL_SECONDS)
+                    await asyncio.sleep(MIGRATORS_POLL_SECONDS)
         except TimeoutError:
             if not waiting.expired():  # the driver's own
                 raise
-            raise SchemaError(f"another migration has been running for {LOCK_SECONDS:.0f} seconds") from None
+            raise SchemaError(f"another migration has been running for {MIGRATORS_SECONDS:.0f} seconds") from None
         try:
             yield
         finally:

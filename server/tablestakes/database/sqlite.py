@@ -9,9 +9,10 @@ reads, which holds a checkpoint back, and takes no part in one. So readers are s
 among them.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -22,8 +23,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from tablestakes.database.backend import Backend
-from tablestakes.database.file_lock import FileLock
+from tablestakes.database.backend import MIGRATORS_POLL_SECONDS, MIGRATORS_SECONDS, Backend
+from tablestakes.database.file_lock import MIGRATES, SERVES, DatabaseInUseError, FileLock
 from tablestakes.database.sqlite_driver import connect
 from tablestakes.settings import Settings
 from tablestakes.telemetry import AsyncTimedQueuePool
@@ -49,7 +50,7 @@ def create_engine(settings: Settings, *, patient: bool = False) -> AsyncEngine:
 
     Args:
         settings: The settings.
-        patient: Whether to wait longer for another process's write lock, as a migration does.
+        patient: Whether it migrates, and so waits longer for another process's write lock.
     """
     engine = create_async_engine(
         settings.url,
@@ -66,7 +67,7 @@ def create_engine(settings: Settings, *, patient: bool = False) -> AsyncEngine:
     event.listen(engine.sync_engine, "connect", _on_connect_patient if patient else _on_connect)
     event.listen(engine.sync_engine, "begin", _on_begin)
     if (file := _locked_file(settings.url)) is not None:
-        lock = FileLock(file)
+        lock = FileLock(file, MIGRATES if patient else SERVES)
         event.listen(engine.sync_engine, "do_connect", lambda *_: lock.acquire())
         event.listen(engine.sync_engine, "engine_disposed", lambda _: lock.release())
     structlog.get_logger().debug(
@@ -155,6 +156,25 @@ def _on_begin(connection: Connection) -> None:
 
 
 @asynccontextmanager
+async def migrators_lock(engine: AsyncEngine) -> AsyncIterator[None]:
+    """Take the lock of the engine's file, after other migrators; it is released with the engine.
+
+    Raises:
+        DatabaseInUseError: Another process serves the file, or has been migrating it for too long.
+    """
+    until = asyncio.get_running_loop().time() + MIGRATORS_SECONDS
+    while True:
+        try:
+            async with engine.connect():
+                break
+        except DatabaseInUseError as error:
+            if not error.briefly or asyncio.get_running_loop().time() > until:
+                raise
+        await asyncio.sleep(MIGRATORS_POLL_SECONDS)
+    yield
+
+
+@asynccontextmanager
 async def migrating(connection: AsyncConnection) -> AsyncIterator[None]:
     """Switch foreign keys off, for as long as it is entered.
 
@@ -178,8 +198,7 @@ SQLITE = Backend(
     isolation_level="SERIALIZABLE",
     groups_commits=True,
     embedded=True,
-    # Each migration's transaction has the one write lock of the file.
-    migrators_lock=lambda _: nullcontext(),
+    migrators_lock=migrators_lock,
     migrating=migrating,
     # Its settings are all made here.
     find_risks=lambda *_: (),
