@@ -43,8 +43,9 @@ class Connections:
         # Only add, discard, in and copy are used on these sets: each is atomic, also during a scrape.
         self._records: set[ref[ConnectionPoolEntry]] = set()
         self._retired: set[ref[ConnectionPoolEntry]] = set()
-        # The methods that have held a connection at some scrape, so that they are exposed at zero afterwards.
-        self._holders: set[str] = set()
+        # The methods that have held a connection at some scrape, so that they are exposed at zero afterwards; and
+        # "", so that the metric is always there.
+        self._holders: set[str] = {""}
 
     def on_connect(self, _connection: object, record: ConnectionPoolEntry) -> None:
         """Keep a record; also called at the checkout of a connection that is older than the listeners."""
