@@ -32,8 +32,8 @@ class AlertTimeline:
     """Scrapes of one service, each a minute after the one before, and the alerts that must fire at each.
 
     The samples are the service's own, and the rules are the project's own with the times that they have. Only the
-    clock between two scrapes is made up, and the event loop's lag, which is none: that of a busy machine would decide
-    which alerts fire.
+    clock between two scrapes is made up, and the event loop's lag, which is none: that of a busy machine would
+    decide which alerts fire.
 
     Args:
         app: The service.
