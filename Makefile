@@ -50,6 +50,11 @@ $(VENV)/clients.installed: requirements/clients.lock tests/clients/install tests
 	@tests/clients/install $(VENV)/clients $(BIN)/python
 	@touch $@
 
+$(VENV)/docs.installed: requirements/docs.lock $(VENV)/develop.installed
+	@echo "Installing what builds the site of docs/ into $(VENV)."
+	@$(call INSTALL_LOCK,-r requirements/docs.lock)
+	@touch $@
+
 install: $(VENV)/develop.installed  ## Make .venv and install everything, for developing too
 
 serve: $(VENV)/serve.installed  ## Migrate the embedded database and serve on 127.0.0.1:50051 (ARGS="--help" for the settings)
@@ -67,7 +72,7 @@ test-money: $(VENV)/develop.installed  ## A minute of 32 callers over 10 wallets
 test-clients: $(VENV)/clients.installed  ## Generate clients in TypeScript and Go, and call a server with each
 	@$(BIN)/python -m pytest tests/clients -m clients $(ARGS)
 
-check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and that generated files are fresh
+check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and that generated files are fresh and nothing breaks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -75,7 +80,13 @@ check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and tha
 	$(BIN)/python -m protos.generate --check
 	$(BIN)/buf breaking protos --against protos/released.binpb
 	$(BIN)/python -m release.licences --check
+	$(BIN)/python -m pip --disable-pip-version-check check
+	$(BIN)/check-jsonschema --builtin-schema vendor.renovate renovate.json
+	$(BIN)/pre-commit validate-config
 	$(BIN)/python -m k8s.monitoring.generate --check
+
+hooks: $(VENV)/develop.installed  ## Have git run the quick checks at a commit, and all of them at a push
+	@$(BIN)/pre-commit install
 
 proto: $(VENV)/develop.installed  ## Format the protos, then regenerate generated/ from them
 	@$(BIN)/python -m protos.generate
@@ -94,6 +105,9 @@ migration: $(VENV)/develop.installed  ## Write a migration from the difference b
 	@$(BIN)/tablestakes migration "$(MESSAGE)"
 	@$(BIN)/ruff check --quiet --fix alembic/versions
 	@$(BIN)/ruff format --quiet alembic/versions
+
+docs: $(VENV)/docs.installed  ## Build the site of docs/ into build/site, and fail on any link that leads nowhere
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build
 
 # In it are the locked packages, ours, and nothing that installs or builds.
 dist: $(VENV)/develop.installed  ## Build what a release has into dist/: wheels, source distributions, SBOM, protos
@@ -123,7 +137,7 @@ lock: $(VENV)/develop.installed  ## Resolve the requirements anew
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
 		--extra demo -c requirements/serve.lock -c requirements/develop.lock pyproject.toml -o requirements/demo.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
-		--group docs -o requirements/docs.lock
+		--group docs -c requirements/develop.lock -o requirements/docs.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
 		--group clients -o requirements/clients.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --no-deps \

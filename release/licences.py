@@ -37,10 +37,10 @@ ALLOWED = (
 )
 HEAD = """# Licences
 
-Tablestakes is under [Apache-2.0](https://www.apache.org/licenses/LICENSE-2.0). A deployment has these packages beside
-it, by the extras `otel` and `demo` as well; each allows use in any product. `make licences` writes this list from
-the installed packages, and `make check` refuses a licence that is not in `release/licences.py`. The versions are in
-`requirements/`, and with their licences in the SBOM of a release ([releasing.md](releasing.md)).
+Tablestakes is under [Apache-2.0](https://www.apache.org/licenses/LICENSE-2.0). A deployment has these packages
+beside it, by the extras `otel` and `demo` as well; each allows use in any product. `make licences` writes this list
+from the installed packages, and `make check` refuses a licence that is not in `release/licences.py`. The versions
+are in `requirements/`, and with their licences in the SBOM of a release ([releasing.md](releasing.md)).
 
 """
 
