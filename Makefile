@@ -13,10 +13,11 @@ INSTALL_LOCK = $(if $(UV),$(UV) pip install --python $(BIN)/python --require-has
 GENERATED := generated/marketplace generated/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve demo test test-money check proto monitoring migration lock clean
+.PHONY: help install serve demo test test-money test-clients check proto baseline monitoring migration docs dist sbom \
+	licences hooks lock clean
 
 help:  ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1mmake %-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1mmake %-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer is needed; set PYTHON=/path/to/python3" >&2; exit 1; }
@@ -42,6 +43,18 @@ $(VENV)/develop.installed: requirements/develop.lock requirements/protoc.lock $(
 	@tests/monitoring/unpack-prometheus $(VENV)/prometheus
 	@touch $@
 
+$(VENV)/clients.installed: requirements/clients.lock tests/clients/install tests/clients/typescript/package-lock.json \
+		$(VENV)/develop.installed
+	@echo "Installing the toolchains of clients in other languages into $(VENV)."
+	@$(call INSTALL_LOCK,-r requirements/clients.lock)
+	@tests/clients/install $(VENV)/clients $(BIN)/python
+	@touch $@
+
+$(VENV)/docs.installed: requirements/docs.lock $(VENV)/develop.installed
+	@echo "Installing what builds the site of docs/ into $(VENV)."
+	@$(call INSTALL_LOCK,-r requirements/docs.lock)
+	@touch $@
+
 install: $(VENV)/develop.installed  ## Make .venv and install everything, for developing too
 
 serve: $(VENV)/serve.installed  ## Migrate the embedded database and serve on 127.0.0.1:50051 (ARGS="--help" for the settings)
@@ -56,16 +69,33 @@ test: $(VENV)/develop.installed  ## Run every test, on SQLite and on a PostgreSQ
 test-money: $(VENV)/develop.installed  ## A minute of 32 callers over 10 wallets and 10 products, with the counts (SECONDS=60)
 	@MONEY_SECONDS=$(or $(SECONDS),60) $(BIN)/python -m pytest tests/marketplace/test_money.py -k postgresql -rP
 
-check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and that generated files are fresh
+test-clients: $(VENV)/clients.installed  ## Generate clients in TypeScript and Go, and call a server with each
+	@$(BIN)/python -m pytest tests/clients -m clients $(ARGS)
+
+check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and that generated files are fresh and nothing breaks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python protos/generate.py --check
+	$(BIN)/python -m protos.generate --check
+	$(BIN)/buf breaking protos --against protos/released.binpb
+	$(BIN)/python -m release.licences --check
+	$(BIN)/python -m pip --disable-pip-version-check check
+	$(BIN)/check-jsonschema --builtin-schema vendor.renovate renovate.json
+	$(BIN)/pre-commit validate-config
 	$(BIN)/python -m k8s.monitoring.generate --check
 
+hooks: $(VENV)/develop.installed  ## Have git run the quick checks at a commit, and all of them at a push
+	@$(BIN)/pre-commit install
+
 proto: $(VENV)/develop.installed  ## Format the protos, then regenerate generated/ from them
-	@$(BIN)/python protos/generate.py
+	@$(BIN)/python -m protos.generate
+
+baseline: $(VENV)/develop.installed  ## Take the protos as those of a release, which later ones must not break
+	@$(BIN)/buf build protos --exclude-source-info --output protos/released.binpb
+
+licences: $(VENV)/develop.installed  ## Write docs/licences.md from the installed packages
+	@$(BIN)/python -m release.licences
 
 monitoring: $(VENV)/develop.installed  ## Write the Grafana dashboard and the PrometheusRule from their sources
 	@$(BIN)/python -m k8s.monitoring.generate
@@ -75,6 +105,26 @@ migration: $(VENV)/develop.installed  ## Write a migration from the difference b
 	@$(BIN)/tablestakes migration "$(MESSAGE)"
 	@$(BIN)/ruff check --quiet --fix alembic/versions
 	@$(BIN)/ruff format --quiet alembic/versions
+
+docs: $(VENV)/docs.installed  ## Build the site of docs/ into build/site, and fail on any link that leads nowhere
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build
+
+# In it are the locked packages, ours, and nothing that installs or builds.
+dist: $(VENV)/develop.installed  ## Build what a release has into dist/: wheels, source distributions, SBOM, protos
+	@rm -rf dist build/deployed
+	$(BIN)/python -m hatchling build --directory dist
+	cd generated && $(abspath $(BIN))/python -m hatchling build --directory ../dist
+	$(BIN)/python -m release.protos dist/protos
+	@$(BIN)/python -m venv --without-pip build/deployed
+	$(PIP) --python build/deployed install --require-hashes --no-deps -r requirements/serve.lock
+	$(PIP) --python build/deployed install --no-deps dist/tablestakes-*.whl
+	@$(MAKE) --no-print-directory sbom ENVIRONMENT=build/deployed SBOM=dist/tablestakes.cdx.json
+
+# Of another environment: make sbom ENVIRONMENT=folder SBOM=file. Without a serial number and a time, for the same
+# packages have the same SBOM.
+sbom:
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --spec-version 1.6 \
+		--output-reproducible --validate --output-file $(SBOM) $(ENVIRONMENT)/bin/python
 
 lock: $(VENV)/develop.installed  ## Resolve the requirements anew
 	$(PIP) install uv
@@ -86,6 +136,10 @@ lock: $(VENV)/develop.installed  ## Resolve the requirements anew
 		--group develop -c requirements/serve.lock -c requirements/build.lock pyproject.toml -o requirements/develop.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
 		--extra demo -c requirements/serve.lock -c requirements/develop.lock pyproject.toml -o requirements/demo.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
+		--group docs -c requirements/develop.lock -o requirements/docs.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
+		--group clients -o requirements/clients.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --no-deps \
 		requirements/protoc.in -o requirements/protoc.lock
 

@@ -1,7 +1,8 @@
 """Lint and format the protos, and generate the stubs and the descriptors of `generated/` from them.
 
-`python protos/generate.py` formats and generates in place; with `--check` it changes nothing, and exits with 1
-when a proto is not well formed or when the committed stubs are not those of the protos.
+`python -m protos.generate` formats and generates in place; with `--check` it changes nothing, and exits with 1
+when a proto is not well formed, when the committed stubs are not those of the protos, or when the copies of imports
+in `third_party/` are not those of the packages that the service runs with.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from protos import imports
 from tablestakes.stubs import SCRIPTS, files, protoc
 from tablestakes.stubs import generate as generate_with
 
@@ -37,18 +39,22 @@ def main() -> int:
         fresh = Path(scratch, "generated")
         generate(PROTOS, fresh)
         describe(PROTOS, fresh / DESCRIPTORS)
-        stale = sorted(_differences(fresh, GENERATED))
-        if check:
-            _lint(Path(scratch, "image.binpb"))
-            for path in stale:
-                print(f"{GENERATED.name}/{path} is not what the protos say: run `make proto`", file=sys.stderr)
-            return 1 if stale else 0
-        for package in PACKAGES:
-            shutil.rmtree(GENERATED / package, ignore_errors=True)
-            shutil.copytree(fresh / package, GENERATED / package)
+        stale = [
+            f"{GENERATED.name}/{path} is not what the protos say: run `make proto`"
+            for path in sorted(_differences(fresh, GENERATED))
+        ]
+        if not check:
+            imports.copy()
+            for package in PACKAGES:
+                shutil.rmtree(GENERATED / package, ignore_errors=True)
+                shutil.copytree(fresh / package, GENERATED / package)
+            stale.clear()
+        stale += imports.stale(COMPILER)
         # After the stubs are written: what is only not in good style still has stubs to go on with.
-        _lint(Path(scratch, "image.binpb"))
-    return 0
+        _run(SCRIPTS / "buf", "lint", PROTOS)
+        for line in stale:
+            print(line, file=sys.stderr)
+    return 1 if stale else 0
 
 
 def generate(protos: Path, out: Path) -> None:
@@ -63,12 +69,6 @@ def describe(protos: Path, out: Path) -> None:
     """
     options = (f"--descriptor_set_out={out}", "--include_imports", "--include_source_info")
     protoc(protos, *options, *files(protos), compiler=COMPILER)
-
-
-def _lint(image: Path) -> None:
-    """Lint the protos as a compiled image, for then Buf's own registry of imports is not needed."""
-    describe(PROTOS, image)
-    _run(SCRIPTS / "buf", "lint", image, "--config", PROTOS / "buf.yaml")
 
 
 def _differences(fresh: Path, committed: Path) -> Iterator[str]:

@@ -1,11 +1,15 @@
 """The engine as others install it: a wheel, in an environment of its own, and the project that it writes."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
+import tomllib
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,14 +19,25 @@ LIBRARY = ROOT / "tests" / "library"
 SERVING = re.compile(r'"grpc": "([^"]+)"')
 
 
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout."""
-    folder = tmp_path_factory.mktemp("dist")
+def built(folder: Path, project: Path) -> Path:
+    """Build the wheel of a project's source distribution, and of nothing else."""
+    subprocess.run(
+        (sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", folder),
+        cwd=project,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    (source,) = folder.glob("*.tar.gz")
     pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check")
-    subprocess.run((*pip, "--no-deps", "--no-build-isolation", "--wheel-dir", folder, ROOT), check=True)
+    subprocess.run((*pip, "--no-deps", "--no-build-isolation", "--wheel-dir", folder, source), check=True)
     (found,) = folder.glob("*.whl")
     return found
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout's source distribution."""
+    return built(tmp_path_factory.mktemp("dist"), ROOT)
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +83,55 @@ def call(service: tuple[str | Path, ...], client: tuple[str | Path, ...], cwd: P
             raise AssertionError("".join(lines))
         finally:
             process.terminate()
+
+
+def test_the_source_distribution_builds_the_checkouts_wheel(wheel: Path, tmp_path: Path) -> None:
+    """The wheel of the source distribution has the files of a wheel of the checkout, byte for byte."""
+    subprocess.run(
+        (sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", tmp_path),
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    (direct,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as left, zipfile.ZipFile(direct) as right:
+        assert {each.filename: each.CRC for each in left.infolist()} == {
+            each.filename: each.CRC for each in right.infolist()
+        }
+
+
+def test_the_source_distribution_is_what_is_committed(wheel: Path) -> None:
+    """The source distribution has the protos, the locks and the tests, and no file that tools left behind."""
+    (source,) = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"buf.yaml", "requirements/serve.lock", "tests/test_wheel.py", "third_party/README.md"} <= names
+    assert not {name for name in names if name.startswith((".venv/", "dist/", "build/")) or "__pycache__" in name}
+
+
+def test_the_stubs_have_the_version_of_the_service(wheel: Path, tmp_path: Path) -> None:
+    """The version is written once: the stubs, built from their source distribution, have that of pyproject.toml."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert wheel.name == f"tablestakes-{version}-py3-none-any.whl"
+    assert built(tmp_path, ROOT / "generated").name == f"tablestakes_stubs-{version}-py3-none-any.whl"
+
+
+def test_the_sbom_has_every_package(elsewhere: Path, tmp_path: Path) -> None:
+    """`make sbom` writes a valid CycloneDX document of an environment: each package, its version and its needs."""
+    sbom = tmp_path / "sbom.cdx.json"
+    # It validates what it writes against CycloneDX's schema, and fails if it is not valid.
+    run("make", "sbom", f"VENV={sys.prefix}", f"ENVIRONMENT={elsewhere.parent}", f"SBOM={sbom}", cwd=ROOT)
+    document = json.loads(sbom.read_text())
+    assert (document["bomFormat"], document["metadata"]["component"]["name"]) == ("CycloneDX", "tablestakes")
+    listed = json.loads(
+        run(elsewhere / "pip", "list", "--format=json", "--disable-pip-version-check", cwd=tmp_path)
+    )
+    installed = {each["name"].lower(): each["version"] for each in listed}
+    del installed["tablestakes"]
+    assert {each["name"].lower(): each["version"] for each in document["components"]} == installed
+    needs = {each["ref"]: each.get("dependsOn", []) for each in document["dependencies"]}
+    assert any(need.startswith("SQLAlchemy==") for need in needs["root-component"])
+    assert str(ROOT) not in sbom.read_text()
 
 
 BORROW = """

@@ -58,7 +58,7 @@ def protoc(protos: Path, *arguments: str, compiler: Path | None = None) -> None:
         subprocess.CalledProcessError: protoc failed.
     """
     with tempfile.NamedTemporaryFile(suffix=".binpb") as rules:
-        rules.write(_buf_validate().SerializeToString())
+        rules.write(buf_validate().SerializeToString())
         rules.flush()
         command = (
             *(sys.executable, "-m", "grpc_tools.protoc", f"--descriptor_set_in={rules.name}"),
@@ -77,7 +77,7 @@ def files(protos: Path) -> list[str]:
     return sorted(str(path.relative_to(protos)) for path in protos.rglob("*.proto"))
 
 
-def _buf_validate() -> descriptor_pb2.FileDescriptorSet:
+def buf_validate() -> descriptor_pb2.FileDescriptorSet:
     """Return `buf/validate/validate.proto` and its imports: its text is in no package, its descriptor is."""
     found = [
         module.DESCRIPTOR.serialized_pb for module in (descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2)
