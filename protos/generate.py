@@ -97,7 +97,11 @@ def _refer(fresh: Path) -> None:
     describe(PROTOS, fresh / TRANSCODED, *ERRORS)
     compiled = FileDescriptorSet.FromString((fresh / TRANSCODED).read_bytes())
     reference = document(
-        Index.of(compiled), PACKAGE, title="Marketplace", version=PACKAGE.rpartition(".")[2], description=DESCRIPTION
+        Index.of(compiled),
+        PACKAGE,
+        title="Marketplace",
+        version=PACKAGE.rpartition(".")[2],
+        description=DESCRIPTION,
     )
     (fresh / OPENAPI).write_text(json.dumps(reference, indent=1, ensure_ascii=False) + "\n")
     (fresh / PAGE).write_text(page(reference))

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import http.client
 import json
-import os
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -106,7 +105,7 @@ async def running(config: dict[str, Any], *, log: Path | None = None) -> AsyncIt
         )
         try:
             async with asyncio.timeout(HANGS):
-                while not (admin.is_file() and (address := admin.read_text())):  # noqa: ASYNC110 - a file sets no event
+                while not (address := _text(admin)):  # noqa: ASYNC110 - a file sets no event
                     if process.returncode is not None:
                         raise RuntimeError(f"Envoy ended with {process.returncode} before it listened")
                     await asyncio.sleep(0.01)
@@ -152,6 +151,10 @@ async def _listening(process: asyncio.subprocess.Process, admin: str) -> str:
         if process.returncode is not None:
             raise RuntimeError(f"Envoy ended with {process.returncode} before it was ready")
         await asyncio.sleep(0.02)
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.is_file() else ""
 
 
 def _socket(address: str) -> dict[str, Any]:

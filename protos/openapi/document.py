@@ -7,10 +7,10 @@ from google.api import field_behavior_pb2
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, MethodDescriptorProto
 from google.rpc import code_pb2
 
-from protos.openapi.index import Index
+from protos.openapi.index import Index, option
 from protos.openapi.rest import Binding, bindings
-from protos.openapi.schema import REQUIRED, Schemas
 from protos.openapi.rules import Schema
+from protos.openapi.schema import REQUIRED, Schemas
 
 JSON = "application/json"
 STATUS = "google.rpc.Status"
@@ -108,7 +108,13 @@ def _operation(schemas: Schemas, service: str, method: MethodDescriptorProto, bi
 def _in_path(schemas: Schemas, request: str, name: str, path: str) -> Schema:
     comment = _comment(schemas, request, path)
     schema = {"type": "string", "minLength": 1, "pattern": "^[^/]+$"}
-    return {"name": name, "in": "path", "required": True, "description": f"Of `{path}`: {comment}", "schema": schema}
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": f"Of `{path}`: {comment}",
+        "schema": schema,
+    }
 
 
 def _in_query(schemas: Schemas, request: str, binding: Binding) -> list[Schema]:
@@ -123,7 +129,7 @@ def _in_query(schemas: Schemas, request: str, binding: Binding) -> list[Schema]:
         parameter: Schema = {"name": field.json_name, "in": "query"}
         if description := schema.pop("description", ""):
             parameter["description"] = description
-        if REQUIRED in field.options.Extensions[field_behavior_pb2.field_behavior]:
+        if REQUIRED in option(field, field_behavior_pb2.field_behavior):
             parameter["required"] = True
         found.append(parameter | {"schema": schema})
     return found
@@ -157,7 +163,7 @@ def _responses(schemas: Schemas, method: MethodDescriptorProto, comment: str) ->
             "content": {JSON: {"schema": schemas.refer(method.output_type.removeprefix("."))}},
         }
     }
-    reasons = {code: text for code, text in _WHEN.findall(comment)}
+    reasons = dict(_WHEN.findall(comment))
     by_status: dict[int, list[str]] = {}
     for code, text in (ALWAYS | reasons).items():
         by_status.setdefault(HTTP[code], []).append(f"{code} when {text}.")

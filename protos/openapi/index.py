@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from google.api import resource_pb2
 from google.protobuf.descriptor_pb2 import (
@@ -67,7 +68,7 @@ class Index:
         for number, message in enumerate(messages):
             name, path = f"{scope}.{message.name}", (*above, number)
             self.messages[name] = message
-            resource = message.options.Extensions[resource_pb2.resource]
+            resource = option(message, resource_pb2.resource)
             if resource.pattern:
                 self.resources[resource.type] = resource.pattern[0]
             yield name, path
@@ -76,13 +77,20 @@ class Index:
             yield from self._add_messages(message.nested_type, name, (*path, NESTED))
             yield from self._add_enums(message.enum_type, name, (*path, NESTED_ENUMS))
 
-    def _add_enums(self, enums: Sequence[EnumDescriptorProto], scope: str, above: Path) -> Iterator[tuple[str, Path]]:
+    def _add_enums(
+        self, enums: Sequence[EnumDescriptorProto], scope: str, above: Path
+    ) -> Iterator[tuple[str, Path]]:
         for number, enum in enumerate(enums):
             name, path = f"{scope}.{enum.name}", (*above, number)
             self.enums[name] = enum
             yield name, path
             for place, value in enumerate(enum.value):
                 yield f"{name}.{value.name}", (*path, VALUES, place)
+
+
+def option(described: Any, extension: Any) -> Any:
+    """Return an option of a message, a field or a method, by its extension; the default where it has none."""
+    return described.options.Extensions[extension]
 
 
 def _unwrapped(comment: str) -> str:

@@ -24,6 +24,8 @@ WORDS = {
     "readOnly": "read-only",
     "writeOnly": "never returned",
 }
+# The bounds of the type itself, which its format says.
+INT32 = (-(1 << 31), (1 << 31) - 1)
 _REFERENCE = "#/components/schemas/"
 _CODE = re.compile(r"`([^`]+)`")
 
@@ -87,9 +89,11 @@ def limits(schema: dict[str, Any]) -> str:
         for keyword, word in WORDS.items():
             if keyword in each:
                 value = each[keyword]
+                if schema.get("format") == "int32" and value in INT32:
+                    continue
                 found.append(word if value is True else f"{word}: {value}")
     return "; ".join(found)
 
 
 def _coded(text: str) -> Markup:
-    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped first

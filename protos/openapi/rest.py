@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import MethodDescriptorProto
 
+from protos.openapi.index import option
+
 # `{name=users/*/addresses/*}`, or `{name}`, which is one segment.
 VARIABLE = re.compile(r"\{([a-z0-9_.]+)(?:=([^}]*))?\}")
 PARAMETER = re.compile(r"\{([a-z0-9_]+)\}")
@@ -44,7 +46,7 @@ def bindings(method: MethodDescriptorProto, patterns: list[str]) -> list[Binding
     Raises:
         ValueError: A rule cannot be said in OpenAPI: it has a verb of its own, or a variable with `**`.
     """
-    rule = method.options.Extensions[annotations_pb2.http]
+    rule = option(method, annotations_pb2.http)
     found = []
     for each in (rule, *rule.additional_bindings):
         verb = each.WhichOneof("pattern")

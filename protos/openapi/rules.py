@@ -7,7 +7,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 
 Schema = dict[str, Any]
 
-# Numbers that JSON has as numbers, and those that protobuf's JSON form has as strings, of which no bounds can be said.
+# Numbers that JSON has as numbers, and those that protobuf's JSON form has as strings, which have no bounds.
 NUMBERS = {"int32", "sint32", "sfixed32", "uint32", "fixed32", "float", "double"}
 LONG_NUMBERS = {"int64", "sint64", "sfixed64", "uint64", "fixed64"}
 BOUNDS = {"gt": "exclusiveMinimum", "gte": "minimum", "lt": "exclusiveMaximum", "lte": "maximum"}
@@ -67,7 +67,9 @@ def _add(field: FieldDescriptorProto, kind: str, rule: str, value: Any, found: S
         found["enum"] = list(value)
     elif (kind, rule) != ("enum", "defined_only"):
         # A value of an enum that is not defined has no name, and the schema has the names.
-        raise ValueError(f"{field.name}: the rule {kind}.{rule} of buf.validate is not known to the OpenAPI document")
+        raise ValueError(
+            f"{field.name}: the rule {kind}.{rule} of buf.validate is not known to the OpenAPI document"
+        )
 
 
 def _sentence(rule: validate_pb2.Rule) -> str:

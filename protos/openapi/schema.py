@@ -3,7 +3,7 @@
 from google.api import field_behavior_pb2, resource_pb2
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
-from protos.openapi.index import Index
+from protos.openapi.index import Index, option
 from protos.openapi.rest import PARAMETER
 from protos.openapi.rules import Schema, keywords, of_message
 
@@ -62,7 +62,7 @@ class Schemas:
         self.components: dict[str, Schema] = {}
 
     def refer(self, name: str) -> Schema:
-        """Return a reference to a message or an enum by its full name, or its schema where it is a well-known one."""
+        """Return a reference to a message or an enum by its full name, or the schema of a well-known one."""
         if name in WELL_KNOWN:
             return dict(WELL_KNOWN[name])
         # Names of the package that is described are short, as there is no other package of one's own.
@@ -89,7 +89,7 @@ class Schemas:
             if pattern := self._name_pattern(field):
                 items["pattern"] = pattern
             schema = {"type": "array", "items": items} | rules
-        behaviors = field.options.Extensions[field_behavior_pb2.field_behavior]
+        behaviors = option(field, field_behavior_pb2.field_behavior)
         if OUTPUT_ONLY in behaviors:
             schema["readOnly"] = True
         if INPUT_ONLY in behaviors:
@@ -105,12 +105,12 @@ class Schemas:
         return [
             each.json_name
             for each in self.index.messages[name].field
-            if REQUIRED in each.options.Extensions[field_behavior_pb2.field_behavior]
+            if REQUIRED in option(each, field_behavior_pb2.field_behavior)
         ]
 
     def is_resource(self, name: str) -> bool:
         """Return whether a message is a resource (AIP-123)."""
-        return bool(self.index.messages[name].options.Extensions[resource_pb2.resource].type)
+        return bool(option(self.index.messages[name], resource_pb2.resource).type)
 
     def _message(self, name: str) -> Schema:
         message = self.index.messages[name]
@@ -119,7 +119,7 @@ class Schemas:
         if text:
             schema["description"] = text
         schema["properties"] = {each.json_name: self.property(name, each) for each in message.field}
-        # A resource's fields are required where it is created, which the request of that says: an Update takes a few.
+        # A resource's fields are required where it is created, and the Create says so: an Update takes a few.
         if not self.is_resource(name) and (required := self.required(name)):
             schema["required"] = required
         return schema
@@ -145,6 +145,6 @@ class Schemas:
 
     def _name_pattern(self, field: FieldDescriptorProto) -> str:
         """Return the pattern of the resource names that a field holds, empty where it holds none."""
-        kind = field.options.Extensions[resource_pb2.resource_reference].type
+        kind = option(field, resource_pb2.resource_reference).type
         pattern = self.index.resources.get(kind, "")
         return f"^{PARAMETER.sub('[^/]+', pattern)}$" if pattern else ""

@@ -23,7 +23,7 @@ def envoy() -> Path:
 
 
 @pytest.fixture(scope="session")
-async def door(envoy: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Door]:
+async def door(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Door]:
     """The doors of a marketplace on SQLite."""
     folder = tmp_path_factory.mktemp("door")
     settings = settings_for(SERVICE, f"sqlite+aiosqlite:///{folder}/door.db")

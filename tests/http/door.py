@@ -49,7 +49,9 @@ class Door:
         self, verb: str, path: str, body: Any = None, query: dict[str, Any] | None = None, **headers: str
     ) -> Answer:
         """Send one request; a body that is not bytes goes as JSON."""
-        parameters = {key: json.dumps(each) if isinstance(each, bool) else each for key, each in (query or {}).items()}
+        parameters = {
+            key: json.dumps(each) if isinstance(each, bool) else each for key, each in (query or {}).items()
+        }
         target = f"{path}?{urlencode(parameters)}" if parameters else path
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         if body is not None and not isinstance(body, bytes):

@@ -109,13 +109,21 @@ STEPS = (
     Step(
         "User.CreateAddress",
         "POST /v1/{ann}/addresses",
-        {"parent": "{ann}", "address": {"label": "Home", "lines": "1 Long Road", "city": "York", "regionCode": "GB"}},
+        {
+            "parent": "{ann}",
+            "address": {"label": "Home", "lines": "1 Long Road", "city": "York", "regionCode": "GB"},
+        },
         "address",
         answer={"city": "York"},
         save="address",
     ),
     _named("User.GetAddress", "GET", "{address}", city="York"),
-    Step("User.ListAddresses", "GET /v1/{ann}/addresses", {"parent": "{ann}"}, answer={"addresses": [{"city": "York"}]}),
+    Step(
+        "User.ListAddresses",
+        "GET /v1/{ann}/addresses",
+        {"parent": "{ann}"},
+        answer={"addresses": [{"city": "York"}]},
+    ),
     _changed("User.UpdateAddress", "address", "{address}", "city", city="Leeds"),
     _created("Tag", "tags", "tag", {"displayName": "News & more"}, tagId="news-{door}"),
     _named("Tag.GetTag", "GET", "{tag}", displayName="News & more"),
@@ -154,7 +162,9 @@ STEPS = (
         "product",
         {"displayName": "Lamp {door}", "category": "Light", "priceCents": "1250", "stock": "9"},
     ),
-    _created("Product", "products", "unsold", {"displayName": "Kite {door}", "category": "Toys", "priceCents": "1"}),
+    _created(
+        "Product", "products", "unsold", {"displayName": "Kite {door}", "category": "Toys", "priceCents": "1"}
+    ),
     _named("Product.GetProduct", "GET", "{product}", priceCents="1250"),
     Step("Product.ListProducts", "GET /v1/products", answer={"products": [{}]}),
     _changed("Product.UpdateProduct", "product", "{product}", "stock", stock="8"),

@@ -37,7 +37,11 @@ async def by_json(door: Door, step: Step, names: dict[str, str]) -> Any:
     """Make a step's call through the JSON door, and return the answer."""
     verb, _, path = filled(step.http, names).partition(" ")
     request = filled(dict(step.request), names)
-    body = {key: each for key, each in request.items() if key != "name"} if step.body == "*" else request.get(step.body)
+    body = (
+        {key: each for key, each in request.items() if key != "name"}
+        if step.body == "*"
+        else request.get(step.body)
+    )
     answer = await door.send(verb, path, body, {name: request[name] for name in step.query})
     assert answer.status == 200, (step, answer)
     documented(step.rpc, 200, answer.json)
@@ -140,7 +144,7 @@ async def test_a_taken_value_is_a_conflict(door: Door) -> None:
 async def test_a_page_of_4_mib_passes(door: Door) -> None:
     """A page as large as the service sends passes, although JSON is longer, and the next one follows."""
     author = (await door.send("POST", "/v1/users", {"email": "w@example.com", "username": "writer"})).json["name"]
-    post = {"author": author, "title": "Long", "content": "\u00e9\"" * 50_000}
+    post = {"author": author, "title": "Long", "content": '\u00e9"' * 50_000}
     await asyncio.gather(*(door.send("POST", "/v1/posts", post) for _ in range(40)))
     found: list[str] = []
     token = ""
