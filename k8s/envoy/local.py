@@ -105,7 +105,7 @@ async def running(config: dict[str, Any], *, log: Path | None = None) -> AsyncIt
         )
         try:
             async with asyncio.timeout(HANGS):
-                while not (address := _text(admin)):  # noqa: ASYNC110 - a file sets no event
+                while not (address := _text(admin)):
                     if process.returncode is not None:
                         raise RuntimeError(f"Envoy ended with {process.returncode} before it listened")
                     await asyncio.sleep(0.01)
