@@ -86,6 +86,8 @@ lock: $(VENV)/develop.installed  ## Resolve the requirements anew
 		--group develop -c requirements/serve.lock -c requirements/build.lock pyproject.toml -o requirements/develop.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
 		--extra demo -c requirements/serve.lock -c requirements/develop.lock pyproject.toml -o requirements/demo.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
+		--extra otel -c requirements/serve.lock -c requirements/develop.lock pyproject.toml -o requirements/image.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --no-deps \
 		requirements/protoc.in -o requirements/protoc.lock
 
