@@ -13,7 +13,7 @@ INSTALL_LOCK = $(if $(UV),$(UV) pip install --python $(BIN)/python --require-has
 GENERATED := generated/marketplace generated/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve demo test test-money check proto monitoring migration lock clean
+.PHONY: help install serve demo image test test-money test-rolling test-image check check-deploy proto monitoring migration lock clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1mmake %-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,11 +50,22 @@ serve: $(VENV)/serve.installed  ## Migrate the embedded database and serve on 12
 demo: $(VENV)/demo.installed  ## Fill the server that runs on 127.0.0.1:50051 with believable data (ARGS="--users 1000")
 	@$(BIN)/tablestakes demo $(ARGS)
 
+image:  ## Build the image tablestakes:dev (BASE=python:…@sha256:… where a digest is to be pinned)
+	docker build --tag tablestakes:dev $(if $(BASE),--build-arg BASE=$(BASE)) \
+		--build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+		--build-arg REVISION=$(shell git rev-parse HEAD) .
+
 test: $(VENV)/develop.installed  ## Run every test, on SQLite and on a PostgreSQL that the suite starts (ARGS="-k user")
 	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 test-money: $(VENV)/develop.installed  ## A minute of 32 callers over 10 wallets and 10 products, with the counts (SECONDS=60)
 	@MONEY_SECONDS=$(or $(SECONDS),60) $(BIN)/python -m pytest tests/marketplace/test_money.py -k postgresql -rP
+
+test-rolling: $(VENV)/develop.installed  ## Replace twenty pods under load, each ended as a kubelet does (REPLACED=20)
+	@REPLACED=$(or $(REPLACED),20) $(BIN)/python -m pytest tests/deploy/test_rolling.py -rP
+
+test-image: $(VENV)/develop.installed  ## Carry out the Dockerfile in a root of Debian's packages, and serve from it (root, mmdebstrap)
+	@IMAGE=1 $(BIN)/python -m pytest tests/deploy/test_image.py -rs
 
 check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and that generated files are fresh
 	$(BIN)/ruff check .
@@ -63,6 +74,16 @@ check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and tha
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/python -m k8s.monitoring.generate --check
+
+$(VENV)/deploy.installed: requirements/deploy.lock | $(BIN)/python
+	@echo "Installing what checks the image and the manifests into $(VENV)/deploy."
+	@$(BIN)/python -m venv $(VENV)/deploy
+	@$(VENV)/deploy/bin/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes --no-deps \
+		-r requirements/deploy.lock
+	@touch $@
+
+check-deploy: $(VENV)/deploy.installed  ## Check the Dockerfile and the manifests: hadolint, checkov, schemas (kubectl)
+	@k8s/check $(VENV)/deploy/bin
 
 proto: $(VENV)/develop.installed  ## Format the protos, then regenerate generated/ from them
 	@$(BIN)/python protos/generate.py
@@ -90,6 +111,8 @@ lock: $(VENV)/develop.installed  ## Resolve the requirements anew
 		--extra otel -c requirements/serve.lock -c requirements/develop.lock pyproject.toml -o requirements/image.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --no-deps \
 		requirements/protoc.in -o requirements/protoc.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
+		requirements/deploy.in -o requirements/deploy.lock
 
 clean:  ## Remove the virtual environment and the files that tools left behind
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
