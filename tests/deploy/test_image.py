@@ -132,7 +132,7 @@ def as_its_user(image: Stage) -> list[str]:
 
 @contextmanager
 def container(image: Stage) -> Iterator[Container]:
-    """Run an image: processes, mounts and a network of its own, and nothing to write to but /tmp and its volumes."""
+    """Run an image: processes, mounts and a network of its own, and /tmp and its volumes to write to."""
     user, group = image.user.split(":")
     tmpfs = f"mount -t tmpfs -o uid={user},gid={group},mode=700 tmpfs {image.root}"
     writable = "\n".join(f"{tmpfs}{folder}" for folder in (*image.volumes, "/tmp"))  # noqa: S108 - the image's own
@@ -167,7 +167,7 @@ def test_nothing_that_builds_is_left(image: Stage) -> None:
     for python in ("/usr/local/bin/python", "/opt/tablestakes/bin/python"):
         asked = subprocess.run(["chroot", image.root, python, "-m", "pip"], capture_output=True, check=False)
         assert b"No module named pip" in asked.stderr
-    traces = ["chroot", image.root, "/opt/tablestakes/bin/python", "-c", "import opentelemetry.sdk.trace"]
+    traces = ["chroot", str(image.root), "/opt/tablestakes/bin/python", "-c", "import opentelemetry.sdk.trace"]
     subprocess.run(traces, check=True)
     assert image.labels["org.opencontainers.image.licenses"] == "Apache-2.0"
 
