@@ -75,16 +75,15 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     def run(stage: Stage, command: str) -> None:
         # Without a network: the packages come from the folder, and are those of the lock or none.
         environment = stage.environment | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/mnt"}
-        inside = shlex.join(["/bin/sh", "-c", f"cd {stage.folder} && {command}"])
+        variables = (f"{name}={value}" for name, value in environment.items())
+        inside = shlex.join(["env", "-i", *variables, "/bin/sh", "-c", f"cd {stage.folder} && {command}"])
         script = f"""
             set -e
             mount -t proc proc {stage.root}/proc
             mount --bind {wheels} {stage.root}/mnt
             exec chroot {stage.root} {inside}
         """
-        subprocess.run(
-            ["unshare", "--mount", "--pid", "--net", "--fork", "sh", "-c", script], env=environment, check=True
-        )
+        subprocess.run(["unshare", "--mount", "--pid", "--net", "--fork", "sh", "-c", script], check=True)
 
     return Build(ROOT, base, run, folder).carry_out((ROOT / "Dockerfile").read_text())
 
