@@ -13,8 +13,8 @@ INSTALL_LOCK = $(if $(UV),$(UV) pip install --python $(BIN)/python --require-has
 GENERATED := generated/marketplace generated/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve serve-http demo test test-money test-clients test-http-fuzz check proto baseline monitoring \
-	migration docs dist sbom licences hooks lock clean
+.PHONY: help install serve serve-http demo image test test-money test-clients test-rolling test-image test-http-fuzz \
+	check check-deploy proto baseline monitoring migration docs dist sbom licences hooks lock clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1mmake %-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,11 @@ serve-http: $(VENV)/http.installed  ## Serve, with JSON and gRPC-Web on 127.0.0.
 demo: $(VENV)/demo.installed  ## Fill the server that runs on 127.0.0.1:50051 with believable data (ARGS="--users 1000")
 	@$(BIN)/tablestakes demo $(ARGS)
 
+image:  ## Build the image tablestakes:dev (BASE=python:…@sha256:… where a digest is to be pinned)
+	docker build --tag tablestakes:dev $(if $(BASE),--build-arg BASE=$(BASE)) \
+		--build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+		--build-arg REVISION=$(shell git rev-parse HEAD) .
+
 test: $(VENV)/develop.installed  ## Run every test, on SQLite and on a PostgreSQL that the suite starts (ARGS="-k user")
 	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
@@ -91,6 +96,12 @@ test-clients: $(VENV)/clients.installed  ## Generate clients in TypeScript and G
 
 test-http-fuzz: $(VENV)/develop.installed $(VENV)/fuzz.installed  ## Send the JSON door what Schemathesis makes of its OpenAPI document (SECONDS=180)
 	@$(BIN)/python -m tests.http.fuzz --seconds $(or $(SECONDS),180)
+
+test-rolling: $(VENV)/develop.installed  ## Replace twenty pods under load, each ended as a kubelet does (REPLACED=20)
+	@REPLACED=$(or $(REPLACED),20) $(BIN)/python -m pytest tests/deploy/test_rolling.py -rP
+
+test-image: $(VENV)/develop.installed  ## Carry out the Dockerfile in a root of Debian's packages, and serve from it (root, mmdebstrap)
+	@IMAGE=1 $(BIN)/python -m pytest tests/deploy/test_image.py -rs
 
 check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and that generated files are fresh and nothing breaks
 	$(BIN)/ruff check .
@@ -116,6 +127,16 @@ baseline: $(VENV)/develop.installed  ## Take the protos as those of a release, w
 
 licences: $(VENV)/develop.installed  ## Write docs/licences.md from the installed packages
 	@$(BIN)/python -m release.licences
+
+$(VENV)/deploy.installed: requirements/deploy.lock | $(BIN)/python
+	@echo "Installing what checks the image and the manifests into $(VENV)/deploy."
+	@$(BIN)/python -m venv $(VENV)/deploy
+	@$(VENV)/deploy/bin/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes --no-deps \
+		-r requirements/deploy.lock
+	@touch $@
+
+check-deploy: $(VENV)/deploy.installed  ## Check the Dockerfile and the manifests: hadolint, checkov, schemas (kubectl)
+	@k8s/check $(VENV)/deploy/bin
 
 monitoring: $(VENV)/develop.installed  ## Write the Grafana dashboard and the PrometheusRule from their sources
 	@$(BIN)/python -m k8s.monitoring.generate
@@ -164,8 +185,11 @@ lock: $(VENV)/develop.installed  ## Resolve the requirements anew
 		--group docs -c requirements/develop.lock -o requirements/docs.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
 		--group clients -o requirements/clients.lock
+		--extra otel -c requirements/serve.lock -c requirements/develop.lock pyproject.toml -o requirements/image.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --no-deps \
 		requirements/protoc.in -o requirements/protoc.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --upgrade \
+		requirements/deploy.in -o requirements/deploy.lock
 
 clean:  ## Remove the virtual environment and the files that tools left behind
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -67,6 +67,7 @@ async def server(url: str, *arguments: str, **environment: str) -> AsyncIterator
         "serve",
         "--listen=127.0.0.1:0",
         "--metrics-listen=127.0.0.1:0",
+        "--drain-delay=0",
         *arguments,
         env=os.environ | {"DATABASE_URL": url} | environment,
         stderr=asyncio.subprocess.PIPE,

@@ -5,7 +5,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -43,16 +42,15 @@ def test_the_demo_adds_its_extra_to_what_serves() -> None:
     assert "pytest" not in demo
 
 
-@pytest.mark.parametrize("name", ["serve", "build", "demo"])
+@pytest.mark.parametrize("name", ["serve", "build", "demo", "image"])
 def test_the_locks_agree_with_the_developers(name: str) -> None:
     """The versions of each lock are those of develop.lock, which the tests use."""
     assert locked(name).items() <= locked("develop").items()
 
 
-def test_the_last_stage_of_the_image_builds_nothing() -> None:
-    """The image that serves installs serve.lock and a wheel that an earlier stage made."""
-    service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["migrate"]
-    *_, last = re.split(r"^FROM ", service["build"]["dockerfile_inline"], flags=re.MULTILINE)
-    assert "requirements/serve.lock" in last
-    assert "build.lock" not in last
-    assert "--no-build-isolation" not in last
+def test_the_image_adds_traces_to_what_serves() -> None:
+    """image.lock is serve.lock and what the extra `otel` brings, and nothing that builds."""
+    serve, image = locked("serve"), locked("image")
+    assert serve.items() < image.items()
+    assert named(PROJECT["project"]["optional-dependencies"]["otel"]) <= image.keys() - serve.keys()
+    assert not image.keys() & locked("build").keys()

@@ -16,6 +16,8 @@ from prometheus_client import CollectorRegistry
 from tablestakes.crud.query.page import PageTokens
 from tablestakes.database import Database, open_database
 from tablestakes.database.engine import backend_of
+from tablestakes.edge.door import Door
+from tablestakes.edge.hang_up import hang_up
 from tablestakes.edge.health import Health
 from tablestakes.edge.listen import BindError, listen
 from tablestakes.edge.tasks import Tasks
@@ -94,7 +96,7 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
     # Each step says how it is undone: the drain undoes them all, and a step that fails undoes those before it.
     async with AsyncExitStack() as opened:
         registry = new_registry(_build(service), name=service.name)
-        lag, tasks, metrics = LoopLag(registry), Tasks(), RpcMetrics(registry)
+        lag, tasks, door, metrics = LoopLag(registry), Tasks(), Door(), RpcMetrics(registry)
         database = await _open_database(service, settings, registry, lag, tracer, opened)
         engines, runbooks = database[1], _runbooks()
         live = Live(service.name, service.version, engines=engines, rpcs=metrics, lag=lag, runbooks=runbooks)
@@ -106,18 +108,19 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
         edge = Edge(
             database=database[0],
             tasks=tasks,
+            door=door,
             metrics=metrics,
             gates=service.gates(settings),
             default_deadline=settings.default_deadline,
             tracer=tracer,
         )
         services = list(dict.fromkeys(method.service for method in methods))
-        health = Health(services)
+        health = Health(services, door)
         handlers = {method.path: unary(method, edge) for method in methods}
-        server, port = listen(settings.listen, handlers, health, services, reflect=settings.reflection)
+        server, port = listen(settings.listen, handlers, health, services, door if settings.reflection else None)
         await server.start()
         await health.serving()
-        opened.push_async_callback(_stop, settings, health, server, tasks)
+        opened.push_async_callback(_stop, settings, health, door, server, port, tasks)
         return App(
             settings=settings,
             address=f"{settings.listen.rpartition(':')[0]}:{port}",
@@ -186,14 +189,20 @@ def _serve_metrics(settings: Settings, registry: CollectorRegistry, live: Live) 
         raise BindError(f"cannot listen on {settings.metrics_listen}: {reason}") from None
 
 
-async def _stop(settings: Settings, health: Health, server: grpc.aio.Server, tasks: Tasks) -> None:
+async def _stop(
+    settings: Settings, health: Health, door: Door, server: grpc.aio.Server, port: int, tasks: Tasks
+) -> None:
     """Stop serving calls, and let those in progress end within the grace."""
     loop = asyncio.get_running_loop()
     await health.draining()
     await asyncio.sleep(settings.drain_delay)
-    health.close()
     until = loop.time() + settings.drain_grace
-    await server.stop(settings.drain_grace)
+    door.shut()
+    await door.emptied(settings.drain_grace)
+    # Whoever is still connected calls on, and is turned away: by the handlers until here, by the end of the
+    # connection from here on. Nothing is awaited in between, or somebody could connect anew.
+    hang_up(port)
+    await server.stop(max(0.0, until - loop.time()))
     # The server waits for answers and not for the work behind them: a task whose caller left may still run.
     if left := await tasks.ended(max(0.0, until - loop.time())):
         log.warning("work abandoned", units=left)

@@ -1,11 +1,12 @@
-"""The command line of a service: serve, migrate, routes, check, migration, and the service's own commands."""
+"""The command line of a service: the engine's commands, such as serve and migrate, and the service's own."""
 
 import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -18,6 +19,7 @@ from tablestakes.crud.declaration import DeclarationError
 from tablestakes.crud.query.page import PageTokens
 from tablestakes.database import diagnose, open_database
 from tablestakes.database.schema_error import SchemaError
+from tablestakes.edge.ask_health import ask_health
 from tablestakes.edge.listen import BindError
 from tablestakes.logs import configure
 from tablestakes.service import Service
@@ -26,6 +28,12 @@ from tablestakes.telemetry import TracingError, open_tracer
 
 # A shell gives the last one to a process that SIGINT ended.
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+
+# The flags of `health`, which are no settings of a service.
+HEALTH_FLAGS = {
+    "service": "The full name of the service to ask for. Default: the server as a whole",
+    "within": "Seconds that the answer may take. Default: 3",
+}
 
 
 def main(service: Service, arguments: Sequence[str] | None = None) -> int:
@@ -65,20 +73,32 @@ def _commands(service: Service) -> list[Command]:
     settings = service.settings
 
     def command(
-        name: str, function: Callable[..., Coroutine[Any, Any, None]], meaning: str, *arguments: str
+        name: str,
+        function: Callable[..., Coroutine[Any, Any, None]],
+        meaning: str,
+        *arguments: str,
+        flags: Mapping[str, str] = MappingProxyType({}),
     ) -> Command:
+        own = "".join(f"  {flag(each)}\n      {told}\n" for each, told in flags.items())
+        own = own and f"options:\n\n{own}\n"
         return Command(
             name=name,
             meaning=meaning,
-            run=partial(_with_settings, service, function),
-            flags=list(settings.model_fields),
+            run=partial(_with_settings, service, function, (*arguments, *flags)),
+            flags=[*flags, *settings.model_fields],
             arguments=arguments,
             takes=" ".join([*(argument.upper() for argument in arguments), "[SETTINGS]"]),
-            epilog=f"settings, by flag or environment variable:\n\n{settings.table()}",
+            epilog=f"{own}settings, by flag or environment variable:\n\n{settings.table()}",
         )
 
     return [
         command("serve", _serve, "serve until SIGTERM; SQLite is migrated first, PostgreSQL must have been"),
+        command(
+            "health",
+            _health,
+            "ask the server that listens by these settings for its health; 0 is SERVING",
+            flags=HEALTH_FLAGS,
+        ),
         command("migrate", _migrate, "bring the database's schema to this version"),
         command("routes", _routes, "print each RPC, what serves it, and the table behind it"),
         command("check", _check, "verify the declarations and the database's schema, and serve nothing"),
@@ -87,9 +107,14 @@ def _commands(service: Service) -> list[Command]:
     ]
 
 
-def _with_settings(service: Service, work: Callable[..., Coroutine[Any, Any, None]], given: dict[str, Any]) -> None:
-    """Run a command that has the service's settings."""
-    arguments = {name: given.pop(name) for name in ("message",) if name in given}
+def _with_settings(
+    service: Service,
+    work: Callable[..., Coroutine[Any, Any, None]],
+    own: Sequence[str],
+    given: dict[str, Any],
+) -> None:
+    """Run a command that has the service's settings, and arguments and flags of its own."""
+    arguments = {name: given.pop(name) for name in own if name in given}
     settings = service.settings.load(**given)
     configure(settings.log_level, json=None if settings.log_format == "auto" else settings.log_format == "json")
     try:
@@ -102,6 +127,16 @@ def _with_settings(service: Service, work: Callable[..., Coroutine[Any, Any, Non
 
 async def _serve(service: Service, settings: Settings) -> None:
     await serve_until_signal(service, settings, tracer=open_tracer(service.name, service.version))
+
+
+async def _health(_: Service, settings: Settings, service: str = "", within: str = "3") -> None:
+    try:
+        seconds = float(within)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise SettingsError(f"{flag('within')}: not a number of seconds above 0")
+    _print(await ask_health(settings.listen, service, seconds))
 
 
 async def _migrate(service: Service, settings: Settings) -> None:

@@ -134,7 +134,9 @@ class Settings(BaseSettings):
         10.0, description="Seconds that a call may take whose caller set no deadline."
     )
     drain_delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        0.0, description="Seconds between NOT_SERVING and the refusal of new calls, for balancers to notice."
+        1.0,
+        description="Seconds between NOT_SERVING and the refusal of new calls, for balancers to notice: one that"
+        " watches health knows at once, one that polls it needs as many polls as it wants failures.",
     )
     drain_grace: Seconds = Field(30.0, description="Seconds that calls in progress get to end after SIGTERM.")
     page_token_key: SecretStr = Field(

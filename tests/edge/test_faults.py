@@ -12,6 +12,7 @@ from marketplace.v1 import user_pb2, user_pb2_grpc
 
 from tablestakes.app import App
 from tablestakes.crud.query.page import PageTokens
+from tablestakes.edge.door import Door
 from tablestakes.edge.unary import Edge, unary
 from tablestakes.telemetry import RpcMetrics, new_registry
 from tests.gadgets import CANARY, gadget_pb2, gadget_pb2_grpc
@@ -146,6 +147,9 @@ class GoneContext:
     def time_remaining(self) -> None:
         """Say that there is no deadline."""
 
+    def add_done_callback(self, _callback: object) -> None:
+        """Forget what waits for the end of the call."""
+
     async def abort(self, code: grpc.StatusCode, _message: str, _metadata: object) -> None:
         """Wait for a slow connection, until grpc.aio cancels the call because the caller has left."""
         self.aborted.append(code)
@@ -162,7 +166,7 @@ async def test_a_status_that_nobody_reads_any_more_is_counted(tmp_path: Path, da
     """A call whose caller leaves while its status is sent is counted by that status."""
     async with serving(settings_for(f"sqlite+aiosqlite:///{tmp_path}/gone.db")) as app:
         registry = new_registry({}, name="gone")
-        edge = Edge(database=app.database, tasks=app.tasks, metrics=RpcMetrics(registry))
+        edge = Edge(database=app.database, tasks=app.tasks, door=Door(), metrics=RpcMetrics(registry))
         (method,) = (each for each in SERVICE.bind(PageTokens(b"")) if each.name == "GetUser")
         handler: Any = unary(method, edge)
         context = GoneContext(data)

@@ -10,6 +10,7 @@ from marketplace.v1 import user_pb2, user_pb2_grpc
 
 from marketplace_service import SERVICE
 from tablestakes.app import start
+from tablestakes.edge.door import Door
 from tablestakes.edge.health import Health
 from tests.edge.test_health import services_by_reflection
 from tests.serving import settings_for
@@ -47,7 +48,7 @@ async def test_the_recorder_sees_a_method_that_is_registered(monkeypatch: pytest
     registered: list[str] = []
     server = grpc.aio.server()
     monkeypatch.setattr(server, "add_registered_method_handlers", lambda service, _: registered.append(service))
-    health_pb2_grpc.add_HealthServicer_to_server(Health(()), server)
+    health_pb2_grpc.add_HealthServicer_to_server(Health((), Door()), server)
     assert registered == ["grpc.health.v1.Health"]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tablestakes.edge.door import Door
 from tablestakes.edge.encode import MAX_RESPONSE
 from tablestakes.edge.handler import RpcHandler
 from tablestakes.edge.health import Health
@@ -69,7 +70,7 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc,unused-ignore] # ty
 
 
 def listen(
-    address: str, handlers: Mapping[str, RpcHandler], health: Health, services: Iterable[str], *, reflect: bool
+    address: str, handlers: Mapping[str, RpcHandler], health: Health, services: Iterable[str], reflect: Door | None
 ) -> tuple[grpc.aio.Server, int]:
     """Return a server that has its address and is yet to be started, and its port.
 
@@ -78,7 +79,7 @@ def listen(
         handlers: The handlers by path.
         health: Answers grpc.health.v1.
         services: The full names of the services, for reflection.
-        reflect: Whether to serve reflection.
+        reflect: The door for the streams of reflection, None for no reflection.
 
     Raises:
         BindError: The address is taken, or is not this machine's.
@@ -86,9 +87,9 @@ def listen(
     server = grpc.aio.server(options=tuple(OPTIONS.items()))
     found = Handlers(handlers)
     health_pb2_grpc.add_HealthServicer_to_server(health, found)
-    if reflect:
+    if reflect is not None:
         health_service: str = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-        add_reflection(found, [*services, health_service], health.closed)
+        add_reflection(found, [*services, health_service], reflect)
     server.add_generic_rpc_handlers((found,))
     try:
         port = server.add_insecure_port(address)

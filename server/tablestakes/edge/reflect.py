@@ -8,6 +8,7 @@ import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, text_format
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
+from tablestakes.edge.door import Door
 from tablestakes.edge.handler import Context
 
 V1 = "grpc.reflection.v1.ServerReflection"
@@ -15,26 +16,27 @@ V1 = "grpc.reflection.v1.ServerReflection"
 
 
 class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc] # untyped upstream
-    """Tells tools the services and messages; an idle stream of theirs does not outlast `closed`.
+    """Tells tools the services and messages; an idle stream of theirs does not outlast the door.
 
     Args:
         services: The full names of the services.
-        closed: Set when the server is about to stop.
+        door: Counts every stream, and ends it once it is shut.
     """
 
-    def __init__(self, services: list[str], closed: asyncio.Event) -> None:
+    def __init__(self, services: list[str], door: Door) -> None:
         super().__init__(services)
-        self._closed = closed
+        self._door = door
 
     async def ServerReflectionInfo(  # noqa: N802 - the RPC's name
         self, request_iterator: AsyncIterator[Any], context: Context
     ) -> AsyncIterator[Any]:
         """Answer each question of a stream until its caller has no more, or the server stops."""
+        self._door.count(context)
         async for answer in super().ServerReflectionInfo(self._until_closed(request_iterator), context):
             yield answer
 
     async def _until_closed(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        closed = asyncio.ensure_future(self._closed.wait())
+        closed = asyncio.ensure_future(self._door.closed.wait())
         try:
             while True:
                 following = asyncio.ensure_future(anext(requests, None))
@@ -49,10 +51,10 @@ class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc] # unt
             closed.cancel()
 
 
-def add_reflection(server: Any, services: list[str], closed: asyncio.Event) -> None:
+def add_reflection(server: Any, services: list[str], door: Door) -> None:
     """Serve reflection for some services, and for itself, on a server or what stands for one."""
     _describe_v1()
-    servicer = Reflection([*services, reflection.SERVICE_NAME, V1], closed)
+    servicer = Reflection([*services, reflection.SERVICE_NAME, V1], door)
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
     # The messages of v1 are those of v1alpha by other names, and names are not sent.
     handlers = {

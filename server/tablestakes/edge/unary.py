@@ -16,6 +16,7 @@ from tablestakes.edge.answer import abort
 from tablestakes.edge.arrival import Arrival, Gate
 from tablestakes.edge.deadline import seconds_to_serve
 from tablestakes.edge.decode import decoder
+from tablestakes.edge.door import Door
 from tablestakes.edge.encode import encode
 from tablestakes.edge.handler import Context, RpcHandler
 from tablestakes.edge.observe import Observer
@@ -33,6 +34,7 @@ class Edge:
     Attributes:
         database: The database that it works on.
         tasks: Keeps its task until it ends.
+        door: Lets it in, until the server drains.
         metrics: Counts it.
         gates: Let it through, or refuse it, in their order.
         default_deadline: Seconds for callers that set no deadline.
@@ -41,6 +43,7 @@ class Edge:
 
     database: Database
     tasks: Tasks
+    door: Door
     metrics: RpcMetrics
     gates: Sequence[Gate] = ()
     default_deadline: float = 10.0
@@ -62,11 +65,13 @@ def unary(method: Method, edge: Edge) -> RpcHandler:
     observer = Observer(edge.metrics.method(method.service, method.name), spans)
     decode, validate = decoder(method.request), validator(method)
     database, tasks, gates, default_deadline = edge.database, edge.tasks, edge.gates, edge.default_deadline
+    enter = edge.door.enter
 
     async def handle(_: object, context: Context) -> bytes:
         observation, arrival, unit, code = observer.begin(context), Arrival(context), Unit(), "Unknown"
         sent: int | None = None
         try:
+            enter(context)
             for gate in gates:
                 if (waiting := gate(arrival, method)) is not None:
                     await waiting

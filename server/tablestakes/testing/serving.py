@@ -34,14 +34,15 @@ def service_at(place: str) -> Service:
 
 
 def settings_for(service: Service, url: str, **given: Any) -> Settings:
-    """Return a service's settings for a database, on free ports.
+    """Return a service's settings for a database, on free ports, and without a wait for balancers at the end.
 
     Args:
         service: The service.
         url: The database's URL.
         given: Further settings, by name.
     """
-    return service.settings.load(database_url=url, listen="127.0.0.1:0", metrics_listen="127.0.0.1:0", **given)
+    mine = {"database_url": url, "listen": "127.0.0.1:0", "metrics_listen": "127.0.0.1:0", "drain_delay": 0}
+    return service.settings.load(**mine | given)
 
 
 @asynccontextmanager

@@ -1,0 +1,45 @@
+"""Ending the connections of a server before gRPC does.
+
+A server of gRPC that is told to stop answers CANCELLED to each call that reaches it before the caller has learnt of
+the stop (grpc/grpc#41785): a code that says that the caller did it, and that no client repeats. A connection that
+ends says UNAVAILABLE to the calls on it. gRPC offers no way to end one, but its sockets are files of this process.
+"""
+
+import contextlib
+import os
+import socket
+from pathlib import Path
+
+# The open files of this process, on Linux and on macOS.
+FILES = Path("/dev/fd")
+
+
+def hang_up(port: int) -> int:
+    """End every TCP connection that was accepted on a port of this process.
+
+    Both sides see an end of the connection, as if the other had closed it; what was sent before still arrives.
+
+    Args:
+        port: The port.
+
+    Returns:
+        How many there were.
+    """
+    ended = 0
+    for file in list(FILES.iterdir()) if FILES.is_dir() else ():
+        # Closed meanwhile, or no socket. A copy stays the same file, while gRPC may close its own and another get
+        # the number.
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(file.name))) as connection:
+            if _accepted(connection, port):
+                connection.shutdown(socket.SHUT_RDWR)
+                ended += 1
+    return ended
+
+
+def _accepted(connection: socket.socket, port: int) -> bool:
+    if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.type != socket.SOCK_STREAM:
+        return False
+    if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        return False  # it listens
+    local: int = connection.getsockname()[1]
+    return local == port
