@@ -16,6 +16,7 @@ class Health(aio.HealthServicer):  # type: ignore[misc] # untyped upstream
 
     Attributes:
         closed: Set once streams are to end.
+        reason: Why no calls are to be sent here: `starting`, `draining`, or "" where they are.
     """
 
     def __init__(self, services: Iterable[str]) -> None:
@@ -23,15 +24,18 @@ class Health(aio.HealthServicer):  # type: ignore[misc] # untyped upstream
         self._services = tuple(services)
         self._listed = [""]
         self.closed = asyncio.Event()
+        self.reason = "starting"
 
     async def serving(self) -> None:
         """Say that every service is SERVING."""
         for service in self._services:
             await self.set(service, health_pb2.HealthCheckResponse.SERVING)
         self._listed = list(dict.fromkeys(("", *self._services)))
+        self.reason = ""
 
     async def draining(self) -> None:
         """Say that every service is NOT_SERVING, for good."""
+        self.reason = "draining"
         await self.enter_graceful_shutdown()
 
     def close(self) -> None:
