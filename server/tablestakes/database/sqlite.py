@@ -182,5 +182,6 @@ SQLITE = Backend(
     migrators_lock=lambda _: nullcontext(),
     migrating=migrating,
     # Its settings are all made here.
-    find_risks=lambda *_: (),
+    find_risks=lambda _: (),
+    find_limit=lambda _: None,
 )

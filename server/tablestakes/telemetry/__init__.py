@@ -30,7 +30,7 @@ from .engine.waiting import AsyncTimedQueuePool, TimedQueuePool
 from .lag import LoopLag
 from .rpc.method import CODES, MethodMetrics, RpcMetrics, enter
 from .show.access import Access
-from .show.exposition import MetricsServer, expose_schema_revision, new_registry, serve
+from .show.exposition import MetricsServer, expose_connection_budget, expose_schema_revision, new_registry, serve
 from .show.live import Live
 from .tracing import MethodSpans, Tracer, TracingError, open_tracer
 
@@ -53,6 +53,7 @@ __all__ = [
     "TracingError",
     "current_rpc",
     "enter",
+    "expose_connection_budget",
     "expose_schema_revision",
     "instrument",
     "new_registry",

@@ -36,8 +36,8 @@ class Access:
     """Who may read the metrics.
 
     A page of another site can have its own name resolve to this server (DNS rebinding), and could then read what
-    the server shows. Its requests carry that name in `Host`, so only known names are answered: IP addresses and names
-    of one label, which no site can have, and `hosts`.
+    the server shows. Its requests carry that name in `Host`, so only known names are answered: IP addresses and
+    names of one label, which no site can have, and `hosts`.
 
     Attributes:
         hosts: Host names beside those, without ports; `*.` at the beginning stands for one or more labels, `*`

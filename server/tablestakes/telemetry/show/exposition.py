@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 from prometheus_client import (
     CollectorRegistry,
+    Gauge,
     GCCollector,
     Info,
     PlatformCollector,
@@ -64,6 +65,25 @@ def expose_schema_revision(registry: CollectorRegistry, revision: str, *, name: 
     """
     text = "The revision of the database's schema when the program started."
     Info(f"{name}_schema", text, registry=registry).info({"revision": revision})
+
+
+def expose_connection_budget(registry: CollectorRegistry, planned: int, available: int | None) -> None:
+    """Add what all processes of a program may connect to the database, and what that lets them.
+
+    Args:
+        registry: The registry.
+        planned: The most connections of all processes of the program.
+        available: The most that the database lets this role have, together with all others; None where a pooler is
+            in between.
+
+    Raises:
+        ValueError: The registry has such a metric already.
+    """
+    text = "The most database connections that all processes of the program may open."
+    Gauge("database_connections_planned", text, registry=registry).set(planned)
+    if available is not None:
+        text = "The most connections that the database lets this role have, at the start of the program."
+        Gauge("database_connections_available", text, registry=registry).set(available)
 
 
 class MetricsServer:

@@ -210,7 +210,7 @@ class HttpServer:
             async with asyncio.timeout(SEND_SECONDS):
                 writer.write(_encode(connection, request, response))
                 await writer.drain()
-            if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
+            if request is None or connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
                 return
             connection.start_next_cycle()
             self._silent[task] = None
@@ -246,7 +246,7 @@ async def _read(connection: h11.Connection, reader: asyncio.StreamReader) -> Req
 
 def _encode(connection: h11.Connection, request: Request | None, response: Response) -> bytes:
     headers = [*response.headers, ("Content-Length", str(len(response.body)))]
-    if connection.their_state is not h11.DONE:
+    if request is None or connection.their_state is not h11.DONE:
         headers.append(("Connection", "close"))
     body = b"" if request is not None and request.method == "HEAD" else response.body
     head = h11.Response(status_code=response.status.value, reason=response.status.phrase.encode(), headers=headers)

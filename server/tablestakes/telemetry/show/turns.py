@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 SHARE = 0.1
 """The share of one core that rendering may take for long."""
-BURST = 0.25
+BURST = 0.1
 """Seconds of CPU that rendering may take at once, after it has taken less than its share."""
 MAX_WAITING = 32
 """Different pages that may wait for their turn."""
