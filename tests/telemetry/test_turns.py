@@ -5,8 +5,7 @@ from time import thread_time
 
 import pytest
 
-from tablestakes.telemetry.show import turns
-from tablestakes.telemetry.show.turns import BURST, MAX_WAITING, BusyError, Turns
+from tablestakes.telemetry.show.turns import BURST, MAX_WAITING, SHARE, BusyError, Turns
 
 
 def spin(seconds: float) -> None:
@@ -56,14 +55,14 @@ async def test_renderings_pause_after_their_share(monkeypatch: pytest.MonkeyPatc
         pauses.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr(turns.asyncio, "sleep", pause)
+    monkeypatch.setattr("tablestakes.telemetry.show.turns.asyncio.sleep", pause)
     taken = Turns()
     await taken.take("page", lambda: spin(BURST * 2))
     assert pauses == []
     await taken.take("page", lambda: None)
     [paused] = pauses
     # What passed meanwhile counts, at the share's rate; it passed at least as fast as CPU was spent.
-    assert 0 < paused <= BURST / turns.SHARE
+    assert 0 < paused <= BURST / SHARE
 
 
 async def test_only_so_many_pages_wait() -> None:
