@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -56,10 +57,12 @@ class Process:
     Attributes:
         pid: Its process.
         address: Where it serves gRPC.
+        metrics: Where it serves its metrics, "" if it serves none.
     """
 
     pid: int
     address: str
+    metrics: str = ""
 
     async def cpu_us(self, call: Callable[[], Awaitable[object]], calls: int) -> float:
         """Return the user and system time that one call costs the server, in microseconds.
@@ -118,11 +121,14 @@ async def service(
         cwd=folder,
     ) as started:
         assert started.stderr is not None
-        line = (await started.stderr.readline()).decode()
-        address = line.partition('"grpc": "')[2].partition('"')[0]
-        if not address:
-            raise RuntimeError(f"the service did not start: {line}{(await started.stderr.read()).decode()}")
-        yield Process(started.pid, address)
+        lines, found = [], None
+        # Risks of the database have lines before that one.
+        while found is None and (line := (await started.stderr.readline()).decode()):
+            lines.append(line)
+            found = re.search(r'"grpc": "([^"]+)", "metrics": "([^"]+)"', line)
+        if found is None:
+            raise RuntimeError(f"the service did not start: {''.join(lines)}")
+        yield Process(started.pid, found[1], found[2])
 
 
 @asynccontextmanager

@@ -26,7 +26,7 @@ from tablestakes.telemetry import CODES, RpcMetrics, TimedQueuePool, enter, inst
 from tablestakes.telemetry.show.scrape import scrape
 
 # The headers that a Prometheus sends.
-PROMETHEUS = {"HTTP_ACCEPT": "application/openmetrics-text;version=1.0.0", "HTTP_ACCEPT_ENCODING": "gzip"}
+PROMETHEUS = {"accept": "application/openmetrics-text;version=1.0.0", "accept_encoding": "gzip"}
 ROUNDS = 15
 CALLS = 4_000
 STATEMENTS = 5_000
@@ -131,7 +131,7 @@ def _scrape() -> tuple[int, float]:
     times = []
     for _ in range(ROUNDS):
         before = time.thread_time()
-        scrape(registry, PROMETHEUS)
+        scrape(registry, **PROMETHEUS)
         times.append(time.thread_time() - before)
     return samples, statistics.median(times)
 

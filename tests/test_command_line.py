@@ -31,7 +31,7 @@ async def test_sigterm_under_load_ends_every_started_call(empty_url: str) -> Non
     """SIGTERM while calls are in progress: each one that started ends well, and the exit code is 0."""
     running: Process
     async with (
-        server(await migrated(empty_url), "--log-level=debug") as running,
+        server(await migrated(empty_url), "--access-log=info") as running,
         grpc.aio.insecure_channel(running.address) as channel,
     ):
         users = user_pb2_grpc.UserServiceStub(channel)

@@ -147,3 +147,29 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv(Settings.variable(name), "")
     read = Settings.load()
     assert read.model_dump() == {name: field.default for name, field in Settings.model_fields.items()}
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"metrics_token": "too short"}, "--metrics-token (TABLESTAKES_METRICS_TOKEN): not a bearer token"),
+        ({"metrics_token": PASSWORD + " with spaces"}, "--metrics-token (TABLESTAKES_METRICS_TOKEN): not a bearer"),
+        ({"metrics_hosts": "shop:9464"}, "--metrics-hosts (TABLESTAKES_METRICS_HOSTS): not a list of host names"),
+        ({"metrics_hosts": "shop,,svc"}, "--metrics-hosts (TABLESTAKES_METRICS_HOSTS): not a list of host names"),
+        ({"metrics_hosts": "shop.*"}, "--metrics-hosts (TABLESTAKES_METRICS_HOSTS): not a list of host names"),
+        ({"metrics_tls_key": "key.pem"}, "--metrics-tls-key (TABLESTAKES_METRICS_TLS_KEY): a key without its cert"),
+        ({"replicas": "0"}, "--replicas (TABLESTAKES_REPLICAS): "),
+        ({"access_log": "loud"}, "--access-log (TABLESTAKES_ACCESS_LOG): "),
+    ],
+)
+def test_the_settings_of_the_metrics_are_checked(given: dict[str, str], reason: str) -> None:
+    """A value that would leave the metrics open or closed by mistake is refused, without quoting it."""
+    line = refused(**given)
+    assert line.startswith(reason)
+    assert PASSWORD not in line
+
+
+@pytest.mark.parametrize("hosts", ["*", "shop", "*.svc, metrics.example.com", "a_b.example"])
+def test_hosts_are_names_with_commas_between(hosts: str) -> None:
+    """Names, and all names below one, are taken as they are."""
+    assert Settings.load(metrics_hosts=hosts).metrics_hosts == hosts

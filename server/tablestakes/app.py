@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from tablestakes.crud.query.page import PageTokens
 from tablestakes.database import Database, open_database
 from tablestakes.database.engine import backend_of
+from tablestakes.edge.access_log import AccessLog
 from tablestakes.edge.door import Door
 from tablestakes.edge.hang_up import hang_up
 from tablestakes.edge.health import Health
@@ -23,8 +25,9 @@ from tablestakes.edge.listen import BindError, listen
 from tablestakes.edge.tasks import Tasks
 from tablestakes.edge.unary import Edge, unary
 from tablestakes.service import Service
-from tablestakes.settings import Settings
+from tablestakes.settings import Settings, SettingsError, flag
 from tablestakes.telemetry import (
+    Access,
     Explainer,
     GoSqlMetrics,
     Instrumentation,
@@ -33,6 +36,7 @@ from tablestakes.telemetry import (
     MetricsServer,
     RpcMetrics,
     Tracer,
+    expose_connection_budget,
     expose_schema_revision,
     instrument,
     new_registry,
@@ -43,6 +47,9 @@ from tablestakes.telemetry import (
 OPEN_KEY = b"tablestakes page tokens, sealed against damage only"
 
 CLOSE_SECONDS = 3.0
+
+# Past this the event loop counts as dead: no statement, and no hash of a password, holds it for so long.
+DEAD_SECONDS = 10.0
 
 log = structlog.get_logger()
 
@@ -55,6 +62,7 @@ class App:
         settings: The settings that it was started with.
         address: The address where gRPC is served, as a client dials it.
         metrics_address: The address where /metrics is served.
+        methods: How many RPCs it serves.
         database: Its database.
         registry: The metrics that /metrics shows.
         tasks: The tasks that serve calls.
@@ -64,6 +72,7 @@ class App:
     settings: Settings
     address: str
     metrics_address: str
+    methods: int
     database: Database
     registry: CollectorRegistry
     tasks: Tasks
@@ -100,7 +109,9 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
         database = await _open_database(service, settings, registry, lag, tracer, opened)
         engines, runbooks = database[1], _runbooks()
         live = Live(service.name, service.version, engines=engines, rpcs=metrics, lag=lag, runbooks=runbooks)
-        metrics_server = _serve_metrics(settings, registry, live)
+        services = list(dict.fromkeys(method.service for method in methods))
+        health = Health(services, door)
+        metrics_server = _serve_metrics(settings, registry, live, _probes(lag, health))
         opened.callback(metrics_server.close)
         lag.start()
         opened.callback(lag.stop)
@@ -113,9 +124,10 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
             gates=service.gates(settings),
             default_deadline=settings.default_deadline,
             tracer=tracer,
+            access_log=(
+                AccessLog(settings.access_log, settings.access_log_sample) if settings.logs_access else None
+            ),
         )
-        services = list(dict.fromkeys(method.service for method in methods))
-        health = Health(services, door)
         handlers = {method.path: unary(method, edge) for method in methods}
         server, port = listen(settings.listen, handlers, health, services, door if settings.reflection else None)
         await server.start()
@@ -125,6 +137,7 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
             settings=settings,
             address=f"{settings.listen.rpartition(':')[0]}:{port}",
             metrics_address=f"{settings.metrics_listen.rpartition(':')[0]}:{metrics_server.port}",
+            methods=len(methods),
             database=database[0],
             registry=registry,
             tasks=tasks,
@@ -165,7 +178,12 @@ async def _open_database(
     if settings.go_sql_metrics:
         GoSqlMetrics(registry, instrumentations)
     await (service.schema.upgrade if database.backend.embedded else service.schema.require_head)(database)
-    await database.warn_of_risks(settings.pool_size)
+    await database.warn_of_risks()
+    each = settings.pool_size + bool(settings.explain_slow_query)
+    budget = await database.check_budget(settings.replicas, each)
+    if budget.limit is not None:
+        available = None if budget.limit.pooled else budget.limit.connections
+        expose_connection_budget(registry, budget.planned, available)
     revision = (await service.schema.revisions(database)).current
     expose_schema_revision(registry, revision, name=service.name)
     return database, instrumentations
@@ -180,10 +198,39 @@ def _runbooks() -> str:
     return ""
 
 
-def _serve_metrics(settings: Settings, registry: CollectorRegistry, live: Live) -> MetricsServer:
-    host, _, port = settings.metrics_listen.rpartition(":")
+def _probes(lag: LoopLag, health: Health) -> dict[str, Callable[[], str]]:
+    """Return whether the process lives and whether it is to be sent calls, as Kubernetes asks over HTTP."""
+
+    def dead() -> str:
+        seconds = lag.overdue()
+        return f"the event loop has been blocked for {seconds:.0f} seconds" if seconds > DEAD_SECONDS else ""
+
+    return {"/healthz": dead, "/readyz": lambda: health.reason}
+
+
+def _access(settings: Settings) -> Access:
+    host = settings.metrics_listen.rpartition(":")[0]
+    access = Access(
+        hosts=[host, *(pattern.strip() for pattern in settings.metrics_hosts.split(","))],
+        token=settings.metrics_token.get_secret_value(),
+        certificate=settings.metrics_tls_certificate,
+        key=settings.metrics_tls_key,
+    )
     try:
-        return serve(host.strip("[]"), int(port), registry, live)
+        access.open_tls()
+    except OSError as error:
+        name = "metrics_tls_certificate"
+        raise SettingsError(f"{flag(name)} ({settings.variable(name)}): {error.strerror or error}") from None
+    return access
+
+
+def _serve_metrics(
+    settings: Settings, registry: CollectorRegistry, live: Live, probes: dict[str, Callable[[], str]]
+) -> MetricsServer:
+    host, _, port = settings.metrics_listen.rpartition(":")
+    access = _access(settings)
+    try:
+        return serve(host.strip("[]"), int(port), registry, live, probes=probes, access=access)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "not an address"
         raise BindError(f"cannot listen on {settings.metrics_listen}: {reason}") from None
@@ -249,11 +296,16 @@ async def serve_until_signal(service: Service, settings: Settings, *, tracer: Tr
         await asyncio.wait((starting,))
         return
     app = starting.result()
+    site = f"http{'s' if settings.metrics_tls_certificate else ''}://{app.metrics_address}"
     log.info(
         "serving",
         grpc=app.address,
-        metrics=f"http://{app.metrics_address}/metrics",
+        metrics=f"{site}/metrics",
+        page=f"{site}/",
+        service=f"{service.name} {service.version}",
+        methods=app.methods,
         database=settings.url.render_as_string(),
+        **({"list_methods": f"grpcurl -plaintext {app.address} list"} if settings.reflection else {}),
     )
     await signalled.wait()
     signalled.clear()

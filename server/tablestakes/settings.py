@@ -4,7 +4,7 @@ import re
 import textwrap
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
@@ -44,7 +44,12 @@ REFUSED = {
 # Words that gRPC takes for a kind of address and not for a host.
 SCHEMES = {"dns", "ipv4", "ipv6", "unix", "unix-abstract", "vsock", "xds"}
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]")
+# A name that may be asked for, and all names below one.
+_HOST_PATTERN = re.compile(r"\*|(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+# RFC 6750, section 2.1. A shorter one could be guessed.
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,}=*")
 PORTS = 1 << 16
+LEVELS = ("debug", "info", "warning", "error")
 
 
 class SettingsError(Exception):
@@ -82,6 +87,19 @@ def _address(given: str) -> str:
     return given
 
 
+def _host_patterns(given: str) -> str:
+    for pattern in given.split(","):
+        if not _HOST_PATTERN.fullmatch(pattern.strip()):
+            raise ValueError("not a list of host names without ports, such as metrics.example.com,*.example.net")
+    return given
+
+
+def _token(given: SecretStr) -> SecretStr:
+    if given and not _TOKEN.fullmatch(given.get_secret_value()):
+        raise ValueError("not a bearer token: at least 16 letters, digits, or any of -._~+/")
+    return given
+
+
 Address = Annotated[str, AfterValidator(_address)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -113,9 +131,30 @@ class Settings(BaseSettings):
     metrics_listen: Address = Field(
         "127.0.0.1:9464", description="Where /metrics is served over HTTP; port 0 takes a free one."
     )
+    metrics_hosts: Annotated[str, AfterValidator(_host_patterns)] = Field(
+        "*.localhost,*.svc,*.cluster.local",
+        description="Names that the metrics may be asked for under, against DNS rebinding, with commas between; IP"
+        " addresses and names without a dot always are. `*.` stands for any labels, `*` alone for every name.",
+    )
+    metrics_token: Annotated[SecretStr, AfterValidator(_token)] = Field(
+        SecretStr(""),
+        description="What readers of the metrics must send as a bearer token, or as the password of HTTP Basic;"
+        " /healthz and /readyz need none.",
+    )
+    metrics_tls_certificate: str = Field(
+        "",
+        description="The certificate chain of the metrics in PEM form, which makes them HTTPS; a new one is loaded"
+        " within a minute.",
+    )
+    metrics_tls_key: str = Field("", description="The private key of it, where that is in a file of its own.")
     reflection: bool = Field(True, description="Serve gRPC reflection, so that tools can list and call methods.")
     pool_size: Annotated[int, Field(ge=1, le=1000)] = Field(
         8, description="The most connections to PostgreSQL; to SQLite the most that read, beside its one writer."
+    )
+    replicas: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        1,
+        description="The most processes of the service that run at once, replicas times workers, those of a rolling"
+        " update included: with the pool's size they are the connection budget that is checked at start.",
     )
     pool_timeout: Seconds = Field(
         1.0,
@@ -150,6 +189,25 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="The form of log lines; auto is console on a terminal and json elsewhere."
     )
+
+    access_log: Literal["off", "debug", "info", "warning", "error"] = Field(
+        "off", description="The level of a line for each RPC; off for none."
+    )
+    access_log_sample: Annotated[float, Field(ge=0, le=1)] = Field(
+        1.0, description="The share of the RPCs answered OK that have a line; one that failed always has one."
+    )
+
+    @field_validator("metrics_tls_key")
+    @classmethod
+    def _key_has_certificate(cls, given: str, info: ValidationInfo) -> str:
+        if given and not info.data.get("metrics_tls_certificate"):
+            raise ValueError(f"a key without its certificate: {flag('metrics_tls_certificate')} is empty")
+        return given
+
+    @property
+    def logs_access(self) -> bool:
+        """Whether RPCs have lines: they are asked for, at a level that is logged."""
+        return self.access_log != "off" and LEVELS.index(self.access_log) >= LEVELS.index(self.log_level)
 
     @property
     def url(self) -> URL:

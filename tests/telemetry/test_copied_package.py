@@ -1,4 +1,4 @@
-"""The telemetry can be copied into another program that has SQLAlchemy, prometheus-client and little else."""
+"""The telemetry can be copied into another program that has SQLAlchemy, prometheus-client, h11 and little else."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 import tablestakes.telemetry
 
 PROGRAM = Path(__file__).with_name("copied_program.py")
-SYNCHRONOUS = ("sqlalchemy", "prometheus_client", "typing_extensions")
+SYNCHRONOUS = ("sqlalchemy", "prometheus_client", "h11", "typing_extensions")
 ASYNCHRONOUS = (*SYNCHRONOUS, "greenlet", "aiosqlite")
 
 

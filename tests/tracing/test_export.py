@@ -55,7 +55,7 @@ async def test_spans_reach_a_collector_by_the_end(tmp_path: Path) -> None:
             # Without a drain, the batch would be sent after ten minutes.
             "OTEL_BSP_SCHEDULE_DELAY": "600000",
         }
-        arguments = ("--log-level=debug", "--slow-query=0.000001")
+        arguments = ("--access-log=info", "--slow-query=0.000001")
         async with server(f"sqlite+aiosqlite:///{tmp_path}/otlp.db", *arguments, **environment) as running:
             await call(running.address, caller)
             assert not collector.received

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from tablestakes.database.budget import Limit
 from tablestakes.database.risk import Risk
 from tablestakes.settings import Settings
 
@@ -42,8 +43,8 @@ class Backend:
         embedded: Whether the database is a part of this process: nobody else migrates it, so the service does.
         migrators_lock: Keeps every other migrator out, for as long as it is entered.
         migrating: Prepares a connection for the statements of a migration, for as long as it is entered.
-        find_risks: Finds the settings of a server that put data or calls at risk; given a connection, and the most
-            connections of this process.
+        find_risks: Finds the settings of a server that put data at risk.
+        find_limit: Finds how many connections there may be, None where that is only up to the service.
     """
 
     name: str
@@ -55,4 +56,5 @@ class Backend:
     embedded: bool
     migrators_lock: Callable[[AsyncEngine], AbstractAsyncContextManager[None]]
     migrating: Callable[[AsyncConnection], AbstractAsyncContextManager[None]]
-    find_risks: Callable[[Connection, int], Sequence[Risk]]
+    find_risks: Callable[[Connection], Sequence[Risk]]
+    find_limit: Callable[[Connection], Limit | None]

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from tablestakes.database.backend import Backend
+from tablestakes.database.budget import Budget
 from tablestakes.database.fault import FaultKind, diagnose
 from tablestakes.database.group_commit import GroupCommit
 from tablestakes.database.postgresql import POSTGRESQL
@@ -143,14 +144,34 @@ class Database:
                 transaction.rollback()
             return result
 
-    async def warn_of_risks(self, pool_size: int) -> None:
-        """Log a line for each setting of the server that puts data or calls at risk.
+    async def warn_of_risks(self) -> None:
+        """Log a line for each setting of the server that puts data at risk."""
+        for risk in await self.run(self.backend.find_risks, reads=True):
+            log.warning("database at risk", setting=risk.setting, value=risk.value, consequence=risk.consequence)
+
+    async def check_budget(self, replicas: int, each: int) -> Budget:
+        """Return the connection budget, and log it: as a risk where the database has fewer connections.
 
         Args:
-            pool_size: The most connections of this process.
+            replicas: The most processes of the service at once.
+            each: The most connections of one.
         """
-        for risk in await self.run(lambda connection: self.backend.find_risks(connection, pool_size), reads=True):
-            log.warning("database at risk", setting=risk.setting, value=risk.value, consequence=risk.consequence)
+        budget = Budget(replicas, each, await self.run(self.backend.find_limit, reads=True))
+        if (limit := budget.limit) is None:
+            return budget
+        if budget.exceeds:
+            value = str(limit.connections)
+            log.warning("database at risk", setting=limit.setting, value=value, consequence=budget.exceeds)
+        else:
+            log.info(
+                "connection budget",
+                connections=budget.planned,
+                replicas=replicas,
+                each=each,
+                limit=limit.connections,
+                set_by="the pooler" if limit.pooled else limit.setting,
+            )
+        return budget
 
     async def close(self) -> None:
         """Close every connection of the pools."""

@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
 
 from tablestakes.database.backend import MIGRATORS_POLL_SECONDS, MIGRATORS_SECONDS, Backend
-from tablestakes.database.hosts import Hosts
+from tablestakes.database.budget import find_limit
+from tablestakes.database.pooler import Sessions
 from tablestakes.database.risk import find_risks
 from tablestakes.database.schema_error import SchemaError
 from tablestakes.settings import Settings
@@ -55,7 +56,8 @@ def create_engine(settings: Settings, *, patient: bool = False) -> AsyncEngine:
             "timeout": settings.connect_timeout,
             # The client's own bound, should the server not answer at all; after the server's, should it.
             "command_timeout": None if patient else settings.statement_timeout + 2,
-            "async_creator_fn": Hosts().connect,
+            # A migration is locked for as long as its session lasts.
+            "async_creator_fn": Sessions(lasting=patient).connect,
             "server_settings": {
                 "application_name": settings.application_name,
                 # Short statements only lose time to it, and the driver's look-ups of types lose most.
@@ -79,7 +81,7 @@ def create_explaining_engine(settings: Settings) -> AsyncEngine:
         poolclass=NullPool,
         connect_args={
             "timeout": settings.connect_timeout,
-            "async_creator_fn": Hosts().connect,
+            "async_creator_fn": Sessions(lasting=True).connect,
             "command_timeout": settings.statement_timeout,
             "server_settings": {
                 "application_name": f"{settings.application_name} explain",
@@ -164,4 +166,5 @@ POSTGRESQL = Backend(
     migrators_lock=migrators_lock,
     migrating=lambda _: nullcontext(),
     find_risks=find_risks,
+    find_limit=find_limit,
 )

@@ -10,7 +10,6 @@ DURABLE = {
     "full_page_writes": "a crash of the machine in the middle of a write can corrupt the database",
     "synchronous_commit": "a crash of the server can lose the last acknowledged writes",
 }
-LIMITS = ("max_connections", "superuser_reserved_connections", "reserved_connections")
 _QUESTION = text("SELECT name, setting FROM pg_settings WHERE name = ANY (:names)")
 
 
@@ -29,22 +28,14 @@ class Risk:
     consequence: str
 
 
-def find_risks(connection: Connection, pool_size: int) -> list[Risk]:
+def find_risks(connection: Connection) -> list[Risk]:
     """Return the risks of the server of a connection.
 
     Args:
         connection: A connection.
-        pool_size: The most connections of this process.
     """
-    found = connection.execute(_QUESTION, {"names": [*DURABLE, *LIMITS]}).all()
+    found = connection.execute(_QUESTION, {"names": [*DURABLE]}).all()
     values: dict[str, str] = {row.name: row.setting for row in found}
-    risks = [
+    return [
         Risk(name, values[name], consequence) for name, consequence in DURABLE.items() if values.get(name) == "off"
     ]
-    maximum, *reserved = (int(values.get(name, 0)) for name in LIMITS)
-    if pool_size > (available := maximum - sum(reserved)):
-        consequence = (
-            f"the pool may have {pool_size} connections, and this server has {available} for it and all others"
-        )
-        risks.append(Risk("max_connections", str(maximum), consequence))
-    return risks

@@ -201,5 +201,6 @@ SQLITE = Backend(
     migrators_lock=migrators_lock,
     migrating=migrating,
     # Its settings are all made here.
-    find_risks=lambda *_: (),
+    find_risks=lambda _: (),
+    find_limit=lambda _: None,
 )

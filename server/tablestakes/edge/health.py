@@ -17,6 +17,9 @@ class Health(aio.HealthServicer):  # type: ignore[misc] # untyped upstream
         services: The full names of the services.
         door: Counts every Watch, and ends it once it is shut: a stream that never ends by itself would use up the
             grace that calls have to end.
+
+    Attributes:
+        reason: Why no calls are to be sent here: `starting`, `draining`, or "" where they are.
     """
 
     def __init__(self, services: Iterable[str], door: Door) -> None:
@@ -24,15 +27,18 @@ class Health(aio.HealthServicer):  # type: ignore[misc] # untyped upstream
         self._services = tuple(services)
         self._listed = [""]
         self._door = door
+        self.reason = "starting"
 
     async def serving(self) -> None:
         """Say that every service is SERVING."""
         for service in self._services:
             await self.set(service, health_pb2.HealthCheckResponse.SERVING)
         self._listed = list(dict.fromkeys(("", *self._services)))
+        self.reason = ""
 
     async def draining(self) -> None:
         """Say that every service is NOT_SERVING, for good."""
+        self.reason = "draining"
         await self.enter_graceful_shutdown()
 
     async def List(  # noqa: N802 - the RPC's name

@@ -1,12 +1,9 @@
 """Counting, timing, naming and tracing each RPC."""
 
-import structlog
 from structlog.contextvars import bind_contextvars
 
 from tablestakes.edge.handler import Context
 from tablestakes.telemetry import MethodMetrics, MethodSpans, enter
-
-log = structlog.get_logger()
 
 
 class Observer:
@@ -52,8 +49,8 @@ class Observation:
             bind_contextvars(trace_id=self._span.trace_id, span_id=self._span.span_id)
         self._account = enter(metrics)
 
-    def end(self, code: str, sent: int | None) -> None:
-        """Count and time the RPC.
+    def end(self, code: str, sent: int | None) -> float:
+        """Count and time the RPC, and return for how many seconds it was served.
 
         Args:
             code: One of `telemetry.CODES`.
@@ -62,6 +59,6 @@ class Observation:
         span = self._span
         exemplar = None if span is None else span.exemplar
         seconds = self._metrics.finish(self._account, code, exemplar, received=self.received, sent=sent)
-        log.debug("rpc", rpc=self._metrics.full_method, code=code, seconds=round(seconds, 6))
         if span is not None:
             span.end(code)
+        return seconds

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 
@@ -12,6 +13,7 @@ from tablestakes.crud.perform import perform
 from tablestakes.database import Database
 from tablestakes.database.deadline import set_deadline
 from tablestakes.database.unit import Unit
+from tablestakes.edge.access_log import AccessLog
 from tablestakes.edge.answer import abort
 from tablestakes.edge.arrival import Arrival, Gate
 from tablestakes.edge.deadline import seconds_to_serve
@@ -39,6 +41,7 @@ class Edge:
         gates: Let it through, or refuse it, in their order.
         default_deadline: Seconds for callers that set no deadline.
         tracer: Makes a span of it, None for none.
+        access_log: Logs it, None for no line.
     """
 
     database: Database
@@ -48,6 +51,7 @@ class Edge:
     gates: Sequence[Gate] = ()
     default_deadline: float = 10.0
     tracer: Tracer | None = None
+    access_log: AccessLog | None = None
 
 
 def unary(method: Method, edge: Edge) -> RpcHandler:
@@ -65,11 +69,13 @@ def unary(method: Method, edge: Edge) -> RpcHandler:
     observer = Observer(edge.metrics.method(method.service, method.name), spans)
     decode, validate = decoder(method.request), validator(method)
     database, tasks, gates, default_deadline = edge.database, edge.tasks, edge.gates, edge.default_deadline
-    enter = edge.door.enter
+    enter, access_log = edge.door.enter, edge.access_log
 
     async def handle(_: object, context: Context) -> bytes:
         observation, arrival, unit, code = observer.begin(context), Arrival(context), Unit(), "Unknown"
         sent: int | None = None
+        request: Any = None
+        reason = ""
         try:
             enter(context)
             for gate in gates:
@@ -91,10 +97,15 @@ def unary(method: Method, edge: Edge) -> RpcHandler:
             raise
         except Exception as error:  # noqa: BLE001 - grpc.aio would send an exception's class and text to the caller
             status = translate(error, method, unit)
-            code = CODES[status.code.value[0]]
+            code, reason = CODES[status.code.value[0]], status.reason
             await abort(context, status, method.domain)
         finally:
-            observation.end(code, sent)
+            seconds = observation.end(code, sent)
+            if access_log is not None:
+                received = observation.received
+                access_log.write(
+                    method, arrival, code, seconds, request=request, reason=reason, received=received, sent=sent
+                )
         return answer
 
     # For gRPC's server it has a stream of requests, of which it reads one: see `receive`.

@@ -16,10 +16,10 @@ checkouts wait, and `LoopLag(registry).start()` measures the event loop. If Open
 request traces, `open_tracer("shop", "1.2.3")` returns a tracer: `instrument(…, tracer=tracer)` and
 `tracer.method(…)` then make spans, and the histograms of statements and RPCs have exemplars.
 
-The package needs SQLAlchemy, prometheus-client and, for traces, OpenTelemetry. It imports nothing of this service,
-so it can be copied into any other one. Listeners only count, in plain objects; prometheus-client gets the numbers
-at each scrape. A failure of the instrumentation is counted in `instrumentation_errors_total` and never reaches a
-query.
+The package needs SQLAlchemy, prometheus-client, h11 and, for traces, OpenTelemetry. It imports nothing of this
+service, so it can be copied into any other one. Listeners only count, in plain objects; prometheus-client gets
+the numbers at each scrape. A failure of the instrumentation is counted in `instrumentation_errors_total`
+and never reaches a query.
 """
 
 from .account import RpcAccount, current_rpc
@@ -29,12 +29,14 @@ from .engine.instrument import Instrumentation, instrument
 from .engine.waiting import AsyncTimedQueuePool, TimedQueuePool
 from .lag import LoopLag
 from .rpc.method import CODES, MethodMetrics, RpcMetrics, enter
-from .show.exposition import MetricsServer, expose_schema_revision, new_registry, serve
+from .show.access import Access
+from .show.exposition import MetricsServer, expose_connection_budget, expose_schema_revision, new_registry, serve
 from .show.live import Live
 from .tracing import MethodSpans, Tracer, TracingError, open_tracer
 
 __all__ = [
     "CODES",
+    "Access",
     "AsyncTimedQueuePool",
     "Explainer",
     "GoSqlMetrics",
@@ -51,6 +53,7 @@ __all__ = [
     "TracingError",
     "current_rpc",
     "enter",
+    "expose_connection_budget",
     "expose_schema_revision",
     "instrument",
     "new_registry",

@@ -80,6 +80,13 @@ class LoopLag:
             total += max(0.0, min(end, ran) - max(start, due))
         return min(total, end - start)
 
+    def overdue(self) -> float:
+        """Return for how many seconds the loop has not run a timer that is due, 0 if it is not measured.
+
+        It may be called from any thread, so it also tells while the loop is blocked.
+        """
+        return 0.0 if self._timer is None else max(0.0, perf_counter() - self._due)
+
     def snapshot(self) -> tuple[list[int], float]:
         """Return the number of measurements in each bucket of `SECONDS` and +Inf, and their sum in seconds."""
         return self._histogram.snapshot()
