@@ -12,7 +12,7 @@ import yaml
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from protos import imports
-from protos.generate import COMPILER, DESCRIPTORS, GENERATED
+from protos.generate import COMPILER, DESCRIPTORS
 from release import licences, protos
 from tablestakes.stubs import SCRIPTS
 
@@ -75,7 +75,7 @@ def test_an_addition_is_no_break(workspace: Path) -> None:
 
 def test_the_java_options_are_those_of_aip_191() -> None:
     """Each proto has java_multiple_files, a java_outer_classname and a java_package that ends with its package."""
-    files = FileDescriptorSet.FromString((GENERATED / DESCRIPTORS).read_bytes()).file
+    files = FileDescriptorSet.FromString((ROOT / DESCRIPTORS).read_bytes()).file
     ours = [file for file in files if file.package.startswith("marketplace.")]
     assert ours
     for file in ours:
