@@ -51,7 +51,7 @@ class _Look(FunctionElement[bool]):
     type = Boolean()
     inherit_cache = True
 
-    def self_group(self, _against: Any = None) -> Any:
+    def self_group(self, against: Any = None) -> Any:  # noqa: ARG002 - as SQLAlchemy calls it
         """Return the comparison as it stands between AND and OR: without parentheses, and without `= 1`."""
         return self
 

@@ -28,7 +28,7 @@ BARE = rf"""(?:{TIMESTAMP}|(?!(?:AND|OR|NOT)(?!{CHARACTER}))(?!\$){CHARACTER}++(
 MEMBER = rf"""(?!(?:AND|OR|NOT)(?!{CHARACTER}))(?!-(?!\.?[0-9])){STEP}(?:\.(?:{STEP}|{STRING}))*+(?!\()"""
 """The path of a field, or a word. A dash at its front is a NOT, or the sign of a number."""
 
-CALL = rf"""(?!(?:AND|OR|NOT)\(){CHARACTER}++\("""
+CALL = rf"""(?!(?:AND|OR|NOT)\()(?!-){CHARACTER}++\("""
 
 PARAMETER = r"\$[A-Za-z_][A-Za-z0-9_]*+"
 
