@@ -15,9 +15,15 @@ CHARACTER = r"""[^\s"'(),<>=!:\\]"""
 STEP = r"""[^\s"'(),<>=!:\\.]++"""
 """A step of a field's path."""
 
-STRING = r"""(?:"(?:[^"\\]++|\\[\s\S])*+"|'(?:[^'\\]++|\\[\s\S])*+')"""
+_IN_DOUBLE, _IN_SINGLE = r"""(?:[^"\\]++|\\[\s\S])*+""", r"""(?:[^'\\]++|\\[\s\S])*+"""
 
-UNCLOSED = r"""(?:"(?:[^"\\]++|\\[\s\S])*+\\?\Z|'(?:[^'\\]++|\\[\s\S])*+\\?\Z)"""
+CLOSING = rf"""(?:(?<="){_IN_DOUBLE}"|(?<='){_IN_SINGLE}')"""
+"""All of a text in quotes that follows the first one."""
+
+UNCLOSED = rf"""(?:(?<="){_IN_DOUBLE}\\?\Z|(?<='){_IN_SINGLE}\\?\Z)"""
+"""What follows a quote that is not closed."""
+
+STRING = rf"""(?:"{_IN_DOUBLE}"|'{_IN_SINGLE}')"""
 
 TIMESTAMP = r"""[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}(?:[:0-9.Zz+-])*+"""
 """The one value without quotes that has colons."""
