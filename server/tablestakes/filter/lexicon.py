@@ -89,9 +89,7 @@ def literal(raw: str, position: int) -> str:
     if "*" in raw:
         body = raw[1:-1] if raw[0] in "\"'" else raw
         if _STAR.match(body):
-            raise FilterError(
-                r"a wildcard is not possible here; a star itself is \*, in quotes.", position + 1, "FILTER_WILDCARD"
-            )
+            raise _misplaced(position)
     return content(raw, position)
 
 
@@ -105,12 +103,16 @@ def between_wildcards(raw: str, position: int) -> str:
     body = raw[1:-1] if (quoted := raw[0] in "\"'") else raw
     inner = body[front : len(body) - (end and len(body) > front)]
     if "*" in inner and _STAR.match(inner):
-        raise FilterError(
-            r"a wildcard stands at the front or at the end of a text; a star itself is \*, in quotes.",
-            position + 1,
-            "FILTER_WILDCARD",
-        )
+        raise _misplaced(position)
     return _unescape(inner, position + quoted + front) if quoted and "\\" in inner else inner
+
+
+def _misplaced(position: int) -> FilterError:
+    return FilterError(
+        r"a wildcard stands at the front or at the end of a text, after =, != or :; a star itself is \*, in quotes.",
+        position + 1,
+        "FILTER_WILDCARD",
+    )
 
 
 def quoted(text: str) -> str:

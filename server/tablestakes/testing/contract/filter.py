@@ -63,7 +63,7 @@ class TestFilter:
             assert await _found(contract, created, f"-{field.name}:*") == empty, field.name
 
     async def test_pages_of_a_filter_hold_each_resource_once(self, contract: Contract) -> None:
-        """Pages under a filter hold each resource that it is true of once; their tokens are for that filter only."""
+        """Pages under a filter hold each resource that it is true of once; their tokens are for it alone."""
         created = await contract.several(5)
         chosen = created[::2]
         text = f"name = ({' OR '.join(chosen)})"
