@@ -109,7 +109,7 @@ def between_wildcards(raw: str, position: int) -> str:
 
 def _misplaced(position: int) -> FilterError:
     return FilterError(
-        r"a wildcard stands at the front or at the end of a text, after =, != or :; a star itself is \*, in quotes.",
+        r"a wildcard stands at the front or at the end of a text, after = != or :. A star itself is \*, in quotes.",
         position + 1,
         "FILTER_WILDCARD",
     )

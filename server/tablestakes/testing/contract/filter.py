@@ -125,5 +125,6 @@ def _literal(field: FieldDescriptor, message: Any) -> str | None:
     if field.enum_type is not None:
         return str(field.enum_type.values_by_number[value].name)
     if field.type == FieldDescriptor.TYPE_STRING:
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("*", "\\*") + '"'
+        escaped = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("*", "\\*")
+        return f'"{escaped}"'
     return None if field.type == FieldDescriptor.TYPE_BYTES else WRITE.get(field.type, str)(value)
