@@ -14,7 +14,7 @@ GENERATED := generated/marketplace generated/buf
 
 .DEFAULT_GOAL := help
 .PHONY: help install serve serve-http demo image test test-money test-clients test-rolling test-image test-http-fuzz \
-	check check-deploy proto baseline monitoring migration docs dist sbom licences hooks lock clean
+	check check-deploy proto baseline monitoring filtering migration docs dist sbom licences hooks lock clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1mmake %-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -115,6 +115,7 @@ check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and tha
 	$(BIN)/check-jsonschema --builtin-schema vendor.renovate renovate.json
 	$(BIN)/pre-commit validate-config
 	$(BIN)/python -m k8s.monitoring.generate --check
+	$(BIN)/python docs/filtering.py --check
 
 hooks: $(VENV)/develop.installed  ## Have git run the quick checks at a commit, and all of them at a push
 	@$(BIN)/pre-commit install
@@ -140,6 +141,9 @@ check-deploy: $(VENV)/deploy.installed  ## Check the Dockerfile and the manifest
 
 monitoring: $(VENV)/develop.installed  ## Write the Grafana dashboard and the PrometheusRule from their sources
 	@$(BIN)/python -m k8s.monitoring.generate
+
+filtering: $(VENV)/develop.installed  ## Write the table of docs/filtering.md from the SQL that filters become
+	@$(BIN)/python docs/filtering.py
 
 migration: $(VENV)/develop.installed  ## Write a migration from the difference between models and migrations (MESSAGE="add tags")
 	@test -n "$(MESSAGE)" || { echo 'make: say what it does: make migration MESSAGE="add tags"' >&2; exit 2; }

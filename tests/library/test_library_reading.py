@@ -1,6 +1,7 @@
 """The engine's contract of reading, for the library."""
 
 from tablestakes.testing.contract import (
+    TestFilter,
     TestGet,
     TestList,
     TestParent,
@@ -14,6 +15,7 @@ TESTED_SERVICE = SERVICE
 
 __all__ = [
     "SERVICE",
+    "TestFilter",
     "TestGet",
     "TestList",
     "TestParent",

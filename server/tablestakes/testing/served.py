@@ -237,6 +237,7 @@ class Served:
             "force": facts.asks("Delete", "force"),
             "referred to": bool(self.referring(facts)),
             "view": facts.asks("Get", "view"),
+            "filter": facts.asks("List", "filter"),
             "transitions": bool(facts.transitions),
             "relationships": bool(relationships(facts)),
             "several types": len(self.by_type) > 1,
