@@ -20,6 +20,7 @@ from tablestakes.edge.health import Health
 from tablestakes.edge.listen import BindError, listen
 from tablestakes.edge.tasks import Tasks
 from tablestakes.edge.unary import Edge, unary
+from tablestakes.filter import Limits
 from tablestakes.service import Service
 from tablestakes.settings import Settings
 from tablestakes.telemetry import (
@@ -90,7 +91,8 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
         BindError: The address for gRPC or the one for metrics cannot be listened on.
         sqlalchemy.exc.SQLAlchemyError: The database cannot be reached.
     """
-    methods = service.bind(PageTokens(settings.page_token_key.get_secret_value().encode() or OPEN_KEY))
+    tokens = PageTokens(settings.page_token_key.get_secret_value().encode() or OPEN_KEY)
+    methods = service.bind(tokens, Limits(unindexed=settings.filter_unindexed))
     # Each step says how it is undone: the drain undoes them all, and a step that fails undoes those before it.
     async with AsyncExitStack() as opened:
         registry = new_registry(_build(service), name=service.name)

@@ -15,6 +15,7 @@ from tablestakes.crud.resource import Resource
 from tablestakes.crud.schema.codec import CodecFor
 from tablestakes.database.migrations import Migrations
 from tablestakes.edge.arrival import Gate
+from tablestakes.filter import Limits
 from tablestakes.settings import Settings
 
 
@@ -55,16 +56,17 @@ class Service:
 
         return main(self, arguments)
 
-    def bind(self, tokens: PageTokens) -> list[Method]:
+    def bind(self, tokens: PageTokens, limits: Limits | None = None) -> list[Method]:
         """Return every RPC, compiled and verified.
 
         Args:
             tokens: Makes and reads page tokens.
+            limits: How much a filter may ask for; None for the defaults.
 
         Raises:
             DeclarationError: A resource, its model and its proto do not fit together.
         """
-        return bind(self.resources, tokens, self.codecs)
+        return bind(self.resources, tokens, self.codecs, limits)
 
     @property
     def schema(self) -> Migrations:

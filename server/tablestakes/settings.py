@@ -142,6 +142,11 @@ class Settings(BaseSettings):
         description="Seals page tokens; the same for every replica. A fixed one where it is empty, which finds"
         " damage but not forgery.",
     )
+    filter_unindexed: bool = Field(
+        True,
+        description="Take filters on fields without an index, and those that look into texts: `title:word`,"
+        ' `title = "*end"`, a word by itself. They may read every row of a table.',
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The lowest level that is logged."
     )

@@ -207,7 +207,7 @@ UNSERVED = {
     "request_id": ("Create", "string request_id"),
     "allow_missing": ("Update", "bool allow_missing"),
     "show_deleted": ("List", "bool show_deleted"),
-    "filter": ("List", "string filter"),
+    "filter": ("Get", "string filter"),
     "order_by": ("List", "string order_by"),
     "read_mask": ("Get", "google.protobuf.FieldMask read_mask"),
     "skip": ("List", "int32 skip"),
@@ -955,8 +955,8 @@ def test_a_standard_field_that_is_not_served_is_named(widgets: Widgets, name: st
     """A request with a field that the AIPs define and no verb serves is refused: to ignore it would be a lie."""
     package, method = f"with_{name}", request_of(UNSERVED[name][0]).removesuffix("Request")
     assert refusal(widgets(package)) == (
-        f"{package}.v1.{method}Request has {name}, which no standard method serves yet: leave it out, or serve"
-        f" {method} by a function"
+        f"{package}.v1.{method}Request has {name}, which this standard method does not serve yet: leave it out, or"
+        f" serve {method} by a function"
     )
     assert bound(Resource(message=widgets(package), model=Widget, methods={method: serve_nothing}))
 

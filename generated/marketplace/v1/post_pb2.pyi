@@ -169,6 +169,7 @@ class ListPostsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The most posts to return: 50 where it is 0, never more than 1000. Fewer may come."""
     page_token: _builtins.str
@@ -177,16 +178,21 @@ class ListPostsRequest(_message.Message):
     """
     view: Global___PostView.ValueType
     """How much of each post to return: POST_VIEW_BASIC unless it says otherwise."""
+    filter: _builtins.str
+    """Which posts to return (AIP-160): `state = PUBLISHED AND author = "users/7"`.
+    All of them where it is empty.
+    """
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         view: Global___PostView.ValueType = ...,
+        filter: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -116,7 +116,7 @@ class PostServiceServicer(object):
         """Lists posts, oldest first, a page at a time; without their content unless view asks for it (AIP-132,
         AIP-157, AIP-158).
 
-        INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -181,7 +181,7 @@ class PostServiceServicer(object):
         """Lists the comments on a post, or on every post, oldest first, a page at a time (AIP-132, AIP-158,
         AIP-159).
 
-        INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,7 @@ class PostServiceStub:
     """Lists posts, oldest first, a page at a time; without their content unless view asks for it (AIP-132,
     AIP-157, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
     """
     CreatePost: _grpc.UnaryUnaryMultiCallable[_post_pb2.CreatePostRequest, _post_pb2.Post]
     """Creates a post, which is a draft, and returns it with its name (AIP-133).
@@ -81,7 +81,7 @@ class PostServiceStub:
     """Lists the comments on a post, or on every post, oldest first, a page at a time (AIP-132, AIP-158,
     AIP-159).
 
-    INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
     """
     CreateComment: _grpc.UnaryUnaryMultiCallable[_comment_pb2.CreateCommentRequest, _comment_pb2.Comment]
     """Creates a comment on a post, and returns it with its name (AIP-133).
@@ -113,7 +113,7 @@ class PostServiceAsyncStub(PostServiceStub):
     """Lists posts, oldest first, a page at a time; without their content unless view asks for it (AIP-132,
     AIP-157, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
     """
     CreatePost: _aio.UnaryUnaryMultiCallable[_post_pb2.CreatePostRequest, _post_pb2.Post]  # type: ignore[assignment]
     """Creates a post, which is a draft, and returns it with its name (AIP-133).
@@ -150,7 +150,7 @@ class PostServiceAsyncStub(PostServiceStub):
     """Lists the comments on a post, or on every post, oldest first, a page at a time (AIP-132, AIP-158,
     AIP-159).
 
-    INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
     """
     CreateComment: _aio.UnaryUnaryMultiCallable[_comment_pb2.CreateCommentRequest, _comment_pb2.Comment]  # type: ignore[assignment]
     """Creates a comment on a post, and returns it with its name (AIP-133).
@@ -191,7 +191,7 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists posts, oldest first, a page at a time; without their content unless view asks for it (AIP-132,
         AIP-157, AIP-158).
 
-        INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
         """
 
     @_abc_1.abstractmethod
@@ -270,7 +270,7 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the comments on a post, or on every post, oldest first, a page at a time (AIP-132, AIP-158,
         AIP-159).
 
-        INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
         """
 
     @_abc_1.abstractmethod

@@ -42,7 +42,7 @@ class ProductServiceStub:
     ListProducts: _grpc.UnaryUnaryMultiCallable[_product_pb2.ListProductsRequest, _product_pb2.ListProductsResponse]
     """Lists products, oldest first, a page at a time (AIP-132, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
     """
     CreateProduct: _grpc.UnaryUnaryMultiCallable[_product_pb2.CreateProductRequest, _product_pb2.Product]
     """Creates a product, and returns it with its name (AIP-133).
@@ -74,7 +74,7 @@ class ProductServiceAsyncStub(ProductServiceStub):
     ListProducts: _aio.UnaryUnaryMultiCallable[_product_pb2.ListProductsRequest, _product_pb2.ListProductsResponse]  # type: ignore[assignment]
     """Lists products, oldest first, a page at a time (AIP-132, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
     """
     CreateProduct: _aio.UnaryUnaryMultiCallable[_product_pb2.CreateProductRequest, _product_pb2.Product]  # type: ignore[assignment]
     """Creates a product, and returns it with its name (AIP-133).
@@ -115,7 +115,7 @@ class ProductServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_product_pb2.ListProductsResponse, _abc.Awaitable[_product_pb2.ListProductsResponse]]:
         """Lists products, oldest first, a page at a time (AIP-132, AIP-158).
 
-        INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
         """
 
     @_abc_1.abstractmethod

@@ -79,7 +79,7 @@ class TagServiceServicer(object):
     def ListTags(self, request, context):
         """Lists tags, in the order of their ids, a page at a time (AIP-132, AIP-158).
 
-        INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -116,7 +116,7 @@ class UserServiceServicer(object):
     def ListUsers(self, request, context):
         """Lists users, oldest first, a page at a time (AIP-132, AIP-158).
 
-        INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -180,7 +180,7 @@ class UserServiceServicer(object):
     def ListAddresses(self, request, context):
         """Lists the addresses of a user, oldest first, a page at a time (AIP-132, AIP-158).
 
-        INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

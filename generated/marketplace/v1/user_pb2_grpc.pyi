@@ -44,7 +44,7 @@ class UserServiceStub:
     ListUsers: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListUsersRequest, _user_pb2.ListUsersResponse]
     """Lists users, oldest first, a page at a time (AIP-132, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
     """
     CreateUser: _grpc.UnaryUnaryMultiCallable[_user_pb2.CreateUserRequest, _user_pb2.User]
     """Creates a user, and returns it with its name (AIP-133).
@@ -80,7 +80,7 @@ class UserServiceStub:
     ListAddresses: _grpc.UnaryUnaryMultiCallable[_address_pb2.ListAddressesRequest, _address_pb2.ListAddressesResponse]
     """Lists the addresses of a user, oldest first, a page at a time (AIP-132, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
     """
     CreateAddress: _grpc.UnaryUnaryMultiCallable[_address_pb2.CreateAddressRequest, _address_pb2.Address]
     """Creates an address of a user, and returns it with its name (AIP-133).
@@ -111,7 +111,7 @@ class UserServiceAsyncStub(UserServiceStub):
     ListUsers: _aio.UnaryUnaryMultiCallable[_user_pb2.ListUsersRequest, _user_pb2.ListUsersResponse]  # type: ignore[assignment]
     """Lists users, oldest first, a page at a time (AIP-132, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
     """
     CreateUser: _aio.UnaryUnaryMultiCallable[_user_pb2.CreateUserRequest, _user_pb2.User]  # type: ignore[assignment]
     """Creates a user, and returns it with its name (AIP-133).
@@ -147,7 +147,7 @@ class UserServiceAsyncStub(UserServiceStub):
     ListAddresses: _aio.UnaryUnaryMultiCallable[_address_pb2.ListAddressesRequest, _address_pb2.ListAddressesResponse]  # type: ignore[assignment]
     """Lists the addresses of a user, oldest first, a page at a time (AIP-132, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
     """
     CreateAddress: _aio.UnaryUnaryMultiCallable[_address_pb2.CreateAddressRequest, _address_pb2.Address]  # type: ignore[assignment]
     """Creates an address of a user, and returns it with its name (AIP-133).
@@ -187,7 +187,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_user_pb2.ListUsersResponse, _abc.Awaitable[_user_pb2.ListUsersResponse]]:
         """Lists users, oldest first, a page at a time (AIP-132, AIP-158).
 
-        INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
         """
 
     @_abc_1.abstractmethod
@@ -265,7 +265,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_address_pb2.ListAddressesResponse, _abc.Awaitable[_address_pb2.ListAddressesResponse]]:
         """Lists the addresses of a user, oldest first, a page at a time (AIP-132, AIP-158).
 
-        INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
         """
 
     @_abc_1.abstractmethod

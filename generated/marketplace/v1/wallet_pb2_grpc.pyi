@@ -52,7 +52,7 @@ class WalletServiceStub:
     ListTransfers: _grpc.UnaryUnaryMultiCallable[_transfer_pb2.ListTransfersRequest, _transfer_pb2.ListTransfersResponse]
     """Lists transfers, oldest first, a page at a time (AIP-132, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
     """
     CreateTransfer: _grpc.UnaryUnaryMultiCallable[_transfer_pb2.CreateTransferRequest, _transfer_pb2.Transfer]
     """Moves money from one wallet to another, and returns the transfer with its name (AIP-133). All of it
@@ -85,7 +85,7 @@ class WalletServiceAsyncStub(WalletServiceStub):
     ListTransfers: _aio.UnaryUnaryMultiCallable[_transfer_pb2.ListTransfersRequest, _transfer_pb2.ListTransfersResponse]  # type: ignore[assignment]
     """Lists transfers, oldest first, a page at a time (AIP-132, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
     """
     CreateTransfer: _aio.UnaryUnaryMultiCallable[_transfer_pb2.CreateTransferRequest, _transfer_pb2.Transfer]  # type: ignore[assignment]
     """Moves money from one wallet to another, and returns the transfer with its name (AIP-133). All of it
@@ -139,7 +139,7 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_transfer_pb2.ListTransfersResponse, _abc.Awaitable[_transfer_pb2.ListTransfersResponse]]:
         """Lists transfers, oldest first, a page at a time (AIP-132, AIP-158).
 
-        INVALID_ARGUMENT when page_size is negative, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
         """
 
     @_abc_1.abstractmethod

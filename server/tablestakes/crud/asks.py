@@ -37,8 +37,8 @@ UNSERVED = frozenset(
         "return_partial_success",
     }
 )
-"""Fields whose meaning the AIPs define and the standard methods do not have yet. To ignore one would be to do
-something else than the caller asked for, so a request that has it is refused at start."""
+"""Fields whose meaning the AIPs define and that a standard method serves only where its verb says so. To ignore one
+would be to do something else than the caller asked for, so a request that has it is refused at start."""
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,20 @@ from tablestakes.crud.schema.codec import CodecFor
 from tablestakes.crud.schema.schema import Schema, compile_schemas
 from tablestakes.crud.shape import require_unary
 from tablestakes.crud.verb import VERBS
+from tablestakes.filter.limits import Limits
 
 Declared = tuple[Resource, Schema]
 
+Common = tuple[PageTokens, Limits]
+"""What every method of a service has in common."""
 
-def bind(resources: Iterable[Resource], tokens: PageTokens, codecs: Sequence[CodecFor] = ()) -> list[Method]:
+
+def bind(
+    resources: Iterable[Resource],
+    tokens: PageTokens,
+    codecs: Sequence[CodecFor] = (),
+    limits: Limits | None = None,
+) -> list[Method]:
     """Return every RPC of every service in the proto packages of the resources.
 
     A method is served by the function that a resource names for it, or else by the standard verb that its name
@@ -34,6 +43,7 @@ def bind(resources: Iterable[Resource], tokens: PageTokens, codecs: Sequence[Cod
         resources: The resources that are served.
         tokens: Makes and reads page tokens.
         codecs: The service's own codecs.
+        limits: How much a filter may ask for; None for the defaults.
 
     Raises:
         DeclarationError: A declaration, a model and a proto do not fit together, or a method has nothing to
@@ -43,7 +53,8 @@ def bind(resources: Iterable[Resource], tokens: PageTokens, codecs: Sequence[Cod
     schemas = compile_schemas(resources, codecs)
     declared = {resource.descriptor.full_name: resource for resource in resources}
     pairs = [(resource, schemas[name]) for name, resource in declared.items()]
-    methods = [method for service in _services(resources) for method in _bind_service(service, pairs, tokens)]
+    common = (tokens, limits or Limits())
+    methods = [method for service in _services(resources) for method in _bind_service(service, pairs, common)]
     for name, resource in declared.items():
         served = {method.name for method in methods if method.schema is schemas[name]}
         if not served:
@@ -76,12 +87,12 @@ def _services(resources: Sequence[Resource]) -> list[ServiceDescriptor]:
     return [service for file in files.values() for service in file.services_by_name.values()]
 
 
-def _bind_service(service: ServiceDescriptor, declared: Sequence[Declared], tokens: PageTokens) -> Iterator[Method]:
+def _bind_service(service: ServiceDescriptor, declared: Sequence[Declared], common: Common) -> Iterator[Method]:
     # A resource is served by its own package: another one may have a message and methods of the same names.
     near = [each for each in declared if each[0].descriptor.file.package == service.file.package]
     for descriptor in service.methods:
         require_unary(descriptor)
-        method = _declared(descriptor, near, tokens) or _standard(descriptor, near, tokens)
+        method = _declared(descriptor, near, common) or _standard(descriptor, near, common)
         if method is None:
             standard = [verb.method_name(schema.descriptor) for verb in VERBS for _, schema in near]
             raise DeclarationError(
@@ -91,37 +102,37 @@ def _bind_service(service: ServiceDescriptor, declared: Sequence[Declared], toke
         yield method
 
 
-def _declared(descriptor: MethodDescriptor, declared: Sequence[Declared], tokens: PageTokens) -> Method | None:
+def _declared(descriptor: MethodDescriptor, declared: Sequence[Declared], common: Common) -> Method | None:
     """Return the method that a resource declares a function or a transition for."""
     for resource, schema in declared:
         match resource.methods.get(descriptor.name):
             case Transition() as declared_transition:
-                return transition.bind(_rpc(descriptor, schema, tokens), declared_transition)
+                return transition.bind(_rpc(descriptor, schema, common), declared_transition)
             case function if function is not None:
                 if not inspect.iscoroutinefunction(function):
                     raise DeclarationError(
                         f"{_name_of(function)} must be `async def`: it serves {descriptor.full_name}"
                     )
-                return _rpc(descriptor, schema, tokens).method(partial(function, schema), _name_of(function))
+                return _rpc(descriptor, schema, common).method(partial(function, schema), _name_of(function))
     return None
 
 
-def _standard(descriptor: MethodDescriptor, declared: Sequence[Declared], tokens: PageTokens) -> Method | None:
+def _standard(descriptor: MethodDescriptor, declared: Sequence[Declared], common: Common) -> Method | None:
     """Return the standard method that the name says."""
     for _, schema in declared:
         for verb in VERBS:
             if descriptor.name == verb.method_name(schema.descriptor):
-                if unserved := sorted(UNSERVED.intersection(descriptor.input_type.fields_by_name)):
+                if unserved := sorted((UNSERVED - verb.serves).intersection(descriptor.input_type.fields_by_name)):
                     raise DeclarationError(
-                        f"{descriptor.input_type.full_name} has {', '.join(unserved)}, which no standard method"
-                        f" serves yet: leave it out, or serve {descriptor.name} by a function"
+                        f"{descriptor.input_type.full_name} has {', '.join(unserved)}, which this standard"
+                        f" method does not serve yet: leave it out, or serve {descriptor.name} by a function"
                     )
-                return verb.bind(_rpc(descriptor, schema, tokens))
+                return verb.bind(_rpc(descriptor, schema, common))
     return None
 
 
-def _rpc(descriptor: MethodDescriptor, schema: Schema, tokens: PageTokens) -> Rpc:
-    return Rpc(descriptor, schema, Asks.of(descriptor.input_type), tokens)
+def _rpc(descriptor: MethodDescriptor, schema: Schema, common: Common) -> Rpc:
+    return Rpc(descriptor, schema, Asks.of(descriptor.input_type), *common)
 
 
 def _name_of(function: Any) -> str:

@@ -19,6 +19,7 @@ from tablestakes.crud.schema.schema import Schema
 from tablestakes.crud.shape import find_field
 from tablestakes.crud.update_mask import fields_to_write
 from tablestakes.crud.work import Work
+from tablestakes.filter.limits import Limits
 
 Serve = Callable[[Call[Any]], Coroutine[Any, Any, Work[Any]]]
 """Serves an RPC: given the call, it returns the work to do, or raises StatusError. It touches no database."""
@@ -107,12 +108,14 @@ class Rpc:
         schema: Its resource.
         asks: The standard fields of its request.
         tokens: Makes and reads page tokens.
+        limits: How much a filter may ask for.
     """
 
     descriptor: MethodDescriptor
     schema: Schema
     asks: Asks
     tokens: PageTokens
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def body(self) -> str | None:
