@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from marketplace_service import SERVICE
-from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.query.token import PageTokens
 from tablestakes.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tablestakes.app import serve_until_signal
 from tablestakes.command import Command, CommandError
 from tablestakes.crud.declaration import DeclarationError
-from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.query.token import PageTokens
 from tablestakes.database import diagnose, open_database
 from tablestakes.database.schema_error import SchemaError
 from tablestakes.edge.listen import BindError

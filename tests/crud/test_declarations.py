@@ -28,7 +28,7 @@ from tablestakes import (
     bytewise,
 )
 from tablestakes.crud.bind import bind
-from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.query.token import PageTokens
 
 HEAD = """
 syntax = "proto3";

@@ -21,7 +21,7 @@ from sqlalchemy import text
 
 from marketplace_service import SERVICE
 from marketplace_service.api import password
-from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.query.token import PageTokens
 from tablestakes.crud.schema.behavior import INPUT_ONLY, behaves
 from tablestakes.database import open_database
 from tests.marketplace.client import Market, key, refused

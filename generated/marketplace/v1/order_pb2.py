@@ -30,7 +30,7 @@ from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amarketplace/v1/order.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe0\x03\n\x05Order\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x38\n\x08\x63ustomer\x18\x02 \x01(\tB&\xe2\x41\x02\x02\x05\xfa\x41\x1e\n\x1cmarketplace.example.com/User\x12\x38\n\x05items\x18\x03 \x03(\x0b\x32\x19.marketplace.v1.OrderItemB\x0e\xe2\x41\x01\x02\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\x12\x19\n\x0btotal_cents\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x30\n\x05state\x18\x05 \x01(\x0e\x32\x1b.marketplace.v1.Order.StateB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"Q\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x08\n\x04PAID\x10\x02\x12\x0b\n\x07SHIPPED\x10\x03\x12\r\n\tCANCELLED\x10\x04:A\xea\x41>\n\x1dmarketplace.example.com/Order\x12\x0eorders/{order}*\x06orders2\x05order\"\x89\x01\n\tOrderItem\x12\x39\n\x07product\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Product\x12!\n\x08quantity\x18\x02 \x01(\x05\x42\x0f\xe2\x41\x01\x02\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01\x12\x1e\n\x10unit_price_cents\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\"G\n\x0fGetOrderRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dmarketplace.example.com/Order\"\\\n\x11ListOrdersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"T\n\x12ListOrdersResponse\x12%\n\x06orders\x18\x01 \x03(\x0b\x32\x15.marketplace.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"@\n\x12\x43reateOrderRequest\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x15.marketplace.v1.OrderB\x04\xe2\x41\x01\x02\"G\n\x0fPayOrderRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dmarketplace.example.com/Order\"H\n\x10ShipOrderRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dmarketplace.example.com/Order\"J\n\x12\x43\x61ncelOrderRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dmarketplace.example.com/Order2\xc4\x05\n\x0cOrderService\x12\x66\n\x08GetOrder\x12\x1f.marketplace.v1.GetOrderRequest\x1a\x15.marketplace.v1.Order\"\"\xda\x41\x04name\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/{name=orders/*}\x12j\n\nListOrders\x12!.marketplace.v1.ListOrdersRequest\x1a\".marketplace.v1.ListOrdersResponse\"\x15\xda\x41\x00\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/orders\x12k\n\x0b\x43reateOrder\x12\".marketplace.v1.CreateOrderRequest\x1a\x15.marketplace.v1.Order\"!\xda\x41\x05order\x82\xd3\xe4\x93\x02\x13\"\n/v1/orders:\x05order\x12m\n\x08PayOrder\x12\x1f.marketplace.v1.PayOrderRequest\x1a\x15.marketplace.v1.Order\")\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/{name=orders/*}:pay:\x01*\x12p\n\tShipOrder\x12 .marketplace.v1.ShipOrderRequest\x1a\x15.marketplace.v1.Order\"*\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/{name=orders/*}:ship:\x01*\x12v\n\x0b\x43\x61ncelOrder\x12\".marketplace.v1.CancelOrderRequest\x1a\x15.marketplace.v1.Order\",\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=orders/*}:cancel:\x01*\x1a\x1a\xca\x41\x17marketplace.example.comb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amarketplace/v1/order.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe0\x03\n\x05Order\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x38\n\x08\x63ustomer\x18\x02 \x01(\tB&\xe2\x41\x02\x02\x05\xfa\x41\x1e\n\x1cmarketplace.example.com/User\x12\x38\n\x05items\x18\x03 \x03(\x0b\x32\x19.marketplace.v1.OrderItemB\x0e\xe2\x41\x01\x02\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\x12\x19\n\x0btotal_cents\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x30\n\x05state\x18\x05 \x01(\x0e\x32\x1b.marketplace.v1.Order.StateB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"Q\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x08\n\x04PAID\x10\x02\x12\x0b\n\x07SHIPPED\x10\x03\x12\r\n\tCANCELLED\x10\x04:A\xea\x41>\n\x1dmarketplace.example.com/Order\x12\x0eorders/{order}*\x06orders2\x05order\"\x89\x01\n\tOrderItem\x12\x39\n\x07product\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Product\x12!\n\x08quantity\x18\x02 \x01(\x05\x42\x0f\xe2\x41\x01\x02\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01\x12\x1e\n\x10unit_price_cents\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\"G\n\x0fGetOrderRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dmarketplace.example.com/Order\"\xa9\x01\n\x11ListOrdersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08order_by\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04skip\x18\x0b \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11return_total_size\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xb8\x01\n\x12ListOrdersResponse\x12%\n\x06orders\x18\x01 \x03(\x0b\x32\x15.marketplace.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\ntotal_size\x18\n \x01(\x05H\x00\x88\x01\x01\x12!\n\x14\x65stimated_total_size\x18\x0b \x01(\x03H\x01\x88\x01\x01\x42\r\n\x0b_total_sizeB\x17\n\x15_estimated_total_size\"@\n\x12\x43reateOrderRequest\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x15.marketplace.v1.OrderB\x04\xe2\x41\x01\x02\"G\n\x0fPayOrderRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dmarketplace.example.com/Order\"H\n\x10ShipOrderRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dmarketplace.example.com/Order\"J\n\x12\x43\x61ncelOrderRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dmarketplace.example.com/Order2\xc4\x05\n\x0cOrderService\x12\x66\n\x08GetOrder\x12\x1f.marketplace.v1.GetOrderRequest\x1a\x15.marketplace.v1.Order\"\"\xda\x41\x04name\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/{name=orders/*}\x12j\n\nListOrders\x12!.marketplace.v1.ListOrdersRequest\x1a\".marketplace.v1.ListOrdersResponse\"\x15\xda\x41\x00\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/orders\x12k\n\x0b\x43reateOrder\x12\".marketplace.v1.CreateOrderRequest\x1a\x15.marketplace.v1.Order\"!\xda\x41\x05order\x82\xd3\xe4\x93\x02\x13\"\n/v1/orders:\x05order\x12m\n\x08PayOrder\x12\x1f.marketplace.v1.PayOrderRequest\x1a\x15.marketplace.v1.Order\")\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/{name=orders/*}:pay:\x01*\x12p\n\tShipOrder\x12 .marketplace.v1.ShipOrderRequest\x1a\x15.marketplace.v1.Order\"*\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/{name=orders/*}:ship:\x01*\x12v\n\x0b\x43\x61ncelOrder\x12\".marketplace.v1.CancelOrderRequest\x1a\x15.marketplace.v1.Order\",\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=orders/*}:cancel:\x01*\x1a\x1a\xca\x41\x17marketplace.example.comb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -67,6 +67,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTORDERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_LISTORDERSREQUEST'].fields_by_name['filter']._loaded_options = None
   _globals['_LISTORDERSREQUEST'].fields_by_name['filter']._serialized_options = b'\342A\001\001'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['order_by']._loaded_options = None
+  _globals['_LISTORDERSREQUEST'].fields_by_name['order_by']._serialized_options = b'\342A\001\001'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['skip']._loaded_options = None
+  _globals['_LISTORDERSREQUEST'].fields_by_name['skip']._serialized_options = b'\342A\001\001'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['return_total_size']._loaded_options = None
+  _globals['_LISTORDERSREQUEST'].fields_by_name['return_total_size']._serialized_options = b'\342A\001\001'
   _globals['_CREATEORDERREQUEST'].fields_by_name['order']._loaded_options = None
   _globals['_CREATEORDERREQUEST'].fields_by_name['order']._serialized_options = b'\342A\001\002'
   _globals['_PAYORDERREQUEST'].fields_by_name['name']._loaded_options = None
@@ -97,18 +103,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDERITEM']._serialized_end=844
   _globals['_GETORDERREQUEST']._serialized_start=846
   _globals['_GETORDERREQUEST']._serialized_end=917
-  _globals['_LISTORDERSREQUEST']._serialized_start=919
-  _globals['_LISTORDERSREQUEST']._serialized_end=1011
-  _globals['_LISTORDERSRESPONSE']._serialized_start=1013
-  _globals['_LISTORDERSRESPONSE']._serialized_end=1097
-  _globals['_CREATEORDERREQUEST']._serialized_start=1099
-  _globals['_CREATEORDERREQUEST']._serialized_end=1163
-  _globals['_PAYORDERREQUEST']._serialized_start=1165
-  _globals['_PAYORDERREQUEST']._serialized_end=1236
-  _globals['_SHIPORDERREQUEST']._serialized_start=1238
-  _globals['_SHIPORDERREQUEST']._serialized_end=1310
-  _globals['_CANCELORDERREQUEST']._serialized_start=1312
-  _globals['_CANCELORDERREQUEST']._serialized_end=1386
-  _globals['_ORDERSERVICE']._serialized_start=1389
-  _globals['_ORDERSERVICE']._serialized_end=2097
+  _globals['_LISTORDERSREQUEST']._serialized_start=920
+  _globals['_LISTORDERSREQUEST']._serialized_end=1089
+  _globals['_LISTORDERSRESPONSE']._serialized_start=1092
+  _globals['_LISTORDERSRESPONSE']._serialized_end=1276
+  _globals['_CREATEORDERREQUEST']._serialized_start=1278
+  _globals['_CREATEORDERREQUEST']._serialized_end=1342
+  _globals['_PAYORDERREQUEST']._serialized_start=1344
+  _globals['_PAYORDERREQUEST']._serialized_end=1415
+  _globals['_SHIPORDERREQUEST']._serialized_start=1417
+  _globals['_SHIPORDERREQUEST']._serialized_end=1489
+  _globals['_CANCELORDERREQUEST']._serialized_start=1491
+  _globals['_CANCELORDERREQUEST']._serialized_end=1565
+  _globals['_ORDERSERVICE']._serialized_start=1568
+  _globals['_ORDERSERVICE']._serialized_end=2276
 # @@protoc_insertion_point(module_scope)
