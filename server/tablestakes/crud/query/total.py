@@ -1,6 +1,5 @@
 """The number of resources that a List has on all its pages together (AIP-132 `total_size`), at a bounded cost."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,7 +62,7 @@ class Counting:
         """
         expected = 0
         if connection.dialect.name == "postgresql":
-            (plan,) = json.loads(connection.execute(self._plan, parameters).scalar_one())
+            (plan,) = connection.execute(self._plan, parameters).scalar_one()
             expected = int(plan["Plan"]["Plan Rows"])
             affordable = max(self._most * ROW_COST, LEAST_COST)
             if expected > self._most or plan["Plan"]["Total Cost"] > affordable:
