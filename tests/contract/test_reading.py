@@ -3,6 +3,7 @@
 from tablestakes.testing.contract import (
     TestGet,
     TestList,
+    TestOrder,
     TestParent,
     TestStatements,
     TestView,
@@ -16,6 +17,7 @@ __all__ = [
     "SERVICE",
     "TestGet",
     "TestList",
+    "TestOrder",
     "TestParent",
     "TestStatements",
     "TestView",

@@ -59,7 +59,7 @@ def test_an_order_that_is_none_is_refused(order: str) -> None:
 def test_any_text_is_an_order_or_refused(text: str) -> None:
     """Any text is an order, or INVALID_ARGUMENT, and no other error."""
     try:
-        found = ORDERS.read(text).terms[-1].column
+        found: Any = ORDERS.read(text).terms[-1].column
     except StatusError as error:
         found = error.violations[0].field
     assert found in ("order_by", BOOKS.names.id_column)
@@ -124,7 +124,6 @@ def _moved(field: Any, moved: dict[Any, Any]) -> Any:
         ("price.units", ("shelf_id", "price_units", "id"), True),
         # Its text would be ordered by the rules of a language.
         ("price.currency_code", ("shelf_id", "price_currency_code", "id"), False),
-        ("borrower.display_name", ("shelf_id", "borrower_id", "id"), False),
     ],
 )
 def test_an_order_without_an_index_is_named(order: str, columns: tuple[str, ...], served: bool) -> None:
@@ -138,6 +137,12 @@ def test_a_filter_without_an_index_is_named() -> None:
     """A field that callers are told to filter by, and that no index has first, is named."""
     resource = replace(RESOURCES["Book"], filterable=("borrower", "pages", "borrower.card"))
     assert list(unserved(BOOKS, resource)) == ["Book: no index serves a filter by pages"]
+
+
+def test_an_order_by_a_reference_is_named() -> None:
+    """No index serves an order by a field of what a resource refers to."""
+    (line,) = unserved(BOOKS, replace(RESOURCES["Book"], orders=("borrower.display_name",)))
+    assert line.startswith("Book: no index serves order borrower.display_name;")
 
 
 @pytest.mark.parametrize("option", ["orders", "filterable"])
