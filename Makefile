@@ -13,7 +13,7 @@ INSTALL_LOCK = $(if $(UV),$(UV) pip install --python $(BIN)/python --require-has
 GENERATED := generated/marketplace generated/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve demo test test-long test-money check proto monitoring migration lock clean
+.PHONY: help install serve demo test test-long test-money check proto monitoring filtering migration lock clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1mmake %-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,12 +66,16 @@ check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and tha
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/python -m k8s.monitoring.generate --check
+	$(BIN)/python docs/filtering.py --check
 
 proto: $(VENV)/develop.installed  ## Format the protos, then regenerate generated/ from them
 	@$(BIN)/python protos/generate.py
 
 monitoring: $(VENV)/develop.installed  ## Write the Grafana dashboard and the PrometheusRule from their sources
 	@$(BIN)/python -m k8s.monitoring.generate
+
+filtering: $(VENV)/develop.installed  ## Write the table of docs/filtering.md from the SQL that filters become
+	@$(BIN)/python docs/filtering.py
 
 migration: $(VENV)/develop.installed  ## Write a migration from the difference between models and migrations (MESSAGE="add tags")
 	@test -n "$(MESSAGE)" || { echo 'make: say what it does: make migration MESSAGE="add tags"' >&2; exit 2; }

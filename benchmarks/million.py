@@ -18,8 +18,8 @@ ROWS, SIZE = 1_000_000, 50
 # Ten thousand categories, so that a page of the two-field order begins anywhere in one of them.
 FILL = f"""
 INSERT INTO products (display_name, category, price_cents, stock, create_time, update_time)
-SELECT 'product ' || n, 'category ' || lpad((n::bigint * 7919 % 10000)::text, 5, '0'), n::bigint * 104729 % 100000 + 1,
-  n % 100, now(), now()
+SELECT 'product ' || n, 'category ' || lpad((n::bigint * 7919 % 10000)::text, 5, '0'),
+  n::bigint * 104729 % 100000 + 1, n % 100, now(), now()
 FROM generate_series(1, {ROWS}) AS n
 """  # noqa: S608 - of a constant
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from docs.filtering import DOCUMENT, fresh
 from marketplace_service import SERVICE
 from tablestakes.crud.query.token import PageTokens
 from tablestakes.settings import Settings
@@ -13,6 +14,12 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_the_table_of_settings_is_the_settings() -> None:
     """docs/settings.md holds the table that the settings class gives."""
     assert Settings.markdown() in (ROOT / "docs" / "settings.md").read_text()
+
+
+def test_the_table_of_filters_is_what_filters_become() -> None:
+    """docs/filtering.md has the SQL of each operator that the engine makes."""
+    document = DOCUMENT.read_text()
+    assert fresh(document) == document
 
 
 def test_the_routes_of_the_readme_are_the_routes() -> None:

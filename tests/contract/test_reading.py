@@ -1,6 +1,7 @@
 """The engine's contract of reading, for the marketplace."""
 
 from tablestakes.testing.contract import (
+    TestFilter,
     TestGet,
     TestList,
     TestOrder,
@@ -15,6 +16,7 @@ TESTED_SERVICE = SERVICE
 __all__ = [
     "PREPARATIONS",
     "SERVICE",
+    "TestFilter",
     "TestGet",
     "TestList",
     "TestOrder",

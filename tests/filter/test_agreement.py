@@ -14,7 +14,7 @@ from tests.filter.fields import FIELDS
 from tests.filter.oracle import Tree, holds, trees, write
 from tests.filter.world import SCHEMAS, World, build, world
 
-EXAMPLES = 60
+EXAMPLES = 40
 # The generated ones may look into as many texts as they have terms.
 FILTERS = {name: Filters(SCHEMAS[name], Limits(scans=100)) for name in FIELDS}
 

@@ -240,9 +240,10 @@ class World:
 
 def world(connection: Connection) -> World:
     """Return the messages that the service would return."""
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for resource in ("User", "Tag", "Post", "Product", "Order", "Gadget", "Reader", "Shelf", "Book"):
         schema = SCHEMAS[resource]
         kept = connection.execute(select(*schema.full.columns)).all()
-        found[resource] = {each.name: each for each in schema.full.messages(connection, kept)}
+        messages: list[Any] = schema.full.messages(connection, kept)
+        found[resource] = {each.name: each for each in messages}
     return World(found)

@@ -1,6 +1,7 @@
 """The engine's contract of reading, for the library."""
 
 from tablestakes.testing.contract import (
+    TestFilter,
     TestGet,
     TestList,
     TestOrder,
@@ -15,6 +16,7 @@ TESTED_SERVICE = SERVICE
 
 __all__ = [
     "SERVICE",
+    "TestFilter",
     "TestGet",
     "TestList",
     "TestOrder",

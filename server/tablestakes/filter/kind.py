@@ -128,7 +128,7 @@ def _float(raw: str, position: int) -> float:
     """Read a number as 32 bits keep it: what was written as 4.1 is kept as 4.099999904632568."""
     number = read_double(raw, position)
     try:
-        rounded: float = struct.unpack("f", struct.pack("f", number))[0]
+        rounded: float = struct.unpack("<f", struct.pack("<f", number))[0]
     except OverflowError:
         raise FilterError(
             f"{raw} is greater than any number of 32 bits.", position + 1, "FILTER_VALUE", {"expected": A_NUMBER}

@@ -15,9 +15,15 @@ CHARACTER = r"""[^\s"'(),<>=!:\\]"""
 STEP = r"""[^\s"'(),<>=!:\\.]++"""
 """A step of a field's path."""
 
-STRING = r"""(?:"(?:[^"\\]++|\\[\s\S])*+"|'(?:[^'\\]++|\\[\s\S])*+')"""
+_IN_DOUBLE, _IN_SINGLE = r"""(?:[^"\\]++|\\[\s\S])*+""", r"""(?:[^'\\]++|\\[\s\S])*+"""
 
-UNCLOSED = r"""(?:"(?:[^"\\]++|\\[\s\S])*+\\?\Z|'(?:[^'\\]++|\\[\s\S])*+\\?\Z)"""
+CLOSING = rf"""(?:(?<="){_IN_DOUBLE}"|(?<='){_IN_SINGLE}')"""
+"""All of a text in quotes that follows the first one."""
+
+UNCLOSED = rf"""(?:(?<="){_IN_DOUBLE}\\?\Z|(?<='){_IN_SINGLE}\\?\Z)"""
+"""What follows a quote that is not closed."""
+
+STRING = rf"""(?:"{_IN_DOUBLE}"|'{_IN_SINGLE}')"""
 
 TIMESTAMP = r"""[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}(?:[:0-9.Zz+-])*+"""
 """The one value without quotes that has colons."""
@@ -83,9 +89,7 @@ def literal(raw: str, position: int) -> str:
     if "*" in raw:
         body = raw[1:-1] if raw[0] in "\"'" else raw
         if _STAR.match(body):
-            raise FilterError(
-                r"a wildcard is not possible here; a star itself is \*, in quotes.", position + 1, "FILTER_WILDCARD"
-            )
+            raise _misplaced(position)
     return content(raw, position)
 
 
@@ -99,12 +103,16 @@ def between_wildcards(raw: str, position: int) -> str:
     body = raw[1:-1] if (quoted := raw[0] in "\"'") else raw
     inner = body[front : len(body) - (end and len(body) > front)]
     if "*" in inner and _STAR.match(inner):
-        raise FilterError(
-            r"a wildcard stands at the front or at the end of a text; a star itself is \*, in quotes.",
-            position + 1,
-            "FILTER_WILDCARD",
-        )
+        raise _misplaced(position)
     return _unescape(inner, position + quoted + front) if quoted and "\\" in inner else inner
+
+
+def _misplaced(position: int) -> FilterError:
+    return FilterError(
+        r"a wildcard stands at the front or at the end of a text, after = != or :. A star itself is \*, in quotes.",
+        position + 1,
+        "FILTER_WILDCARD",
+    )
 
 
 def quoted(text: str) -> str:

@@ -8,7 +8,7 @@ from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from tablestakes.filter.error import FilterError
-from tablestakes.filter.lexicon import BARE, CALL, MEMBER, PARAMETER, STRING, steps
+from tablestakes.filter.lexicon import BARE, CALL, CHARACTER, MEMBER, PARAMETER, STRING, steps
 from tablestakes.filter.limits import Limits
 from tablestakes.filter.tree import (
     And,
@@ -45,9 +45,9 @@ GRAMMAR = rf"""
     | PARAMETER -> parameter
     | _LPAR expression _RPAR -> values
 
-_AND.3: "AND"
-_OR.3: "OR"
-_NOT.3: "NOT"
+_AND.3: /AND(?!{CHARACTER})/
+_OR.3: /OR(?!{CHARACTER})/
+_NOT.3: /NOT(?!{CHARACTER})/
 _MINUS: /-(?!\.?[0-9])/
 _LPAR: "("
 _RPAR: ")"

@@ -7,13 +7,17 @@ import re
 from typing import TypeAlias
 
 from tablestakes.filter.error import FilterError
-from tablestakes.filter.lexicon import BARE, STRING, UNCLOSED, wildcards
+from tablestakes.filter.lexicon import BARE, CLOSING, STRING, UNCLOSED, wildcards
 
 Found: TypeAlias = tuple[str, int]
 """A value as it is written, and its place in the filter."""
 
-# A step of a path in quotes is no value; what is on the right of an operator is one, and so is all else in quotes.
-_VALUE = re.compile(rf"(\.{STRING})|({STRING})|([<>=:]\s*+)({BARE})|({UNCLOSED})")
+# What is in quotes is a value, but for a step of a path, and so is what is on the right of an operator. All begin
+# with one of a few characters, so that the search jumps from one to the next.
+_VALUE = re.compile(
+    rf"""[."'<>=:](?:(?<=\.){STRING}|({CLOSING})|(?<=[<>=:])\s*+({BARE})|({UNCLOSED}))""",
+)
+_STRING, _BARE = 1, 2
 
 _ENDS = {(False, False): "v", (True, False): "*v", (False, True): "v*", (True, True): "*v*"}
 _QUOTED = {ends: f'"{text}"' for ends, text in _ENDS.items()}
@@ -28,20 +32,20 @@ def shape(text: str) -> tuple[str, list[Found]]:
     values: list[Found] = []
 
     def replace(found: re.Match[str]) -> str:
-        step, string, operator, bare, unclosed = found.groups()
-        if string is not None:
-            values.append((string, found.start()))
-            return _QUOTED[wildcards(string)] if "*" in string else '"v"'
-        if bare is not None:
-            values.append((bare, found.start(4)))
-            if bare == "*":
-                values.pop()
-                return found[0]
-            return operator + (_ENDS[wildcards(bare)] if "*" in bare else "v")
-        if unclosed is not None:
-            raise FilterError(
-                "a quote is not closed.", found.start() + 1, "FILTER_SYNTAX", {"expected": "a closing quote"}
-            )
-        return step
+        kind, raw = found.lastindex, found[0]
+        if kind == _STRING:
+            values.append((raw, found.start()))
+            return _QUOTED[wildcards(raw)] if "*" in raw else '"v"'
+        if kind == _BARE:
+            bare = found[_BARE]
+            if bare != "*":
+                values.append((bare, found.start(_BARE)))
+                bare = _ENDS[wildcards(bare)] if "*" in bare else "v"
+            return raw[0] + bare
+        if kind is None:
+            return raw
+        raise FilterError(
+            "a quote is not closed.", found.start() + 1, "FILTER_SYNTAX", {"expected": "a closing quote"}
+        )
 
     return _VALUE.sub(replace, text), values

@@ -240,6 +240,7 @@ class Served:
             "order_by": facts.asks("List", "order_by"),
             "skip": facts.asks("List", "skip"),
             "total": facts.asks("List", "return_total_size"),
+            "filter": facts.asks("List", "filter"),
             "transitions": bool(facts.transitions),
             "relationships": bool(relationships(facts)),
             "several types": len(self.by_type) > 1,

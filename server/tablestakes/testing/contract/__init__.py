@@ -9,6 +9,7 @@ an async function of the resource's `Contract` and the sample.
 from tablestakes.testing.contract.behavior import TestBehavior
 from tablestakes.testing.contract.create import TestCreate
 from tablestakes.testing.contract.delete import TestDelete
+from tablestakes.testing.contract.filter import TestFilter
 from tablestakes.testing.contract.force import TestForce
 from tablestakes.testing.contract.get import TestGet
 from tablestakes.testing.contract.list import TestList
@@ -28,6 +29,7 @@ __all__ = [
     "TestBehavior",
     "TestCreate",
     "TestDelete",
+    "TestFilter",
     "TestForce",
     "TestGet",
     "TestList",
