@@ -54,9 +54,8 @@ def rows_read(plan: dict[str, Any]) -> float:
     """Return how many rows the scans of a plan read, with those that their conditions left out."""
     scans = [node for node in nodes(plan) if "Scan" in node["Node Type"] and not node.get("Plans")]
     removed = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
-    return sum(
-        (node["Actual Rows"] + sum(node.get(each, 0) for each in removed)) * node["Actual Loops"] for node in scans
-    )
+    counts = (node["Actual Rows"] + sum(node.get(each, 0) for each in removed) for node in scans)
+    return float(sum(count * node["Actual Loops"] for count, node in zip(counts, scans, strict=True)))
 
 
 @pytest.mark.parametrize(
