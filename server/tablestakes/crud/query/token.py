@@ -18,8 +18,8 @@ NONCE_BYTES = 12
 TAG_BYTES = 16
 LEAST_BYTES = len(VERSION) + NONCE_BYTES + TAG_BYTES
 
-# Characters. A longer token was made by nobody: a place has a few values, and a text of them is cut off before.
-MOST_CHARACTERS = 64 << 10
+# Characters. No request is large enough for a longer token, and a place may have long texts in it.
+MOST_CHARACTERS = 4 << 20
 
 UNBOUND = ("page_size", "page_token", "skip", "return_total_size")
 """The fields of a request that may differ from page to page: they do not change which resources there are, nor
