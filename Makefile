@@ -13,7 +13,7 @@ INSTALL_LOCK = $(if $(UV),$(UV) pip install --python $(BIN)/python --require-has
 GENERATED := generated/marketplace generated/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve serve-http demo image test test-money test-clients test-rolling test-image test-http-fuzz \
+.PHONY: help install serve serve-http demo image test test-long test-money test-clients test-rolling test-image test-http-fuzz \
 	check check-deploy proto baseline monitoring filtering migration docs dist sbom licences hooks lock clean
 
 help:  ## List the commands
@@ -102,6 +102,9 @@ test-rolling: $(VENV)/develop.installed  ## Replace twenty pods under load, each
 
 test-image: $(VENV)/develop.installed  ## Carry out the Dockerfile in a root of Debian's packages, and serve from it (root, mmdebstrap)
 	@IMAGE=1 $(BIN)/python -m pytest tests/deploy/test_image.py -rs
+
+test-long: $(VENV)/develop.installed  ## Run the tests that take minutes: what a List reads of a million rows
+	@$(BIN)/python -m pytest -m long $(ARGS)
 
 check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and that generated files are fresh and nothing breaks
 	$(BIN)/ruff check .

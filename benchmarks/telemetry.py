@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine, create_engine, literal, select
 from benchmarks.database import migrated
 from benchmarks.process import create_user, service
 from marketplace_service import SERVICE
-from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.query.token import PageTokens
 from tablestakes.telemetry import CODES, RpcMetrics, TimedQueuePool, enter, instrument, new_registry
 from tablestakes.telemetry.show.scrape import scrape
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from docs.filtering import DOCUMENT, fresh
 from marketplace_service import SERVICE
-from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.query.token import PageTokens
 from tablestakes.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]

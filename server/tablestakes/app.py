@@ -1,6 +1,7 @@
 """A running service: it is started, drained and stopped here."""
 
 import asyncio
+import secrets
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -14,7 +15,7 @@ import sqlalchemy
 import structlog
 from prometheus_client import CollectorRegistry
 
-from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.query.token import PageTokens
 from tablestakes.database import Database, open_database
 from tablestakes.database.engine import backend_of
 from tablestakes.edge.access_log import AccessLog
@@ -43,9 +44,6 @@ from tablestakes.telemetry import (
     new_registry,
     serve,
 )
-
-# Page tokens are sealed with this where no key is set: the same on every replica and after every restart.
-OPEN_KEY = b"tablestakes page tokens, sealed against damage only"
 
 CLOSE_SECONDS = 3.0
 
@@ -102,8 +100,8 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
         BindError: The address for gRPC or the one for metrics cannot be listened on.
         sqlalchemy.exc.SQLAlchemyError: The database cannot be reached.
     """
-    tokens = PageTokens(settings.page_token_key.get_secret_value().encode() or OPEN_KEY)
-    methods = service.bind(tokens, Limits(unindexed=settings.filter_unindexed))
+    limits = Limits(unindexed=settings.filter_unindexed)
+    methods = service.bind(_tokens(settings), limits, settings.most_counted)
     # Each step says how it is undone: the drain undoes them all, and a step that fails undoes those before it.
     async with AsyncExitStack() as opened:
         registry = new_registry(_build(service), name=service.name)
@@ -146,6 +144,13 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
             server=server,
             _opened=opened.pop_all(),
         )
+
+
+def _tokens(settings: Settings) -> PageTokens:
+    """Return what makes and reads page tokens: with the keys that are set, or one that ends with this process."""
+    if not settings.token_keys and not backend_of(settings).embedded:
+        log.warning("page tokens are this process's own: set page_token_keys, and replicas read each other's")
+    return PageTokens(*(settings.token_keys or [secrets.token_bytes(32)]))
 
 
 async def _open_database(

@@ -16,7 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from tablestakes.app import serve_until_signal
 from tablestakes.command import Command, CommandError
 from tablestakes.crud.declaration import DeclarationError
-from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.method import Method
+from tablestakes.crud.query.index import unserved
+from tablestakes.crud.query.token import PageTokens
 from tablestakes.database import diagnose, open_database
 from tablestakes.database.schema_error import SchemaError
 from tablestakes.edge.ask_health import ask_health
@@ -101,7 +103,7 @@ def _commands(service: Service) -> list[Command]:
         ),
         command("migrate", _migrate, "bring the database's schema to this version"),
         command("routes", _routes, "print each RPC, what serves it, and the table behind it"),
-        command("check", _check, "verify the declarations and the database's schema, and serve nothing"),
+        command("check", _check, "verify declarations, indexes and the database's schema, and serve nothing"),
         command("migration", _migration, "write a migration from the difference to the models", "message"),
         *service.commands,
     ]
@@ -158,7 +160,19 @@ async def _check(service: Service, settings: Settings) -> None:
         await service.schema.require_head(database)
     finally:
         await database.close()
+    lines = unserved_lines(service, methods)
+    for line in lines:
+        _print(line)
+    if lines:
+        raise CommandError("declared orders or filters have no index; each is named above")
     _print(f"{len(methods)} RPCs are served; the schema is current")
+
+
+def unserved_lines(service: Service, methods: Sequence[Method]) -> list[str]:
+    """Return a line for each order and each filter that a listed resource declares and no index serves."""
+    declared = {resource.descriptor.full_name: resource for resource in service.resources}
+    listed = {each.schema.descriptor.full_name: each.schema for each in methods if each.served_by == "list"}
+    return [line for name, schema in listed.items() for line in unserved(schema, declared[name])]
 
 
 async def _routes(service: Service, _: Settings) -> None:

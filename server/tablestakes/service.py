@@ -10,7 +10,8 @@ from sqlalchemy import MetaData
 from tablestakes.command import Command
 from tablestakes.crud.bind import bind
 from tablestakes.crud.method import Method
-from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.query.token import PageTokens
+from tablestakes.crud.query.total import MOST_COUNTED
 from tablestakes.crud.resource import Resource
 from tablestakes.crud.schema.codec import CodecFor
 from tablestakes.database.migrations import Migrations
@@ -56,17 +57,20 @@ class Service:
 
         return main(self, arguments)
 
-    def bind(self, tokens: PageTokens, limits: Limits | None = None) -> list[Method]:
+    def bind(
+        self, tokens: PageTokens, limits: Limits | None = None, most_counted: int = MOST_COUNTED
+    ) -> list[Method]:
         """Return every RPC, compiled and verified.
 
         Args:
             tokens: Makes and reads page tokens.
             limits: How much a filter may ask for; None for the defaults.
+            most_counted: How many resources are counted at most for a total.
 
         Raises:
             DeclarationError: A resource, its model and its proto do not fit together.
         """
-        return bind(self.resources, tokens, self.codecs, limits)
+        return bind(self.resources, tokens, self.codecs, limits, most_counted)
 
     @property
     def schema(self) -> Migrations:

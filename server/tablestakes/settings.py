@@ -51,6 +51,9 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,}=*")
 PORTS = 1 << 16
 LEVELS = ("debug", "info", "warning", "error")
 
+# Characters of a key of page tokens.
+LEAST_KEY = 16
+
 
 class SettingsError(Exception):
     """A setting has a bad value; the message is one line that names it."""
@@ -100,7 +103,15 @@ def _token(given: SecretStr) -> SecretStr:
     return given
 
 
+def _token_keys(given: SecretStr) -> SecretStr:
+    keys = given.get_secret_value().split(",")
+    if keys != [""] and any(len(key.strip()) < LEAST_KEY for key in keys):
+        raise ValueError(f"each key must have at least {LEAST_KEY} characters")
+    return given
+
+
 Address = Annotated[str, AfterValidator(_address)]
+TokenKeys = Annotated[SecretStr, AfterValidator(_token_keys)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -178,10 +189,15 @@ class Settings(BaseSettings):
         " watches health knows at once, one that polls it needs as many polls as it wants failures.",
     )
     drain_grace: Seconds = Field(30.0, description="Seconds that calls in progress get to end after SIGTERM.")
-    page_token_key: SecretStr = Field(
+    page_token_keys: TokenKeys = Field(
         SecretStr(""),
-        description="Seals page tokens; the same for every replica. A fixed one where it is empty, which finds"
-        " damage but not forgery.",
+        description="Secrets that seal page tokens, with commas between them, each of at least 16 characters and"
+        " the same for every replica: the first seals, all open. Where it is empty, tokens end with the process.",
+    )
+    most_counted: Annotated[int, Field(ge=0, le=2_000_000_000)] = Field(
+        100_000,
+        description="The most resources that are counted for a total_size; of more, or of those that would take as"
+        " long to find, there is an estimated_total_size.",
     )
     filter_unindexed: bool = Field(
         True,
@@ -218,6 +234,11 @@ class Settings(BaseSettings):
     def url(self) -> URL:
         """The database's URL, its driver filled in."""
         return make_url(self.database_url.get_secret_value())
+
+    @property
+    def token_keys(self) -> list[bytes]:
+        """The keys of page tokens, the one that seals first; none where none is set."""
+        return [key.strip().encode() for key in self.page_token_keys.get_secret_value().split(",") if key.strip()]
 
     @property
     def application_name(self) -> str:

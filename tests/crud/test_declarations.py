@@ -28,7 +28,7 @@ from tablestakes import (
     bytewise,
 )
 from tablestakes.crud.bind import bind
-from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.query.token import PageTokens
 
 HEAD = """
 syntax = "proto3";
@@ -208,9 +208,9 @@ UNSERVED = {
     "allow_missing": ("Update", "bool allow_missing"),
     "show_deleted": ("List", "bool show_deleted"),
     "filter": ("Get", "string filter"),
-    "order_by": ("List", "string order_by"),
+    "order_by": ("Get", "string order_by"),
     "read_mask": ("Get", "google.protobuf.FieldMask read_mask"),
-    "skip": ("List", "int32 skip"),
+    "skip": ("Get", "int32 skip"),
     "return_partial_success": ("List", "bool return_partial_success"),
 }
 

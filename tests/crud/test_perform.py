@@ -26,7 +26,7 @@ from tablestakes import (
 )
 from tablestakes.crud.bind import bind
 from tablestakes.crud.perform import perform
-from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.query.token import PageTokens
 from tablestakes.database import Database, open_database
 from tests.crud.stubs import stubs_of
 from tests.serving import settings_for

@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 from marketplace_service import SERVICE
 from marketplace_service.api import RESOURCES, user
-from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.query.token import PageTokens
 from tablestakes.crud.schema.item_list import ItemList
 from tablestakes.crud.schema.name_list import NameList
 from tablestakes.crud.schema.schema import Schema, compile_schema, compile_schemas

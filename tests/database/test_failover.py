@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 from marketplace_service import SERVICE
 from tablestakes.app import start
-from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.query.token import PageTokens
 from tablestakes.database import FaultKind, diagnose, open_database
 from tablestakes.database.unit import Unit
 from tablestakes.edge.translate import translate

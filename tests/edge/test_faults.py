@@ -11,7 +11,7 @@ import pytest
 from marketplace.v1 import user_pb2, user_pb2_grpc
 
 from tablestakes.app import App
-from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.query.token import PageTokens
 from tablestakes.edge.door import Door
 from tablestakes.edge.unary import Edge, unary
 from tablestakes.telemetry import RpcMetrics, new_registry

@@ -9,7 +9,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tablestakes import Method, Resource, StatusError
 from tablestakes.crud.bind import bind
-from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.query.token import PageTokens
 from tablestakes.edge.validate import validator
 from tests.crud.stubs import stubs_of
 

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     MetaData,
     String,
     Table,
@@ -119,4 +120,8 @@ class Note(Base):
     text: Mapped[str] = mapped_column(String(1000))
     page: Mapped[int | None]
 
-    __table_args__ = (ForeignKeyConstraint(["shelf_id", "book_id"], ["books.shelf_id", "books.id"]),)
+    __table_args__ = (
+        ForeignKeyConstraint(["shelf_id", "book_id"], ["books.shelf_id", "books.id"]),
+        # A page of a book's notes is read in this order.
+        Index(None, "shelf_id", "book_id", "id"),
+    )

@@ -129,7 +129,7 @@ class Caller:
     def __init__(self, market: Market, ledger: Ledger, number: int) -> None:
         self.market = market
         self.ledger = ledger
-        self.random = random.Random(number)  # noqa: S311 - it is to be the same in each run
+        self.random = random.Random(number)
         self.steps: dict[str, Callable[[], Awaitable[None]]] = {
             "CreateTransfer": self.transfer,
             "DepositMoney": self.deposit,

@@ -23,7 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from marketplace_service import SERVICE
 from marketplace_service.api import password
-from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.query.token import PageTokens
 from tablestakes.crud.schema.behavior import INPUT_ONLY, behaves
 from tests.marketplace.client import Market, key, refused
 from tests.process import migrated, server

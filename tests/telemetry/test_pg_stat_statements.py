@@ -89,7 +89,7 @@ async def test_the_server_counts_the_same(
     instrument(engine, registry=registry)
     async with truth.connect() as connection:
         await connection.execute(text("SELECT pg_stat_statements_reset()"))
-    draw = random.Random(7)  # noqa: S311 - the same load each time
+    draw = random.Random(7)
     for _ in range(6):
         await asyncio.gather(*(_unit(engine, draw) for _ in range(50)))
     async with truth.connect() as connection:

@@ -110,18 +110,30 @@ class ListAddressesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
+    RETURN_TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """Whose addresses to list, `users/{user}`."""
     page_size: _builtins.int
     """The most addresses to return: 50 where it is 0, never more than 1000. Fewer may come."""
     page_token: _builtins.str
     """The next_page_token of the page before this one. The rest of the request must then be as it was, except
-    for page_size.
+    for page_size, skip and return_total_size.
     """
     filter: _builtins.str
     """Which addresses to return (AIP-160): `city = "Oslo" AND region_code = "NO"`.
     All of them where it is empty.
     """
+    order_by: _builtins.str
+    """The fields to order by, with commas between them, each with ` desc` after it for the greatest first
+    (AIP-132): `city, label`. What has no value comes last, or first where it is ` desc`. By
+    name where it is empty.
+    """
+    skip: _builtins.int
+    """How many addresses to leave out before the page (AIP-158), after those of page_token."""
+    return_total_size: _builtins.bool
+    """Whether to say how many addresses there are on all pages together."""
     def __init__(
         self,
         *,
@@ -129,10 +141,13 @@ class ListAddressesRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+        skip: _builtins.int = ...,
+        return_total_size: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "return_total_size", b"return_total_size", "skip", b"skip"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -146,8 +161,16 @@ class ListAddressesResponse(_message.Message):
 
     ADDRESSES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    ESTIMATED_TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Asks for the next page when sent as page_token; empty on the last one."""
+    total_size: _builtins.int
+    """How many addresses there are on all pages together, where return_total_size asks for it and they were
+    counted.
+    """
+    estimated_total_size: _builtins.int
+    """About how many there are, in place of total_size, where counting them would have cost too much."""
     @_builtins.property
     def addresses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Address]:
         """One page of addresses, oldest first."""
@@ -157,12 +180,21 @@ class ListAddressesResponse(_message.Message):
         *,
         addresses: _abc.Iterable[Global___Address] | None = ...,
         next_page_token: _builtins.str = ...,
+        total_size: _builtins.int | None = ...,
+        estimated_total_size: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_estimated_total_size", b"_estimated_total_size", "_total_size", b"_total_size", "estimated_total_size", b"estimated_total_size", "total_size", b"total_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_estimated_total_size", b"_estimated_total_size", "_total_size", b"_total_size", "addresses", b"addresses", "estimated_total_size", b"estimated_total_size", "next_page_token", b"next_page_token", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__estimated_total_size: _TypeAlias = _typing.Literal["estimated_total_size"]  # noqa: Y015
+    _WhichOneofArgType__estimated_total_size: _TypeAlias = _typing.Literal["_estimated_total_size", b"_estimated_total_size"]  # noqa: Y015
+    _WhichOneofReturnType__total_size: _TypeAlias = _typing.Literal["total_size"]  # noqa: Y015
+    _WhichOneofArgType__total_size: _TypeAlias = _typing.Literal["_total_size", b"_total_size"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__estimated_total_size) -> _WhichOneofReturnType__estimated_total_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__total_size) -> _WhichOneofReturnType__total_size | None: ...
 
 Global___ListAddressesResponse: _TypeAlias = ListAddressesResponse  # noqa: Y015
 

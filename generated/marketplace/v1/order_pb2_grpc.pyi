@@ -41,9 +41,10 @@ class OrderServiceStub:
     NOT_FOUND when there is no such order.
     """
     ListOrders: _grpc.UnaryUnaryMultiCallable[_order_pb2.ListOrdersRequest, _order_pb2.ListOrdersResponse]
-    """Lists orders, oldest first, a page at a time (AIP-132, AIP-158).
+    """Lists orders, oldest first unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+    come from this method.
     """
     CreateOrder: _grpc.UnaryUnaryMultiCallable[_order_pb2.CreateOrderRequest, _order_pb2.Order]
     """Creates an order at the prices of this moment, takes its items from the stock, and returns it with its
@@ -84,9 +85,10 @@ class OrderServiceAsyncStub(OrderServiceStub):
     NOT_FOUND when there is no such order.
     """
     ListOrders: _aio.UnaryUnaryMultiCallable[_order_pb2.ListOrdersRequest, _order_pb2.ListOrdersResponse]  # type: ignore[assignment]
-    """Lists orders, oldest first, a page at a time (AIP-132, AIP-158).
+    """Lists orders, oldest first unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+    come from this method.
     """
     CreateOrder: _aio.UnaryUnaryMultiCallable[_order_pb2.CreateOrderRequest, _order_pb2.Order]  # type: ignore[assignment]
     """Creates an order at the prices of this moment, takes its items from the stock, and returns it with its
@@ -136,9 +138,10 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_pb2.ListOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_pb2.ListOrdersResponse, _abc.Awaitable[_order_pb2.ListOrdersResponse]]:
-        """Lists orders, oldest first, a page at a time (AIP-132, AIP-158).
+        """Lists orders, oldest first unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
-        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+        come from this method.
         """
 
     @_abc_1.abstractmethod

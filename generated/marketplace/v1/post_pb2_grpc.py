@@ -113,10 +113,11 @@ class PostServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListPosts(self, request, context):
-        """Lists posts, oldest first, a page at a time; without their content unless view asks for it (AIP-132,
-        AIP-157, AIP-158).
+        """Lists posts, oldest first unless order_by says otherwise, a page at a time; without their content unless
+        view asks for it (AIP-132, AIP-157, AIP-158).
 
-        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+        come from this method.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,10 +179,11 @@ class PostServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListComments(self, request, context):
-        """Lists the comments on a post, or on every post, oldest first, a page at a time (AIP-132, AIP-158,
-        AIP-159).
+        """Lists the comments on a post, or on every post, oldest first unless order_by says otherwise, a page at a
+        time (AIP-132, AIP-158, AIP-159).
 
-        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+        come from this method.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

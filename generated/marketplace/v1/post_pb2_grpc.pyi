@@ -41,10 +41,11 @@ class PostServiceStub:
     NOT_FOUND when there is no such post.
     """
     ListPosts: _grpc.UnaryUnaryMultiCallable[_post_pb2.ListPostsRequest, _post_pb2.ListPostsResponse]
-    """Lists posts, oldest first, a page at a time; without their content unless view asks for it (AIP-132,
-    AIP-157, AIP-158).
+    """Lists posts, oldest first unless order_by says otherwise, a page at a time; without their content unless
+    view asks for it (AIP-132, AIP-157, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+    come from this method.
     """
     CreatePost: _grpc.UnaryUnaryMultiCallable[_post_pb2.CreatePostRequest, _post_pb2.Post]
     """Creates a post, which is a draft, and returns it with its name (AIP-133).
@@ -78,10 +79,11 @@ class PostServiceStub:
     NOT_FOUND when there is no such comment.
     """
     ListComments: _grpc.UnaryUnaryMultiCallable[_comment_pb2.ListCommentsRequest, _comment_pb2.ListCommentsResponse]
-    """Lists the comments on a post, or on every post, oldest first, a page at a time (AIP-132, AIP-158,
-    AIP-159).
+    """Lists the comments on a post, or on every post, oldest first unless order_by says otherwise, a page at a
+    time (AIP-132, AIP-158, AIP-159).
 
-    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+    come from this method.
     """
     CreateComment: _grpc.UnaryUnaryMultiCallable[_comment_pb2.CreateCommentRequest, _comment_pb2.Comment]
     """Creates a comment on a post, and returns it with its name (AIP-133).
@@ -110,10 +112,11 @@ class PostServiceAsyncStub(PostServiceStub):
     NOT_FOUND when there is no such post.
     """
     ListPosts: _aio.UnaryUnaryMultiCallable[_post_pb2.ListPostsRequest, _post_pb2.ListPostsResponse]  # type: ignore[assignment]
-    """Lists posts, oldest first, a page at a time; without their content unless view asks for it (AIP-132,
-    AIP-157, AIP-158).
+    """Lists posts, oldest first unless order_by says otherwise, a page at a time; without their content unless
+    view asks for it (AIP-132, AIP-157, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+    come from this method.
     """
     CreatePost: _aio.UnaryUnaryMultiCallable[_post_pb2.CreatePostRequest, _post_pb2.Post]  # type: ignore[assignment]
     """Creates a post, which is a draft, and returns it with its name (AIP-133).
@@ -147,10 +150,11 @@ class PostServiceAsyncStub(PostServiceStub):
     NOT_FOUND when there is no such comment.
     """
     ListComments: _aio.UnaryUnaryMultiCallable[_comment_pb2.ListCommentsRequest, _comment_pb2.ListCommentsResponse]  # type: ignore[assignment]
-    """Lists the comments on a post, or on every post, oldest first, a page at a time (AIP-132, AIP-158,
-    AIP-159).
+    """Lists the comments on a post, or on every post, oldest first unless order_by says otherwise, a page at a
+    time (AIP-132, AIP-158, AIP-159).
 
-    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+    come from this method.
     """
     CreateComment: _aio.UnaryUnaryMultiCallable[_comment_pb2.CreateCommentRequest, _comment_pb2.Comment]  # type: ignore[assignment]
     """Creates a comment on a post, and returns it with its name (AIP-133).
@@ -188,10 +192,11 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _post_pb2.ListPostsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_post_pb2.ListPostsResponse, _abc.Awaitable[_post_pb2.ListPostsResponse]]:
-        """Lists posts, oldest first, a page at a time; without their content unless view asks for it (AIP-132,
-        AIP-157, AIP-158).
+        """Lists posts, oldest first unless order_by says otherwise, a page at a time; without their content unless
+        view asks for it (AIP-132, AIP-157, AIP-158).
 
-        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+        come from this method.
         """
 
     @_abc_1.abstractmethod
@@ -267,10 +272,11 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _comment_pb2.ListCommentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_comment_pb2.ListCommentsResponse, _abc.Awaitable[_comment_pb2.ListCommentsResponse]]:
-        """Lists the comments on a post, or on every post, oldest first, a page at a time (AIP-132, AIP-158,
-        AIP-159).
+        """Lists the comments on a post, or on every post, oldest first unless order_by says otherwise, a page at a
+        time (AIP-132, AIP-158, AIP-159).
 
-        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+        come from this method.
         """
 
     @_abc_1.abstractmethod

@@ -77,9 +77,10 @@ class ProductServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListProducts(self, request, context):
-        """Lists products, oldest first, a page at a time (AIP-132, AIP-158).
+        """Lists products, oldest first unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
-        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+        come from this method.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,9 +40,10 @@ class ProductServiceStub:
     NOT_FOUND when there is no such product.
     """
     ListProducts: _grpc.UnaryUnaryMultiCallable[_product_pb2.ListProductsRequest, _product_pb2.ListProductsResponse]
-    """Lists products, oldest first, a page at a time (AIP-132, AIP-158).
+    """Lists products, oldest first unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+    come from this method.
     """
     CreateProduct: _grpc.UnaryUnaryMultiCallable[_product_pb2.CreateProductRequest, _product_pb2.Product]
     """Creates a product, and returns it with its name (AIP-133).
@@ -72,9 +73,10 @@ class ProductServiceAsyncStub(ProductServiceStub):
     NOT_FOUND when there is no such product.
     """
     ListProducts: _aio.UnaryUnaryMultiCallable[_product_pb2.ListProductsRequest, _product_pb2.ListProductsResponse]  # type: ignore[assignment]
-    """Lists products, oldest first, a page at a time (AIP-132, AIP-158).
+    """Lists products, oldest first unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+    come from this method.
     """
     CreateProduct: _aio.UnaryUnaryMultiCallable[_product_pb2.CreateProductRequest, _product_pb2.Product]  # type: ignore[assignment]
     """Creates a product, and returns it with its name (AIP-133).
@@ -113,9 +115,10 @@ class ProductServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _product_pb2.ListProductsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_product_pb2.ListProductsResponse, _abc.Awaitable[_product_pb2.ListProductsResponse]]:
-        """Lists products, oldest first, a page at a time (AIP-132, AIP-158).
+        """Lists products, oldest first unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
-        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+        come from this method.
         """
 
     @_abc_1.abstractmethod

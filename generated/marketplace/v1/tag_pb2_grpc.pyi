@@ -40,9 +40,10 @@ class TagServiceStub:
     NOT_FOUND when there is no such tag.
     """
     ListTags: _grpc.UnaryUnaryMultiCallable[_tag_pb2.ListTagsRequest, _tag_pb2.ListTagsResponse]
-    """Lists tags, in the order of their ids, a page at a time (AIP-132, AIP-158).
+    """Lists tags, in the order of their ids unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+    come from this method.
     """
     CreateTag: _grpc.UnaryUnaryMultiCallable[_tag_pb2.CreateTagRequest, _tag_pb2.Tag]
     """Creates a tag under the id that the caller chooses, and returns it with its name (AIP-133).
@@ -71,9 +72,10 @@ class TagServiceAsyncStub(TagServiceStub):
     NOT_FOUND when there is no such tag.
     """
     ListTags: _aio.UnaryUnaryMultiCallable[_tag_pb2.ListTagsRequest, _tag_pb2.ListTagsResponse]  # type: ignore[assignment]
-    """Lists tags, in the order of their ids, a page at a time (AIP-132, AIP-158).
+    """Lists tags, in the order of their ids unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+    come from this method.
     """
     CreateTag: _aio.UnaryUnaryMultiCallable[_tag_pb2.CreateTagRequest, _tag_pb2.Tag]  # type: ignore[assignment]
     """Creates a tag under the id that the caller chooses, and returns it with its name (AIP-133).
@@ -111,9 +113,10 @@ class TagServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tag_pb2.ListTagsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tag_pb2.ListTagsResponse, _abc.Awaitable[_tag_pb2.ListTagsResponse]]:
-        """Lists tags, in the order of their ids, a page at a time (AIP-132, AIP-158).
+        """Lists tags, in the order of their ids unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
-        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+        come from this method.
         """
 
     @_abc_1.abstractmethod

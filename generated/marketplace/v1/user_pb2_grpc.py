@@ -114,9 +114,10 @@ class UserServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListUsers(self, request, context):
-        """Lists users, oldest first, a page at a time (AIP-132, AIP-158).
+        """Lists users, oldest first unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
-        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+        come from this method.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,9 +179,11 @@ class UserServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListAddresses(self, request, context):
-        """Lists the addresses of a user, oldest first, a page at a time (AIP-132, AIP-158).
+        """Lists the addresses of a user, oldest first unless order_by says otherwise, a page at a time (AIP-132,
+        AIP-158).
 
-        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+        come from this method.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,9 +42,10 @@ class UserServiceStub:
     NOT_FOUND when there is no such user.
     """
     ListUsers: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListUsersRequest, _user_pb2.ListUsersResponse]
-    """Lists users, oldest first, a page at a time (AIP-132, AIP-158).
+    """Lists users, oldest first unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+    come from this method.
     """
     CreateUser: _grpc.UnaryUnaryMultiCallable[_user_pb2.CreateUserRequest, _user_pb2.User]
     """Creates a user, and returns it with its name (AIP-133).
@@ -78,9 +79,11 @@ class UserServiceStub:
     NOT_FOUND when there is no such address.
     """
     ListAddresses: _grpc.UnaryUnaryMultiCallable[_address_pb2.ListAddressesRequest, _address_pb2.ListAddressesResponse]
-    """Lists the addresses of a user, oldest first, a page at a time (AIP-132, AIP-158).
+    """Lists the addresses of a user, oldest first unless order_by says otherwise, a page at a time (AIP-132,
+    AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+    come from this method.
     """
     CreateAddress: _grpc.UnaryUnaryMultiCallable[_address_pb2.CreateAddressRequest, _address_pb2.Address]
     """Creates an address of a user, and returns it with its name (AIP-133).
@@ -109,9 +112,10 @@ class UserServiceAsyncStub(UserServiceStub):
     NOT_FOUND when there is no such user.
     """
     ListUsers: _aio.UnaryUnaryMultiCallable[_user_pb2.ListUsersRequest, _user_pb2.ListUsersResponse]  # type: ignore[assignment]
-    """Lists users, oldest first, a page at a time (AIP-132, AIP-158).
+    """Lists users, oldest first unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+    come from this method.
     """
     CreateUser: _aio.UnaryUnaryMultiCallable[_user_pb2.CreateUserRequest, _user_pb2.User]  # type: ignore[assignment]
     """Creates a user, and returns it with its name (AIP-133).
@@ -145,9 +149,11 @@ class UserServiceAsyncStub(UserServiceStub):
     NOT_FOUND when there is no such address.
     """
     ListAddresses: _aio.UnaryUnaryMultiCallable[_address_pb2.ListAddressesRequest, _address_pb2.ListAddressesResponse]  # type: ignore[assignment]
-    """Lists the addresses of a user, oldest first, a page at a time (AIP-132, AIP-158).
+    """Lists the addresses of a user, oldest first unless order_by says otherwise, a page at a time (AIP-132,
+    AIP-158).
 
-    INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+    INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+    come from this method.
     """
     CreateAddress: _aio.UnaryUnaryMultiCallable[_address_pb2.CreateAddressRequest, _address_pb2.Address]  # type: ignore[assignment]
     """Creates an address of a user, and returns it with its name (AIP-133).
@@ -185,9 +191,10 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_pb2.ListUsersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.ListUsersResponse, _abc.Awaitable[_user_pb2.ListUsersResponse]]:
-        """Lists users, oldest first, a page at a time (AIP-132, AIP-158).
+        """Lists users, oldest first unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
-        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+        come from this method.
         """
 
     @_abc_1.abstractmethod
@@ -263,9 +270,11 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _address_pb2.ListAddressesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_address_pb2.ListAddressesResponse, _abc.Awaitable[_address_pb2.ListAddressesResponse]]:
-        """Lists the addresses of a user, oldest first, a page at a time (AIP-132, AIP-158).
+        """Lists the addresses of a user, oldest first unless order_by says otherwise, a page at a time (AIP-132,
+        AIP-158).
 
-        INVALID_ARGUMENT when page_size is negative, filter is wrong, or page_token did not come from this method.
+        INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
+        come from this method.
         """
 
     @_abc_1.abstractmethod

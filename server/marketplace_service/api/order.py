@@ -168,4 +168,5 @@ RESOURCE = Resource(
         "ShipOrder": Transition(("PAID",), "SHIPPED"),
         "CancelOrder": cancel_order,
     },
+    filterable=("customer", "items.product"),
 )

@@ -9,6 +9,8 @@ RESOURCE = Resource(
     message=post_pb2.Post,
     model=Post,
     full_view_only=frozenset({"content"}),
+    orders=("publish_time desc",),
+    filterable=("author", "tags", "publish_time"),
     methods={
         "PublishPost": Transition(("DRAFT",), "PUBLISHED", stamp="publish_time"),
         "ArchivePost": Transition(("PUBLISHED",), "ARCHIVED"),

@@ -5,4 +5,9 @@ from marketplace.v1 import product_pb2
 from marketplace_service.models import Product
 from tablestakes import Resource
 
-RESOURCE = Resource(message=product_pb2.Product, model=Product)
+RESOURCE = Resource(
+    message=product_pb2.Product,
+    model=Product,
+    orders=("category, price_cents", "price_cents"),
+    filterable=("category", "price_cents"),
+)

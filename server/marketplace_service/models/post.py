@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, String, Table, func
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, String, Table, func
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from marketplace_service.models.declarative import Base
@@ -34,4 +34,6 @@ class Post(Base):
     __table_args__ = (
         CheckConstraint(func.length(title) > 0, name="title"),
         CheckConstraint(state.in_(("DRAFT", "PUBLISHED", "ARCHIVED")), name="state"),
+        # The order that callers are told of.
+        Index(None, "publish_time", "id"),
     )

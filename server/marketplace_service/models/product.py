@@ -1,10 +1,10 @@
 """The table of products."""
 
-from sqlalchemy import BigInteger, CheckConstraint, String, UniqueConstraint, func
+from sqlalchemy import BigInteger, CheckConstraint, Index, String, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketplace_service.models.declarative import Base
-from tablestakes.columns import Serial
+from tablestakes.columns import Serial, bytewise
 
 
 class Product(Base):
@@ -14,7 +14,7 @@ class Product(Base):
 
     id: Mapped[Serial]
     display_name: Mapped[str] = mapped_column(String(63))
-    category: Mapped[str] = mapped_column(String(63))
+    category: Mapped[str] = mapped_column(bytewise(63))
     price_cents: Mapped[int] = mapped_column(BigInteger)
     stock: Mapped[int] = mapped_column(BigInteger, default=0)
 
@@ -24,4 +24,7 @@ class Product(Base):
         CheckConstraint(func.length(category) > 0, name="category"),
         CheckConstraint(price_cents > 0, name="price_cents"),
         CheckConstraint(stock >= 0, name="stock"),
+        # The orders that callers are told of.
+        Index(None, "category", "price_cents", "id"),
+        Index(None, "price_cents", "id"),
     )

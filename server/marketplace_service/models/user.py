@@ -4,7 +4,7 @@ from sqlalchemy import CheckConstraint, String, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketplace_service.models.declarative import Base
-from tablestakes.columns import LowerCase, Serial
+from tablestakes.columns import LowerCase, Serial, bytewise
 
 
 class User(Base):
@@ -14,7 +14,7 @@ class User(Base):
 
     id: Mapped[Serial]
     email: Mapped[str] = mapped_column(LowerCase(254), unique=True)
-    username: Mapped[str] = mapped_column(String(30), unique=True)
+    username: Mapped[str] = mapped_column(bytewise(30), unique=True)
     full_name: Mapped[str] = mapped_column(String(200), default="")
     active: Mapped[bool] = mapped_column(default=True)
     # An argon2id hash in its PHC form, never the password itself.

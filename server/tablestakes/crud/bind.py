@@ -14,7 +14,8 @@ from tablestakes.crud import transition
 from tablestakes.crud.asks import UNSERVED, Asks
 from tablestakes.crud.declaration import DeclarationError, likely
 from tablestakes.crud.method import Method, Rpc
-from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.query.token import PageTokens
+from tablestakes.crud.query.total import MOST_COUNTED
 from tablestakes.crud.resource import Resource, Transition
 from tablestakes.crud.schema.codec import CodecFor
 from tablestakes.crud.schema.schema import Schema, compile_schemas
@@ -24,7 +25,7 @@ from tablestakes.filter.limits import Limits
 
 Declared = tuple[Resource, Schema]
 
-Common = tuple[PageTokens, Limits]
+Common = tuple[PageTokens, Limits, int]
 """What every method of a service has in common."""
 
 
@@ -33,6 +34,7 @@ def bind(
     tokens: PageTokens,
     codecs: Sequence[CodecFor] = (),
     limits: Limits | None = None,
+    most_counted: int = MOST_COUNTED,
 ) -> list[Method]:
     """Return every RPC of every service in the proto packages of the resources.
 
@@ -44,6 +46,7 @@ def bind(
         tokens: Makes and reads page tokens.
         codecs: The service's own codecs.
         limits: How much a filter may ask for; None for the defaults.
+        most_counted: How many resources are counted at most for a total.
 
     Raises:
         DeclarationError: A declaration, a model and a proto do not fit together, or a method has nothing to
@@ -53,7 +56,7 @@ def bind(
     schemas = compile_schemas(resources, codecs)
     declared = {resource.descriptor.full_name: resource for resource in resources}
     pairs = [(resource, schemas[name]) for name, resource in declared.items()]
-    common = (tokens, limits or Limits())
+    common = (tokens, limits or Limits(), most_counted)
     methods = [method for service in _services(resources) for method in _bind_service(service, pairs, common)]
     for name, resource in declared.items():
         served = {method.name for method in methods if method.schema is schemas[name]}

@@ -12,7 +12,8 @@ from google.protobuf.message_factory import GetMessageClass
 
 from tablestakes.crud.asks import Asks
 from tablestakes.crud.call import Call
-from tablestakes.crud.query.page import PageTokens
+from tablestakes.crud.query.token import PageTokens
+from tablestakes.crud.query.total import MOST_COUNTED
 from tablestakes.crud.schema.behavior import option
 from tablestakes.crud.schema.field import Field
 from tablestakes.crud.schema.schema import Schema
@@ -109,6 +110,7 @@ class Rpc:
         asks: The standard fields of its request.
         tokens: Makes and reads page tokens.
         limits: How much a filter may ask for.
+        most_counted: How many resources are counted at most for a total.
     """
 
     descriptor: MethodDescriptor
@@ -116,6 +118,7 @@ class Rpc:
     asks: Asks
     tokens: PageTokens
     limits: Limits = field(default_factory=Limits)
+    most_counted: int = MOST_COUNTED
 
     @property
     def body(self) -> str | None:

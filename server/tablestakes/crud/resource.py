@@ -47,6 +47,11 @@ class Resource:
         full_view_only: The fields that are costly to read: the BASIC view leaves them out (AIP-157).
         transform: By field name, an async function from the field's value to the value that is kept, such as a
             password's hash.
+        default_order: The order of a List that asks for none, in the form of `order_by` (AIP-132):
+            `"publish_time desc"`. That of the keys where it is empty.
+        orders: The orders that callers are told of. `check` names each that no index serves.
+        filterable: The paths of the fields that callers are told to filter by. `check` names each that no index
+            serves.
     """
 
     message: type[Message]
@@ -54,6 +59,9 @@ class Resource:
     methods: Mapping[str, Function | Transition] = field(default_factory=dict)
     full_view_only: frozenset[str] = frozenset()
     transform: Mapping[str, Callable[[Any], Awaitable[Any]]] = field(default_factory=dict)
+    default_order: str = ""
+    orders: tuple[str, ...] = ()
+    filterable: tuple[str, ...] = ()
 
     @property
     def descriptor(self) -> Descriptor:

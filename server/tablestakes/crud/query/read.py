@@ -17,43 +17,39 @@ class Page:
 
     Attributes:
         messages: Its resources.
-        last_id: The id of the last one, where there is another page; else None.
+        last: The row of the last one, where there is another page; else None.
     """
 
     messages: list[Message]
-    last_id: Any | None
+    last: Row[Any] | None
 
 
 def read_page(
-    connection: Connection,
-    view: View,
-    rows: Callable[[Any, int], Sequence[Row[Any]]],
-    after: Any | None,
-    size: int,
+    connection: Connection, view: View, rows: Callable[[Row[Any] | None, int], Sequence[Row[Any]]], size: int
 ) -> Page:
     """Read a page that ends with its size, or with the last resource that fits into MAX_BYTES, at least with one.
 
     Args:
         connection: What collections are read on.
         view: The view.
-        rows: Returns so many rows after an id, from the start for None.
-        after: The id that the page begins after.
+        rows: Returns so many rows after one, from the start of the page for None.
         size: How many resources it has at most.
     """
     messages: list[Message] = []
-    used, limit, last_id = 0, min(size, CHUNK), after
+    used, limit = 0, min(size, CHUNK)
+    last: Row[Any] | None = None
     while True:
         # One row more than is wanted says whether there is another page.
-        found = rows(last_id, limit + 1)
+        found = rows(last, limit + 1)
         for row, message in zip(found[:limit], view.messages(connection, found[:limit]), strict=True):
             used += message.ByteSize()
             if used > MAX_BYTES and messages:
-                return Page(messages, last_id)
+                return Page(messages, last)
             messages.append(message)
-            last_id = view.key(row)[-1]
+            last = row
         if len(found) <= limit:
             return Page(messages, None)
         if len(messages) == size:
-            return Page(messages, last_id)
+            return Page(messages, last)
         fitting = (MAX_BYTES - used) * len(messages) // max(used, 1)
         limit = min(size - len(messages), max(fitting, 1))

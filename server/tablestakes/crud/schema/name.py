@@ -161,7 +161,7 @@ def names_of(message: Descriptor, table: Table) -> Names:
             )
         if python_type(table.c[column]) not in (int, str, UUID):
             raise DeclarationError(f"{message.full_name}: {table.name}.{column} is no integer, no text and no UUID")
-        if python_type(table.c[column]) is str and not _is_bytewise(table.c[column]):
+        if python_type(table.c[column]) is str and not is_bytewise(table.c[column]):
             raise DeclarationError(
                 f"{message.full_name}: {table.name}.{column} would have another order on another database: use"
                 " tablestakes.bytewise"
@@ -170,7 +170,8 @@ def names_of(message: Descriptor, table: Table) -> Names:
     return Names(pattern, tuple(columns))
 
 
-def _is_bytewise(column: Column[Any]) -> bool:
+def is_bytewise(column: Column[Any]) -> bool:
+    """Return whether a column's text is ordered by its bytes on PostgreSQL, as it is on SQLite."""
     make_dialect: Any = postgresql.dialect
     kind: Any = plain(column.type).dialect_impl(make_dialect())
     return getattr(kind, "collation", None) == "C"

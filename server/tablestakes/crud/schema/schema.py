@@ -61,6 +61,7 @@ class Schema:
         served: Every resource of the service, by the full name of its message.
         descendants: The resources whose names begin with one of this resource's, at any depth, deepest first;
             singletons are not among them.
+        default_order: The order of a List that asks for none, in the form of `order_by`; "" for that of the keys.
     """
 
     message: type[Message]
@@ -75,6 +76,7 @@ class Schema:
     singleton: Singleton | None
     served: "Mapping[str, Schema]"
     descendants: tuple["Schema", ...] = ()
+    default_order: str = ""
 
     def __repr__(self) -> str:
         # The default goes through every resource of the service, which takes a traceback with variables seconds.
@@ -323,6 +325,7 @@ def _compile(
         transforms=resource.transform,
         singleton=singleton_of(descriptor, table, own, audit) if own.singleton else None,
         served=served,
+        default_order=resource.default_order,
     )
 
 

@@ -1,32 +1,40 @@
-"""List: a page of resources (AIP-132), found by the key where the page before it ended, not by counting rows.
+"""List: a page of resources (AIP-132, AIP-158), found by the place where the page before it ended.
 
-Where the request has a `filter` (AIP-160), the page has the resources that it is true of.
+Where its request has them: a `filter` (AIP-160) says which resources there are, `order_by` in which order they
+come, `skip` how many are left out, and `return_total_size` that they are to be counted.
 """
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from sqlalchemy import Row, Select, bindparam, select
+from sqlalchemy import Row
 
-from tablestakes.crud.asks import INT32, STRING
+from tablestakes.crud.asks import BOOL, INT32, STRING
 from tablestakes.crud.call import Call
+from tablestakes.crud.declaration import DeclarationError
 from tablestakes.crud.key import ANY_ID, Key
 from tablestakes.crud.method import Method, Rpc
-from tablestakes.crud.query.page import page_size
+from tablestakes.crud.query.keyset import PageStatement, page_parameters
+from tablestakes.crud.query.order import FIELD, Order, Orders
+from tablestakes.crud.query.page import page_size, skipped
+from tablestakes.crud.query.position import pack, unpack
 from tablestakes.crud.query.read import read_page
-from tablestakes.crud.schema.view import View
+from tablestakes.crud.query.statements import ListStatements
+from tablestakes.crud.query.token import scope_of
+from tablestakes.crud.query.total import Total
 from tablestakes.crud.session import Session
 from tablestakes.crud.shape import require, require_field
 from tablestakes.crud.verb.verb import Verb
 from tablestakes.crud.work import Work
 from tablestakes.errors import not_found
 from tablestakes.filter import Compiled, FilterError, Filters
-from tablestakes.filter.filters import MOST_SHAPES
 
-FILTER = "filter"
+FILTER, SKIP, RETURN_TOTAL = "filter", "skip", "return_total_size"
+TOTAL, ESTIMATE = "total_size", "estimated_total_size"
+INTEGERS = {"int32": INT32, "int64": FieldDescriptor.TYPE_INT64}
 
 
 def bind(rpc: Rpc) -> Method:
@@ -37,41 +45,45 @@ def bind(rpc: Rpc) -> Method:
     require(rpc.descriptor.output_type, next_page_token=STRING)
     items = require_field(rpc.descriptor.output_type, schema.descriptor, repeated=True)
     response = GetMessageClass(rpc.descriptor.output_type)
-    filters = _filters(rpc)
+    filters, order_of, skip_of, is_counted = _filters(rpc), _orders(rpc), _skip(rpc), _is_counted(rpc)
 
-    # One for each way to ask: by view, with or without a token, below which parents, by which filter's shape.
-    @lru_cache(maxsize=MOST_SHAPES)
-    def statement(view: View, after: bool, below: tuple[int, ...], only: Compiled | None) -> Select[Any]:
-        page = select(*view.columns).order_by(names.id_column).limit(bindparam("limit"))
-        if after:
-            page = page.where(names.id_column > bindparam("after"))
-        if only is not None:
-            page = page.where(only.clause)
-        return page.where(*(names.equals(index) for index in below))
+    statements = ListStatements(schema, rpc.most_counted)
 
     async def list_(call: Call[Any]) -> Work[Message]:
         request = call.request
-        size = page_size(request.page_size)
-        after = tokens.open(request, names.id_column)
+        size, skip, order = page_size(request.page_size), skip_of(request), order_of(request)
+        only, chosen = filters(request)
         view = schema.basic if asks.basic(request, True) else schema.full
         key: Key = parent.parse(request.parent, "parent", wildcard=True) if parent else ()
         below = tuple(index for index, value in enumerate(key) if value is not ANY_ID)
-        only, chosen = filters(request)
         bound = names.bind(key) | chosen
+        token: str = request.page_token
+        scope = scope_of(rpc.descriptor, request)
+        start = unpack(tokens.open(token, scope)) if token else None
+
+        def page(place: tuple[Any, ...] | None, *, skip: bool) -> PageStatement:
+            after = None if place is None else tuple(value is not None for value in place)
+            return statements.page(view, order, after, skip, below, only)
 
         def read(session: Session) -> Message:
-            def rows(after: Any, limit: int) -> Sequence[Row[Any]]:
-                page = statement(view, after is not None, below, only)
-                given = {"limit": limit} | ({} if after is None else {"after": after})
-                return session.connection.execute(page, bound | given).all()
+            connection = session.connection
 
-            found = read_page(session.connection, view, rows, after, size)
+            def rows(last: Row[Any] | None, limit: int) -> Sequence[Row[Any]]:
+                place = start if last is None else page(start, skip=False).place(last)
+                left_out = skip if last is None else 0
+                found = page(place, skip=left_out > 0)
+                return connection.execute(found.select, bound | page_parameters(limit, left_out, place)).all()
+
+            found = read_page(connection, view, rows, size)
             # A parent without children is there, and one that does not exist is not.
-            if below and not found.messages and after is None and not schema.has_parent(session.connection, key):
+            if below and not found.messages and not token and not schema.has_parent(connection, key):
                 raise not_found(request.parent)
             values: dict[str, Any] = {items: found.messages}
-            if found.last_id is not None:
-                values["next_page_token"] = tokens.seal(request, found.last_id)
+            if found.last is not None:
+                place = page(start, skip=False).place(found.last)
+                values["next_page_token"] = tokens.seal(pack(place), scope)
+            if is_counted(request):
+                values |= _told(statements.counting(below, only).total(connection, bound))
             return response(**values)
 
         return Work(read)
@@ -82,9 +94,8 @@ def bind(rpc: Rpc) -> Method:
 def _filters(rpc: Rpc) -> Callable[[Any], tuple[Compiled | None, dict[str, Any]]]:
     """Return the function from a request to its filter in SQL, None for all resources, and its parameters."""
     everything: tuple[None, dict[str, Any]] = (None, {})
-    if FILTER not in rpc.descriptor.input_type.fields_by_name:
+    if not _asks(rpc, FILTER, STRING):
         return lambda _: everything
-    require(rpc.descriptor.input_type, **{FILTER: STRING})
     filters = Filters(rpc.schema, rpc.limits)
 
     def read(request: Any) -> tuple[Compiled | None, dict[str, Any]]:
@@ -96,4 +107,45 @@ def _filters(rpc: Rpc) -> Callable[[Any], tuple[Compiled | None, dict[str, Any]]
     return read
 
 
-LIST = Verb("List", bind, plural=True, serves=frozenset({FILTER}))
+def _orders(rpc: Rpc) -> Callable[[Any], Order]:
+    """Return the function from a request to its order."""
+    orders = Orders(rpc.schema)
+    if not _asks(rpc, FIELD, STRING):
+        return lambda _: orders.default
+    return lambda request: orders.read(request.order_by)
+
+
+def _skip(rpc: Rpc) -> Callable[[Any], int]:
+    """Return the function from a request to how many resources are left out before its page."""
+    return (lambda request: skipped(request.skip)) if _asks(rpc, SKIP, INT32) else lambda _: 0
+
+
+def _is_counted(rpc: Rpc) -> Callable[[Any], bool]:
+    """Return the function from a request to whether its resources are to be counted."""
+    if not _asks(rpc, RETURN_TOTAL, BOOL):
+        return lambda _: False
+    for name, kind in ((TOTAL, "int32"), (ESTIMATE, "int64")):
+        field = rpc.descriptor.output_type.fields_by_name.get(name)
+        if field is None or not field.has_presence or field.type != INTEGERS[kind]:
+            raise DeclarationError(
+                f"{rpc.descriptor.input_type.full_name} has {RETURN_TOTAL}: {rpc.descriptor.output_type.full_name}"
+                f" needs `optional {kind} {name}`, for one of the two is not known"
+            )
+    return lambda request: bool(request.return_total_size)
+
+
+def _told(total: Total) -> dict[str, int]:
+    """Return a total as a response has it."""
+    told = {TOTAL: total.exact, ESTIMATE: total.estimate}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _asks(rpc: Rpc, name: str, kind: int) -> bool:
+    """Return whether requests have a field, which must then be of the type that it needs."""
+    if name not in rpc.descriptor.input_type.fields_by_name:
+        return False
+    require(rpc.descriptor.input_type, **{name: kind})
+    return True
+
+
+LIST = Verb("List", bind, plural=True, serves=frozenset({FILTER, FIELD, SKIP}))

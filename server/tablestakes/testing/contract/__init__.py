@@ -14,6 +14,7 @@ from tablestakes.testing.contract.force import TestForce
 from tablestakes.testing.contract.get import TestGet
 from tablestakes.testing.contract.list import TestList
 from tablestakes.testing.contract.name_list import TestNameList
+from tablestakes.testing.contract.order import TestOrder
 from tablestakes.testing.contract.parent import TestParent
 from tablestakes.testing.contract.reference import TestReference
 from tablestakes.testing.contract.rehearsal import TestRehearsal
@@ -33,6 +34,7 @@ __all__ = [
     "TestGet",
     "TestList",
     "TestNameList",
+    "TestOrder",
     "TestParent",
     "TestReference",
     "TestRehearsal",

@@ -108,6 +108,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notes")),
     )
+    op.create_index(op.f("ix_notes_shelf_id_book_id_id"), "notes", ["shelf_id", "book_id", "id"])
 
 
 def downgrade() -> None:
