@@ -18,6 +18,8 @@ from tablestakes.database import Database, open_database
 from tablestakes.database.engine import backend_of
 from tablestakes.edge.health import Health
 from tablestakes.edge.listen import BindError, listen
+from tablestakes.edge.stream import stream
+from tablestakes.edge.streams import Streams
 from tablestakes.edge.tasks import Tasks
 from tablestakes.edge.unary import Edge, unary
 from tablestakes.service import Service
@@ -113,11 +115,15 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
         )
         services = list(dict.fromkeys(method.service for method in methods))
         health = Health(services)
-        handlers = {method.path: unary(method, edge) for method in methods}
+        streams = Streams(settings.max_streams, settings.stream_deadline)
+        handlers = {
+            method.path: stream(method, edge, streams) if method.streams else unary(method, edge)
+            for method in methods
+        }
         server, port = listen(settings.listen, handlers, health, services, reflect=settings.reflection)
         await server.start()
         await health.serving()
-        opened.push_async_callback(_stop, settings, health, server, tasks)
+        opened.push_async_callback(_stop, settings, health, streams, server, tasks)
         return App(
             settings=settings,
             address=f"{settings.listen.rpartition(':')[0]}:{port}",
@@ -186,13 +192,17 @@ def _serve_metrics(settings: Settings, registry: CollectorRegistry, live: Live) 
         raise BindError(f"cannot listen on {settings.metrics_listen}: {reason}") from None
 
 
-async def _stop(settings: Settings, health: Health, server: grpc.aio.Server, tasks: Tasks) -> None:
+async def _stop(
+    settings: Settings, health: Health, streams: Streams, server: grpc.aio.Server, tasks: Tasks
+) -> None:
     """Stop serving calls, and let those in progress end within the grace."""
     loop = asyncio.get_running_loop()
     await health.draining()
     await asyncio.sleep(settings.drain_delay)
     health.close()
     until = loop.time() + settings.drain_grace
+    # A stream that is nearly done may end by itself, and any other in time to say how it goes on.
+    loop.call_later(settings.drain_grace / 2, streams.end)
     await server.stop(settings.drain_grace)
     # The server waits for answers and not for the work behind them: a task whose caller left may still run.
     if left := await tasks.ended(max(0.0, until - loop.time())):

@@ -29,7 +29,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmarketplace/v1/comment.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb9\x02\n\x07\x43omment\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x36\n\x06\x61uthor\x18\x02 \x01(\tB&\xe2\x41\x02\x02\x05\xfa\x41\x1e\n\x1cmarketplace.example.com/User\x12\x1a\n\x04\x62ody\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\x18\xd0\x0f\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:X\xea\x41U\n\x1fmarketplace.example.com/Comment\x12\x1fposts/{post}/comments/{comment}*\x08\x63omments2\x07\x63omment\"K\n\x11GetCommentRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Comment\"\x82\x01\n\x13ListCommentsRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fmarketplace.example.com/Comment\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"Z\n\x14ListCommentsResponse\x12)\n\x08\x63omments\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Comment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x80\x01\n\x14\x43reateCommentRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fmarketplace.example.com/Comment\x12.\n\x07\x63omment\x18\x02 \x01(\x0b\x32\x17.marketplace.v1.CommentB\x04\xe2\x41\x01\x02\"}\n\x14UpdateCommentRequest\x12.\n\x07\x63omment\x18\x01 \x01(\x0b\x32\x17.marketplace.v1.CommentB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"N\n\x14\x44\x65leteCommentRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Commentb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmarketplace/v1/comment.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb9\x02\n\x07\x43omment\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x36\n\x06\x61uthor\x18\x02 \x01(\tB&\xe2\x41\x02\x02\x05\xfa\x41\x1e\n\x1cmarketplace.example.com/User\x12\x1a\n\x04\x62ody\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\x18\xd0\x0f\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:X\xea\x41U\n\x1fmarketplace.example.com/Comment\x12\x1fposts/{post}/comments/{comment}*\x08\x63omments2\x07\x63omment\"\x80\x01\n\x11GetCommentRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Comment\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xc1\x01\n\x17\x42\x61tchGetCommentsRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x01\xfa\x41!\x12\x1fmarketplace.example.com/Comment\x12\x37\n\x05names\x18\x02 \x03(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Comment\x12\x33\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"E\n\x18\x42\x61tchGetCommentsResponse\x12)\n\x08\x63omments\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Comment\"\xb7\x01\n\x13ListCommentsRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fmarketplace.example.com/Comment\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x33\n\tread_mask\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"Z\n\x14ListCommentsResponse\x12)\n\x08\x63omments\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Comment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x80\x01\n\x14\x43reateCommentRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fmarketplace.example.com/Comment\x12.\n\x07\x63omment\x18\x02 \x01(\x0b\x32\x17.marketplace.v1.CommentB\x04\xe2\x41\x01\x02\"}\n\x14UpdateCommentRequest\x12.\n\x07\x63omment\x18\x01 \x01(\x0b\x32\x17.marketplace.v1.CommentB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"N\n\x14\x44\x65leteCommentRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Commentb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,12 +50,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMMENT']._serialized_options = b'\352AU\n\037marketplace.example.com/Comment\022\037posts/{post}/comments/{comment}*\010comments2\007comment'
   _globals['_GETCOMMENTREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETCOMMENTREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A!\n\037marketplace.example.com/Comment'
+  _globals['_GETCOMMENTREQUEST'].fields_by_name['read_mask']._loaded_options = None
+  _globals['_GETCOMMENTREQUEST'].fields_by_name['read_mask']._serialized_options = b'\342A\001\001'
+  _globals['_BATCHGETCOMMENTSREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_BATCHGETCOMMENTSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\001\372A!\022\037marketplace.example.com/Comment'
+  _globals['_BATCHGETCOMMENTSREQUEST'].fields_by_name['names']._loaded_options = None
+  _globals['_BATCHGETCOMMENTSREQUEST'].fields_by_name['names']._serialized_options = b'\342A\001\002\372A!\n\037marketplace.example.com/Comment'
+  _globals['_BATCHGETCOMMENTSREQUEST'].fields_by_name['read_mask']._loaded_options = None
+  _globals['_BATCHGETCOMMENTSREQUEST'].fields_by_name['read_mask']._serialized_options = b'\342A\001\001'
   _globals['_LISTCOMMENTSREQUEST'].fields_by_name['parent']._loaded_options = None
   _globals['_LISTCOMMENTSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A!\022\037marketplace.example.com/Comment'
   _globals['_LISTCOMMENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTCOMMENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTCOMMENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTCOMMENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_LISTCOMMENTSREQUEST'].fields_by_name['read_mask']._loaded_options = None
+  _globals['_LISTCOMMENTSREQUEST'].fields_by_name['read_mask']._serialized_options = b'\342A\001\001'
   _globals['_CREATECOMMENTREQUEST'].fields_by_name['parent']._loaded_options = None
   _globals['_CREATECOMMENTREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A!\022\037marketplace.example.com/Comment'
   _globals['_CREATECOMMENTREQUEST'].fields_by_name['comment']._loaded_options = None
@@ -68,16 +78,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETECOMMENTREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A!\n\037marketplace.example.com/Comment'
   _globals['_COMMENT']._serialized_start=205
   _globals['_COMMENT']._serialized_end=518
-  _globals['_GETCOMMENTREQUEST']._serialized_start=520
-  _globals['_GETCOMMENTREQUEST']._serialized_end=595
-  _globals['_LISTCOMMENTSREQUEST']._serialized_start=598
-  _globals['_LISTCOMMENTSREQUEST']._serialized_end=728
-  _globals['_LISTCOMMENTSRESPONSE']._serialized_start=730
-  _globals['_LISTCOMMENTSRESPONSE']._serialized_end=820
-  _globals['_CREATECOMMENTREQUEST']._serialized_start=823
-  _globals['_CREATECOMMENTREQUEST']._serialized_end=951
-  _globals['_UPDATECOMMENTREQUEST']._serialized_start=953
-  _globals['_UPDATECOMMENTREQUEST']._serialized_end=1078
-  _globals['_DELETECOMMENTREQUEST']._serialized_start=1080
-  _globals['_DELETECOMMENTREQUEST']._serialized_end=1158
+  _globals['_GETCOMMENTREQUEST']._serialized_start=521
+  _globals['_GETCOMMENTREQUEST']._serialized_end=649
+  _globals['_BATCHGETCOMMENTSREQUEST']._serialized_start=652
+  _globals['_BATCHGETCOMMENTSREQUEST']._serialized_end=845
+  _globals['_BATCHGETCOMMENTSRESPONSE']._serialized_start=847
+  _globals['_BATCHGETCOMMENTSRESPONSE']._serialized_end=916
+  _globals['_LISTCOMMENTSREQUEST']._serialized_start=919
+  _globals['_LISTCOMMENTSREQUEST']._serialized_end=1102
+  _globals['_LISTCOMMENTSRESPONSE']._serialized_start=1104
+  _globals['_LISTCOMMENTSRESPONSE']._serialized_end=1194
+  _globals['_CREATECOMMENTREQUEST']._serialized_start=1197
+  _globals['_CREATECOMMENTREQUEST']._serialized_end=1325
+  _globals['_UPDATECOMMENTREQUEST']._serialized_start=1327
+  _globals['_UPDATECOMMENTREQUEST']._serialized_end=1452
+  _globals['_DELETECOMMENTREQUEST']._serialized_start=1454
+  _globals['_DELETECOMMENTREQUEST']._serialized_end=1532
 # @@protoc_insertion_point(module_scope)

@@ -18,7 +18,7 @@ from tablestakes.crud.query.page import PageTokens
 from tablestakes.crud.resource import Resource, Transition
 from tablestakes.crud.schema.codec import CodecFor
 from tablestakes.crud.schema.schema import Schema, compile_schemas
-from tablestakes.crud.shape import require_unary
+from tablestakes.crud.shape import require_one_request, require_streaming
 from tablestakes.crud.verb import VERBS
 
 Declared = tuple[Resource, Schema]
@@ -80,7 +80,7 @@ def _bind_service(service: ServiceDescriptor, declared: Sequence[Declared], toke
     # A resource is served by its own package: another one may have a message and methods of the same names.
     near = [each for each in declared if each[0].descriptor.file.package == service.file.package]
     for descriptor in service.methods:
-        require_unary(descriptor)
+        require_one_request(descriptor)
         method = _declared(descriptor, near, tokens) or _standard(descriptor, near, tokens)
         if method is None:
             standard = [verb.method_name(schema.descriptor) for verb in VERBS for _, schema in near]
@@ -111,11 +111,12 @@ def _standard(descriptor: MethodDescriptor, declared: Sequence[Declared], tokens
     for _, schema in declared:
         for verb in VERBS:
             if descriptor.name == verb.method_name(schema.descriptor):
-                if unserved := sorted(UNSERVED.intersection(descriptor.input_type.fields_by_name)):
+                if unserved := sorted((UNSERVED - verb.serves).intersection(descriptor.input_type.fields_by_name)):
                     raise DeclarationError(
-                        f"{descriptor.input_type.full_name} has {', '.join(unserved)}, which no standard method"
-                        f" serves yet: leave it out, or serve {descriptor.name} by a function"
+                        f"{descriptor.input_type.full_name} has {', '.join(unserved)}, which this standard"
+                        f" method does not serve: leave it out, or serve {descriptor.name} by a function"
                     )
+                require_streaming(descriptor, streams=verb.streams)
                 return verb.bind(_rpc(descriptor, schema, tokens))
     return None
 

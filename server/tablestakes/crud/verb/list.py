@@ -1,7 +1,7 @@
 """List: a page of resources (AIP-132), found by the key where the page before it ended, not by counting rows."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.message import Message
@@ -14,7 +14,8 @@ from tablestakes.crud.key import ANY_ID, Key
 from tablestakes.crud.method import Method, Rpc
 from tablestakes.crud.query.page import page_size
 from tablestakes.crud.query.read import read_page
-from tablestakes.crud.schema.view import View
+from tablestakes.crud.query.view import READ_MASK, view_chooser
+from tablestakes.crud.schema.view import KEPT_VIEWS, View
 from tablestakes.crud.session import Session
 from tablestakes.crud.shape import require, require_field
 from tablestakes.crud.verb.verb import Verb
@@ -31,7 +32,9 @@ def bind(rpc: Rpc) -> Method:
     items = require_field(rpc.descriptor.output_type, schema.descriptor, repeated=True)
     response = GetMessageClass(rpc.descriptor.output_type)
 
-    @cache  # one for each way to ask: by view, with or without a token, below which of the parents
+    chosen = view_chooser(schema, asks, basic_by_default=True)
+
+    @lru_cache(KEPT_VIEWS)  # one for each way to ask: by view, with or without a token, below which of the parents
     def statement(view: View, after: bool, below: tuple[int, ...]) -> Select[Any]:
         page = select(*view.columns).order_by(names.id_column).limit(bindparam("limit"))
         if after:
@@ -42,7 +45,7 @@ def bind(rpc: Rpc) -> Method:
         request = call.request
         size = page_size(request.page_size)
         after = tokens.open(request, names.id_column)
-        view = schema.basic if asks.basic(request, True) else schema.full
+        view = chosen(request)
         key: Key = parent.parse(request.parent, "parent", wildcard=True) if parent else ()
         below = tuple(index for index, value in enumerate(key) if value is not ANY_ID)
         bound = names.bind(key)
@@ -67,4 +70,4 @@ def bind(rpc: Rpc) -> Method:
     return rpc.method(list_, "list", reads=True)
 
 
-LIST = Verb("List", bind, plural=True)
+LIST = Verb("List", bind, plural=True, serves=frozenset({READ_MASK}))
