@@ -1,9 +1,12 @@
 """The engine's contract of reading, for the marketplace."""
 
 from tablestakes.testing.contract import (
+    TestBatchGet,
+    TestExport,
     TestGet,
     TestList,
     TestParent,
+    TestReadMask,
     TestStatements,
     TestView,
 )
@@ -14,9 +17,12 @@ TESTED_SERVICE = SERVICE
 __all__ = [
     "PREPARATIONS",
     "SERVICE",
+    "TestBatchGet",
+    "TestExport",
     "TestGet",
     "TestList",
     "TestParent",
+    "TestReadMask",
     "TestStatements",
     "TestView",
 ]

@@ -640,7 +640,8 @@ def test_an_rpc_like_no_standard_method_is_named_with_every_method(widgets: Widg
     error = refusal(widgets("strange_rpc"))
     assert error.startswith("nothing serves strange_rpc.v1.WidgetService.Xyzzy: ")
     assert error.endswith(
-        "; there are: BatchGetWidgets, CreateWidget, DeleteWidget, ExportWidgets, GetWidget, ListWidgets, UpdateWidget"
+        "; there are: BatchGetWidgets, CreateWidget, DeleteWidget, ExportWidgets, GetWidget, ListWidgets,"
+        " UpdateWidget"
     )
 
 
@@ -970,8 +971,8 @@ def test_a_standard_field_that_is_not_served_is_named(widgets: Widgets, name: st
     """A request with a field that the AIPs define and no verb serves is refused: to ignore it would be a lie."""
     package, method = f"with_{name}", request_of(UNSERVED[name][0]).removesuffix("Request")
     assert refusal(widgets(package)) == (
-        f"{package}.v1.{method}Request has {name}, which this standard method does not serve: leave it out, or serve"
-        f" {method} by a function"
+        f"{package}.v1.{method}Request has {name}, which this standard method does not serve: leave it out, or"
+        f" serve {method} by a function"
     )
     assert bound(Resource(message=widgets(package), model=Widget, methods={method: serve_nothing}))
 

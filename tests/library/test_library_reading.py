@@ -1,9 +1,12 @@
 """The engine's contract of reading, for the library."""
 
 from tablestakes.testing.contract import (
+    TestBatchGet,
+    TestExport,
     TestGet,
     TestList,
     TestParent,
+    TestReadMask,
     TestReference,
     TestSchema,
     TestStatements,
@@ -14,9 +17,12 @@ TESTED_SERVICE = SERVICE
 
 __all__ = [
     "SERVICE",
+    "TestBatchGet",
+    "TestExport",
     "TestGet",
     "TestList",
     "TestParent",
+    "TestReadMask",
     "TestReference",
     "TestSchema",
     "TestStatements",

@@ -16,6 +16,9 @@ DEFAULT_SIZE = 50
 MAX_SIZE = 1000
 SEAL_BYTES = 16
 
+# The fields of a request that may change from one page to the next; an export has no page_size.
+BETWEEN_PAGES = frozenset({"page_size", "page_token"})
+
 # A page ends early when its resources have this many bytes together, so that it can be sent.
 MAX_BYTES = 3 << 20
 
@@ -85,8 +88,8 @@ class PageTokens:
         # All of the request but the fields that may change between pages: its filter, its order, its parent.
         bound = type(request)()
         bound.CopyFrom(request)
-        bound.ClearField("page_size")
-        bound.ClearField("page_token")
+        for name in BETWEEN_PAGES.intersection(request.DESCRIPTOR.fields_by_name):
+            bound.ClearField(name)
         scope = request.DESCRIPTOR.full_name.encode() + b"\0" + bound.SerializeToString(deterministic=True)
         length = len(scope).to_bytes(4)
         return hmac.digest(self.key, length + scope + content, "sha256")[:SEAL_BYTES]
