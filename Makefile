@@ -13,7 +13,7 @@ INSTALL_LOCK = $(if $(UV),$(UV) pip install --python $(BIN)/python --require-has
 GENERATED := generated/marketplace generated/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve demo test test-money check proto monitoring migration lock clean
+.PHONY: help install serve demo test test-money test-export check proto monitoring migration lock clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1mmake %-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ test: $(VENV)/develop.installed  ## Run every test, on SQLite and on a PostgreSQ
 
 test-money: $(VENV)/develop.installed  ## A minute of 32 callers over 10 wallets and 10 products, with the counts (SECONDS=60)
 	@MONEY_SECONDS=$(or $(SECONDS),60) $(BIN)/python -m pytest tests/marketplace/test_money.py -k postgresql -rP
+
+test-export: $(VENV)/develop.installed  ## Export a million rows from each database in constant memory (ROWS=1000000)
+	@EXPORT_ROWS=$(or $(ROWS),1000000) $(BIN)/python -m pytest tests/edge/test_export_memory.py -rP
 
 check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and that generated files are fresh
 	$(BIN)/ruff check .
