@@ -202,9 +202,10 @@ def test_a_message_without_what_is_asked_of_it_is_still_there() -> None:
     for dialect in (each.dialect() for each in dialects):
         text = str(BOOK.select(view).compile(dialect=dialect))
         assert "price_currency_code IS NOT NULL OR" in text
-    row: Any = (None, None, False, None)
-    assert not view.to_message(row).HasField("price")
-    assert view.to_message((*row[:2], True, None)).HasField("price")
+    unset: Any = (None, None, False, None)
+    empty: Any = (None, None, True, None)
+    assert not view.to_message(unset).HasField("price")
+    assert view.to_message(empty).HasField("price")
 
 
 def test_what_is_never_told_is_not_read() -> None:
