@@ -13,8 +13,8 @@ INSTALL_LOCK = $(if $(UV),$(UV) pip install --python $(BIN)/python --require-has
 GENERATED := generated/marketplace generated/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve serve-http demo image test test-long test-money test-clients test-rolling test-image test-http-fuzz \
-	check check-deploy proto baseline monitoring filtering migration docs dist sbom licences hooks lock clean
+.PHONY: help install serve serve-http demo image test test-long test-money test-export test-clients test-rolling test-image \
+	test-http-fuzz check check-deploy proto baseline monitoring filtering migration docs dist sbom licences hooks lock clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1mmake %-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,9 @@ test-image: $(VENV)/develop.installed  ## Carry out the Dockerfile in a root of 
 
 test-long: $(VENV)/develop.installed  ## Run the tests that take minutes: what a List reads of a million rows
 	@$(BIN)/python -m pytest -m long $(ARGS)
+
+test-export: $(VENV)/develop.installed  ## Export a million rows from each database in constant memory (ROWS=1000000)
+	@EXPORT_ROWS=$(or $(ROWS),1000000) $(BIN)/python -m pytest tests/edge/test_export_memory.py -rP
 
 check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and that generated files are fresh and nothing breaks
 	$(BIN)/ruff check .

@@ -23,6 +23,8 @@ from tablestakes.edge.door import Door
 from tablestakes.edge.hang_up import hang_up
 from tablestakes.edge.health import Health
 from tablestakes.edge.listen import BindError, listen
+from tablestakes.edge.stream import stream
+from tablestakes.edge.streams import Streams
 from tablestakes.edge.tasks import Tasks
 from tablestakes.edge.unary import Edge, unary
 from tablestakes.filter import Limits
@@ -128,11 +130,15 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
                 AccessLog(settings.access_log, settings.access_log_sample) if settings.logs_access else None
             ),
         )
-        handlers = {method.path: unary(method, edge) for method in methods}
+        streams = Streams(settings.max_streams, settings.stream_deadline)
+        handlers = {
+            method.path: stream(method, edge, streams) if method.streams else unary(method, edge)
+            for method in methods
+        }
         server, port = listen(settings.listen, handlers, health, services, door if settings.reflection else None)
         await server.start()
         await health.serving()
-        opened.push_async_callback(_stop, settings, health, door, server, port, tasks)
+        opened.push_async_callback(_stop, settings, health, door, streams, server, port, tasks)
         return App(
             settings=settings,
             address=f"{settings.listen.rpartition(':')[0]}:{port}",
@@ -244,13 +250,21 @@ def _serve_metrics(
 
 
 async def _stop(
-    settings: Settings, health: Health, door: Door, server: grpc.aio.Server, port: int, tasks: Tasks
+    settings: Settings,
+    health: Health,
+    door: Door,
+    streams: Streams,
+    server: grpc.aio.Server,
+    port: int,
+    tasks: Tasks,
 ) -> None:
     """Stop serving calls, and let those in progress end within the grace."""
     loop = asyncio.get_running_loop()
     await health.draining()
     await asyncio.sleep(settings.drain_delay)
     until = loop.time() + settings.drain_grace
+    # A stream that is nearly done may end by itself, and any other in time to say how it goes on.
+    loop.call_later(settings.drain_grace / 2, streams.end)
     door.shut()
     await door.emptied(settings.drain_grace)
     # Whoever is still connected calls on, and is turned away: by the handlers until here, by the end of the

@@ -183,6 +183,12 @@ class Settings(BaseSettings):
     default_deadline: Seconds = Field(
         10.0, description="Seconds that a call may take whose caller set no deadline."
     )
+    stream_deadline: Seconds = Field(
+        3600.0, description="Seconds that a stream of responses may take at most, such as an export."
+    )
+    max_streams: Annotated[int, Field(ge=1, le=1000)] = Field(
+        2, description="The most streams of responses at once: each holds a connection to the database."
+    )
     drain_delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         1.0,
         description="Seconds between NOT_SERVING and the refusal of new calls, for balancers to notice: one that"

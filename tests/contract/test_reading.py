@@ -1,11 +1,14 @@
 """The engine's contract of reading, for the marketplace."""
 
 from tablestakes.testing.contract import (
+    TestBatchGet,
+    TestExport,
     TestFilter,
     TestGet,
     TestList,
     TestOrder,
     TestParent,
+    TestReadMask,
     TestStatements,
     TestView,
 )
@@ -16,11 +19,14 @@ TESTED_SERVICE = SERVICE
 __all__ = [
     "PREPARATIONS",
     "SERVICE",
+    "TestBatchGet",
+    "TestExport",
     "TestFilter",
     "TestGet",
     "TestList",
     "TestOrder",
     "TestParent",
+    "TestReadMask",
     "TestStatements",
     "TestView",
 ]

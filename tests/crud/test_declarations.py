@@ -209,7 +209,7 @@ UNSERVED = {
     "show_deleted": ("List", "bool show_deleted"),
     "filter": ("Get", "string filter"),
     "order_by": ("Get", "string order_by"),
-    "read_mask": ("Get", "google.protobuf.FieldMask read_mask"),
+    "read_mask": ("Update", "google.protobuf.FieldMask read_mask"),
     "skip": ("Get", "int32 skip"),
     "return_partial_success": ("List", "bool return_partial_success"),
 }
@@ -639,7 +639,10 @@ def test_an_rpc_like_no_standard_method_is_named_with_every_method(widgets: Widg
     """An RPC that nothing serves and that resembles nothing is named, with what could serve it."""
     error = refusal(widgets("strange_rpc"))
     assert error.startswith("nothing serves strange_rpc.v1.WidgetService.Xyzzy: ")
-    assert error.endswith("; there are: CreateWidget, DeleteWidget, GetWidget, ListWidgets, UpdateWidget")
+    assert error.endswith(
+        "; there are: BatchGetWidgets, CreateWidget, DeleteWidget, ExportWidgets, GetWidget, ListWidgets,"
+        " UpdateWidget"
+    )
 
 
 def test_a_misspelt_list_is_named_with_its_plural(widgets: Widgets) -> None:
@@ -682,12 +685,25 @@ def test_another_package_serves_nothing_here(widgets: Widgets) -> None:
     assert str(caught.value).startswith("right.v1.Widget has a function for Xyzzy, which is no RPC; there are: ")
 
 
-@pytest.mark.parametrize("package", ["client_streams", "server_streams"])
-def test_a_method_that_streams_is_named(widgets: Widgets, package: str) -> None:
-    """A method that takes or returns a stream is refused, also where a function would serve it."""
-    error = f"{package}.v1.WidgetService.GetWidget streams, and only unary methods are served"
-    assert refusal(widgets(package)) == error
-    assert refusal(widgets(package), GetWidget=serve_nothing) == error
+def test_a_method_whose_callers_stream_is_named(widgets: Widgets) -> None:
+    """A method that takes a stream is refused, also where a function would serve it."""
+    error = "client_streams.v1.WidgetService.GetWidget has a stream of requests, and only one request is served"
+    assert refusal(widgets("client_streams")) == error
+    assert refusal(widgets("client_streams"), GetWidget=serve_nothing) == error
+
+
+def test_a_standard_method_that_should_not_stream_is_named(widgets: Widgets) -> None:
+    """A Get that returns a stream is refused, unless a function serves it."""
+    assert refusal(widgets("server_streams")) == (
+        "server_streams.v1.WidgetService.GetWidget must return one message, as its standard method does"
+    )
+    methods = {"GetWidget": serve_nothing}
+    (streams,) = (
+        each
+        for each in bound(Resource(message=widgets("server_streams"), model=Widget, methods=methods))
+        if each.streams
+    )
+    assert (streams.name, streams.reads) == ("GetWidget", True)
 
 
 def test_a_function_serves_an_rpc_that_is_not_standard(widgets: Widgets) -> None:
@@ -955,7 +971,7 @@ def test_a_standard_field_that_is_not_served_is_named(widgets: Widgets, name: st
     """A request with a field that the AIPs define and no verb serves is refused: to ignore it would be a lie."""
     package, method = f"with_{name}", request_of(UNSERVED[name][0]).removesuffix("Request")
     assert refusal(widgets(package)) == (
-        f"{package}.v1.{method}Request has {name}, which this standard method does not serve yet: leave it out, or"
+        f"{package}.v1.{method}Request has {name}, which this standard method does not serve: leave it out, or"
         f" serve {method} by a function"
     )
     assert bound(Resource(message=widgets(package), model=Widget, methods={method: serve_nothing}))

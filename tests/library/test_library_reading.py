@@ -1,11 +1,14 @@
 """The engine's contract of reading, for the library."""
 
 from tablestakes.testing.contract import (
+    TestBatchGet,
+    TestExport,
     TestFilter,
     TestGet,
     TestList,
     TestOrder,
     TestParent,
+    TestReadMask,
     TestReference,
     TestSchema,
     TestStatements,
@@ -16,11 +19,14 @@ TESTED_SERVICE = SERVICE
 
 __all__ = [
     "SERVICE",
+    "TestBatchGet",
+    "TestExport",
     "TestFilter",
     "TestGet",
     "TestList",
     "TestOrder",
     "TestParent",
+    "TestReadMask",
     "TestReference",
     "TestSchema",
     "TestStatements",

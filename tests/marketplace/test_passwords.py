@@ -152,7 +152,8 @@ async def test_no_answer_has_a_password(market: Market) -> None:
         assert CANARY.encode() not in data, name
         assert b"argon2" not in data, name
     users = [answers["CreateUser"], answers["GetUser"], answers["UpdateUser"]]
-    users += getattr(answers["ListUsers"], "users")  # noqa: B009 - the answers are messages of any type
+    for name in ("ListUsers", "BatchGetUsers"):
+        users += getattr(answers[name], "users")  # noqa: B009 - the answers are messages of any type
     assert not any(user.HasField("password") for user in users)
 
 
@@ -298,6 +299,12 @@ async def _use_every_method(users: "user_pb2_grpc.UserServiceAsyncStub", prefix:
     answers["GetAddress"] = await users.GetAddress(address_pb2.GetAddressRequest(name=at.name))
     answers["ListAddresses"] = await users.ListAddresses(address_pb2.ListAddressesRequest(parent=made.name))
     answers["UpdateAddress"] = await users.UpdateAddress(address_pb2.UpdateAddressRequest(address=at))
+    many = user_pb2.BatchGetUsersRequest(names=[made.name], read_mask=FieldMask(paths=["name", "password"]))
+    answers["BatchGetUsers"] = await users.BatchGetUsers(many)
+    profiles = profile_pb2.BatchGetProfilesRequest(names=[name])
+    answers["BatchGetProfiles"] = await users.BatchGetProfiles(profiles)
+    addresses = address_pb2.BatchGetAddressesRequest(names=[at.name])
+    answers["BatchGetAddresses"] = await users.BatchGetAddresses(addresses)
     answers["DeleteAddress"] = await users.DeleteAddress(address_pb2.DeleteAddressRequest(name=at.name))
     answers["DeleteUser"] = await users.DeleteUser(user_pb2.DeleteUserRequest(name=made.name))
     return answers

@@ -244,7 +244,11 @@ def test_every_method_has_its_series_before_any_call(loaded: Loaded) -> None:
     labels = {(sample.name, *sorted(sample.labels)) for sample in first.samples if sample.name in names}
     three = ("grpc_method", "grpc_service", "grpc_type")
     assert labels == {(name, *(("grpc_code", *three) if name == HANDLED else three)) for name in names}
-    assert {sample.labels["grpc_type"] for sample in first.samples if sample.name in names} == {"unary"}
+    assert {
+        (sample.labels["grpc_type"], sample.labels["grpc_method"].startswith("Export"))
+        for sample in first.samples
+        if sample.name in names
+    } == {("unary", False), ("server_stream", True)}
 
 
 def test_the_phases_of_each_method_add_up(loaded: Loaded) -> None:

@@ -41,6 +41,11 @@ class OrderServiceStub(object):
                 request_serializer=marketplace_dot_v1_dot_order__pb2.GetOrderRequest.SerializeToString,
                 response_deserializer=marketplace_dot_v1_dot_order__pb2.Order.FromString,
                 _registered_method=True)
+        self.BatchGetOrders = channel.unary_unary(
+                '/marketplace.v1.OrderService/BatchGetOrders',
+                request_serializer=marketplace_dot_v1_dot_order__pb2.BatchGetOrdersRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_order__pb2.BatchGetOrdersResponse.FromString,
+                _registered_method=True)
         self.ListOrders = channel.unary_unary(
                 '/marketplace.v1.OrderService/ListOrders',
                 request_serializer=marketplace_dot_v1_dot_order__pb2.ListOrdersRequest.SerializeToString,
@@ -77,6 +82,15 @@ class OrderServiceServicer(object):
         """Reads one order (AIP-131).
 
         NOT_FOUND when there is no such order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetOrders(self, request, context):
+        """Reads many orders, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,6 +155,11 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     request_deserializer=marketplace_dot_v1_dot_order__pb2.GetOrderRequest.FromString,
                     response_serializer=marketplace_dot_v1_dot_order__pb2.Order.SerializeToString,
             ),
+            'BatchGetOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetOrders,
+                    request_deserializer=marketplace_dot_v1_dot_order__pb2.BatchGetOrdersRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_order__pb2.BatchGetOrdersResponse.SerializeToString,
+            ),
             'ListOrders': grpc.unary_unary_rpc_method_handler(
                     servicer.ListOrders,
                     request_deserializer=marketplace_dot_v1_dot_order__pb2.ListOrdersRequest.FromString,
@@ -196,6 +215,33 @@ class OrderService(object):
             '/marketplace.v1.OrderService/GetOrder',
             marketplace_dot_v1_dot_order__pb2.GetOrderRequest.SerializeToString,
             marketplace_dot_v1_dot_order__pb2.Order.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.OrderService/BatchGetOrders',
+            marketplace_dot_v1_dot_order__pb2.BatchGetOrdersRequest.SerializeToString,
+            marketplace_dot_v1_dot_order__pb2.BatchGetOrdersResponse.FromString,
             options,
             channel_credentials,
             insecure,

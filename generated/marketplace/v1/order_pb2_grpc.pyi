@@ -40,6 +40,11 @@ class OrderServiceStub:
 
     NOT_FOUND when there is no such order.
     """
+    BatchGetOrders: _grpc.UnaryUnaryMultiCallable[_order_pb2.BatchGetOrdersRequest, _order_pb2.BatchGetOrdersResponse]
+    """Reads many orders, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist.
+    """
     ListOrders: _grpc.UnaryUnaryMultiCallable[_order_pb2.ListOrdersRequest, _order_pb2.ListOrdersResponse]
     """Lists orders, oldest first unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
@@ -83,6 +88,11 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """Reads one order (AIP-131).
 
     NOT_FOUND when there is no such order.
+    """
+    BatchGetOrders: _aio.UnaryUnaryMultiCallable[_order_pb2.BatchGetOrdersRequest, _order_pb2.BatchGetOrdersResponse]  # type: ignore[assignment]
+    """Reads many orders, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist.
     """
     ListOrders: _aio.UnaryUnaryMultiCallable[_order_pb2.ListOrdersRequest, _order_pb2.ListOrdersResponse]  # type: ignore[assignment]
     """Lists orders, oldest first unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
@@ -130,6 +140,17 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads one order (AIP-131).
 
         NOT_FOUND when there is no such order.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchGetOrders(
+        self,
+        request: _order_pb2.BatchGetOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_pb2.BatchGetOrdersResponse, _abc.Awaitable[_order_pb2.BatchGetOrdersResponse]]:
+        """Reads many orders, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist.
         """
 
     @_abc_1.abstractmethod

@@ -42,10 +42,20 @@ class PostServiceStub(object):
                 request_serializer=marketplace_dot_v1_dot_post__pb2.GetPostRequest.SerializeToString,
                 response_deserializer=marketplace_dot_v1_dot_post__pb2.Post.FromString,
                 _registered_method=True)
+        self.BatchGetPosts = channel.unary_unary(
+                '/marketplace.v1.PostService/BatchGetPosts',
+                request_serializer=marketplace_dot_v1_dot_post__pb2.BatchGetPostsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_post__pb2.BatchGetPostsResponse.FromString,
+                _registered_method=True)
         self.ListPosts = channel.unary_unary(
                 '/marketplace.v1.PostService/ListPosts',
                 request_serializer=marketplace_dot_v1_dot_post__pb2.ListPostsRequest.SerializeToString,
                 response_deserializer=marketplace_dot_v1_dot_post__pb2.ListPostsResponse.FromString,
+                _registered_method=True)
+        self.ExportPosts = channel.unary_stream(
+                '/marketplace.v1.PostService/ExportPosts',
+                request_serializer=marketplace_dot_v1_dot_post__pb2.ExportPostsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_post__pb2.ExportPostsResponse.FromString,
                 _registered_method=True)
         self.CreatePost = channel.unary_unary(
                 '/marketplace.v1.PostService/CreatePost',
@@ -76,6 +86,11 @@ class PostServiceStub(object):
                 '/marketplace.v1.PostService/GetComment',
                 request_serializer=marketplace_dot_v1_dot_comment__pb2.GetCommentRequest.SerializeToString,
                 response_deserializer=marketplace_dot_v1_dot_comment__pb2.Comment.FromString,
+                _registered_method=True)
+        self.BatchGetComments = channel.unary_unary(
+                '/marketplace.v1.PostService/BatchGetComments',
+                request_serializer=marketplace_dot_v1_dot_comment__pb2.BatchGetCommentsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_comment__pb2.BatchGetCommentsResponse.FromString,
                 _registered_method=True)
         self.ListComments = channel.unary_unary(
                 '/marketplace.v1.PostService/ListComments',
@@ -112,12 +127,31 @@ class PostServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetPosts(self, request, context):
+        """Reads many posts, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListPosts(self, request, context):
         """Lists posts, oldest first unless order_by says otherwise, a page at a time; without their content unless
         view asks for it (AIP-132, AIP-157, AIP-158).
 
         INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
         come from this method.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportPosts(self, request, context):
+        """Streams every one of the posts, oldest first, as they were at the moment of the call.
+
+        UNAVAILABLE when the service exports to as many callers as it can, or is about to end. Whatever ends an export
+        before its last response, another one goes on where it was with the last next_page_token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,6 +212,15 @@ class PostServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetComments(self, request, context):
+        """Reads many comments, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist; INVALID_ARGUMENT when one is not below parent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListComments(self, request, context):
         """Lists the comments on a post, or on every post, oldest first unless order_by says otherwise, a page at a
         time (AIP-132, AIP-158, AIP-159).
@@ -224,10 +267,20 @@ def add_PostServiceServicer_to_server(servicer, server):
                     request_deserializer=marketplace_dot_v1_dot_post__pb2.GetPostRequest.FromString,
                     response_serializer=marketplace_dot_v1_dot_post__pb2.Post.SerializeToString,
             ),
+            'BatchGetPosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetPosts,
+                    request_deserializer=marketplace_dot_v1_dot_post__pb2.BatchGetPostsRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_post__pb2.BatchGetPostsResponse.SerializeToString,
+            ),
             'ListPosts': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPosts,
                     request_deserializer=marketplace_dot_v1_dot_post__pb2.ListPostsRequest.FromString,
                     response_serializer=marketplace_dot_v1_dot_post__pb2.ListPostsResponse.SerializeToString,
+            ),
+            'ExportPosts': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportPosts,
+                    request_deserializer=marketplace_dot_v1_dot_post__pb2.ExportPostsRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_post__pb2.ExportPostsResponse.SerializeToString,
             ),
             'CreatePost': grpc.unary_unary_rpc_method_handler(
                     servicer.CreatePost,
@@ -258,6 +311,11 @@ def add_PostServiceServicer_to_server(servicer, server):
                     servicer.GetComment,
                     request_deserializer=marketplace_dot_v1_dot_comment__pb2.GetCommentRequest.FromString,
                     response_serializer=marketplace_dot_v1_dot_comment__pb2.Comment.SerializeToString,
+            ),
+            'BatchGetComments': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetComments,
+                    request_deserializer=marketplace_dot_v1_dot_comment__pb2.BatchGetCommentsRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_comment__pb2.BatchGetCommentsResponse.SerializeToString,
             ),
             'ListComments': grpc.unary_unary_rpc_method_handler(
                     servicer.ListComments,
@@ -319,6 +377,33 @@ class PostService(object):
             _registered_method=True)
 
     @staticmethod
+    def BatchGetPosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.PostService/BatchGetPosts',
+            marketplace_dot_v1_dot_post__pb2.BatchGetPostsRequest.SerializeToString,
+            marketplace_dot_v1_dot_post__pb2.BatchGetPostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListPosts(request,
             target,
             options=(),
@@ -335,6 +420,33 @@ class PostService(object):
             '/marketplace.v1.PostService/ListPosts',
             marketplace_dot_v1_dot_post__pb2.ListPostsRequest.SerializeToString,
             marketplace_dot_v1_dot_post__pb2.ListPostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportPosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/marketplace.v1.PostService/ExportPosts',
+            marketplace_dot_v1_dot_post__pb2.ExportPostsRequest.SerializeToString,
+            marketplace_dot_v1_dot_post__pb2.ExportPostsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -497,6 +609,33 @@ class PostService(object):
             '/marketplace.v1.PostService/GetComment',
             marketplace_dot_v1_dot_comment__pb2.GetCommentRequest.SerializeToString,
             marketplace_dot_v1_dot_comment__pb2.Comment.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetComments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.PostService/BatchGetComments',
+            marketplace_dot_v1_dot_comment__pb2.BatchGetCommentsRequest.SerializeToString,
+            marketplace_dot_v1_dot_comment__pb2.BatchGetCommentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,12 +40,23 @@ class PostServiceStub:
 
     NOT_FOUND when there is no such post.
     """
+    BatchGetPosts: _grpc.UnaryUnaryMultiCallable[_post_pb2.BatchGetPostsRequest, _post_pb2.BatchGetPostsResponse]
+    """Reads many posts, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist.
+    """
     ListPosts: _grpc.UnaryUnaryMultiCallable[_post_pb2.ListPostsRequest, _post_pb2.ListPostsResponse]
     """Lists posts, oldest first unless order_by says otherwise, a page at a time; without their content unless
     view asks for it (AIP-132, AIP-157, AIP-158).
 
     INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
     come from this method.
+    """
+    ExportPosts: _grpc.UnaryStreamMultiCallable[_post_pb2.ExportPostsRequest, _post_pb2.ExportPostsResponse]
+    """Streams every one of the posts, oldest first, as they were at the moment of the call.
+
+    UNAVAILABLE when the service exports to as many callers as it can, or is about to end. Whatever ends an export
+    before its last response, another one goes on where it was with the last next_page_token.
     """
     CreatePost: _grpc.UnaryUnaryMultiCallable[_post_pb2.CreatePostRequest, _post_pb2.Post]
     """Creates a post, which is a draft, and returns it with its name (AIP-133).
@@ -77,6 +88,11 @@ class PostServiceStub:
     """Reads one comment (AIP-131).
 
     NOT_FOUND when there is no such comment.
+    """
+    BatchGetComments: _grpc.UnaryUnaryMultiCallable[_comment_pb2.BatchGetCommentsRequest, _comment_pb2.BatchGetCommentsResponse]
+    """Reads many comments, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist; INVALID_ARGUMENT when one is not below parent.
     """
     ListComments: _grpc.UnaryUnaryMultiCallable[_comment_pb2.ListCommentsRequest, _comment_pb2.ListCommentsResponse]
     """Lists the comments on a post, or on every post, oldest first unless order_by says otherwise, a page at a
@@ -111,12 +127,23 @@ class PostServiceAsyncStub(PostServiceStub):
 
     NOT_FOUND when there is no such post.
     """
+    BatchGetPosts: _aio.UnaryUnaryMultiCallable[_post_pb2.BatchGetPostsRequest, _post_pb2.BatchGetPostsResponse]  # type: ignore[assignment]
+    """Reads many posts, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist.
+    """
     ListPosts: _aio.UnaryUnaryMultiCallable[_post_pb2.ListPostsRequest, _post_pb2.ListPostsResponse]  # type: ignore[assignment]
     """Lists posts, oldest first unless order_by says otherwise, a page at a time; without their content unless
     view asks for it (AIP-132, AIP-157, AIP-158).
 
     INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
     come from this method.
+    """
+    ExportPosts: _aio.UnaryStreamMultiCallable[_post_pb2.ExportPostsRequest, _post_pb2.ExportPostsResponse]  # type: ignore[assignment]
+    """Streams every one of the posts, oldest first, as they were at the moment of the call.
+
+    UNAVAILABLE when the service exports to as many callers as it can, or is about to end. Whatever ends an export
+    before its last response, another one goes on where it was with the last next_page_token.
     """
     CreatePost: _aio.UnaryUnaryMultiCallable[_post_pb2.CreatePostRequest, _post_pb2.Post]  # type: ignore[assignment]
     """Creates a post, which is a draft, and returns it with its name (AIP-133).
@@ -148,6 +175,11 @@ class PostServiceAsyncStub(PostServiceStub):
     """Reads one comment (AIP-131).
 
     NOT_FOUND when there is no such comment.
+    """
+    BatchGetComments: _aio.UnaryUnaryMultiCallable[_comment_pb2.BatchGetCommentsRequest, _comment_pb2.BatchGetCommentsResponse]  # type: ignore[assignment]
+    """Reads many comments, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist; INVALID_ARGUMENT when one is not below parent.
     """
     ListComments: _aio.UnaryUnaryMultiCallable[_comment_pb2.ListCommentsRequest, _comment_pb2.ListCommentsResponse]  # type: ignore[assignment]
     """Lists the comments on a post, or on every post, oldest first unless order_by says otherwise, a page at a
@@ -187,6 +219,17 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def BatchGetPosts(
+        self,
+        request: _post_pb2.BatchGetPostsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_post_pb2.BatchGetPostsResponse, _abc.Awaitable[_post_pb2.BatchGetPostsResponse]]:
+        """Reads many posts, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist.
+        """
+
+    @_abc_1.abstractmethod
     def ListPosts(
         self,
         request: _post_pb2.ListPostsRequest,
@@ -197,6 +240,18 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
 
         INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
         come from this method.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportPosts(
+        self,
+        request: _post_pb2.ExportPostsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_post_pb2.ExportPostsResponse], _abc.AsyncIterator[_post_pb2.ExportPostsResponse]]:
+        """Streams every one of the posts, oldest first, as they were at the moment of the call.
+
+        UNAVAILABLE when the service exports to as many callers as it can, or is about to end. Whatever ends an export
+        before its last response, another one goes on where it was with the last next_page_token.
         """
 
     @_abc_1.abstractmethod
@@ -264,6 +319,17 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads one comment (AIP-131).
 
         NOT_FOUND when there is no such comment.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchGetComments(
+        self,
+        request: _comment_pb2.BatchGetCommentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_comment_pb2.BatchGetCommentsResponse, _abc.Awaitable[_comment_pb2.BatchGetCommentsResponse]]:
+        """Reads many comments, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist; INVALID_ARGUMENT when one is not below parent.
         """
 
     @_abc_1.abstractmethod

@@ -41,10 +41,20 @@ class ProductServiceStub(object):
                 request_serializer=marketplace_dot_v1_dot_product__pb2.GetProductRequest.SerializeToString,
                 response_deserializer=marketplace_dot_v1_dot_product__pb2.Product.FromString,
                 _registered_method=True)
+        self.BatchGetProducts = channel.unary_unary(
+                '/marketplace.v1.ProductService/BatchGetProducts',
+                request_serializer=marketplace_dot_v1_dot_product__pb2.BatchGetProductsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_product__pb2.BatchGetProductsResponse.FromString,
+                _registered_method=True)
         self.ListProducts = channel.unary_unary(
                 '/marketplace.v1.ProductService/ListProducts',
                 request_serializer=marketplace_dot_v1_dot_product__pb2.ListProductsRequest.SerializeToString,
                 response_deserializer=marketplace_dot_v1_dot_product__pb2.ListProductsResponse.FromString,
+                _registered_method=True)
+        self.ExportProducts = channel.unary_stream(
+                '/marketplace.v1.ProductService/ExportProducts',
+                request_serializer=marketplace_dot_v1_dot_product__pb2.ExportProductsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_product__pb2.ExportProductsResponse.FromString,
                 _registered_method=True)
         self.CreateProduct = channel.unary_unary(
                 '/marketplace.v1.ProductService/CreateProduct',
@@ -76,11 +86,30 @@ class ProductServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetProducts(self, request, context):
+        """Reads many products, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListProducts(self, request, context):
         """Lists products, oldest first unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
         INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
         come from this method.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportProducts(self, request, context):
+        """Streams every one of the products, oldest first, as they were at the moment of the call.
+
+        UNAVAILABLE when the service exports to as many callers as it can, or is about to end. Whatever ends an export
+        before its last response, another one goes on where it was with the last next_page_token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,10 +151,20 @@ def add_ProductServiceServicer_to_server(servicer, server):
                     request_deserializer=marketplace_dot_v1_dot_product__pb2.GetProductRequest.FromString,
                     response_serializer=marketplace_dot_v1_dot_product__pb2.Product.SerializeToString,
             ),
+            'BatchGetProducts': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetProducts,
+                    request_deserializer=marketplace_dot_v1_dot_product__pb2.BatchGetProductsRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_product__pb2.BatchGetProductsResponse.SerializeToString,
+            ),
             'ListProducts': grpc.unary_unary_rpc_method_handler(
                     servicer.ListProducts,
                     request_deserializer=marketplace_dot_v1_dot_product__pb2.ListProductsRequest.FromString,
                     response_serializer=marketplace_dot_v1_dot_product__pb2.ListProductsResponse.SerializeToString,
+            ),
+            'ExportProducts': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportProducts,
+                    request_deserializer=marketplace_dot_v1_dot_product__pb2.ExportProductsRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_product__pb2.ExportProductsResponse.SerializeToString,
             ),
             'CreateProduct': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateProduct,
@@ -182,6 +221,33 @@ class ProductService(object):
             _registered_method=True)
 
     @staticmethod
+    def BatchGetProducts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.ProductService/BatchGetProducts',
+            marketplace_dot_v1_dot_product__pb2.BatchGetProductsRequest.SerializeToString,
+            marketplace_dot_v1_dot_product__pb2.BatchGetProductsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListProducts(request,
             target,
             options=(),
@@ -198,6 +264,33 @@ class ProductService(object):
             '/marketplace.v1.ProductService/ListProducts',
             marketplace_dot_v1_dot_product__pb2.ListProductsRequest.SerializeToString,
             marketplace_dot_v1_dot_product__pb2.ListProductsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportProducts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/marketplace.v1.ProductService/ExportProducts',
+            marketplace_dot_v1_dot_product__pb2.ExportProductsRequest.SerializeToString,
+            marketplace_dot_v1_dot_product__pb2.ExportProductsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,11 +39,22 @@ class ProductServiceStub:
 
     NOT_FOUND when there is no such product.
     """
+    BatchGetProducts: _grpc.UnaryUnaryMultiCallable[_product_pb2.BatchGetProductsRequest, _product_pb2.BatchGetProductsResponse]
+    """Reads many products, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist.
+    """
     ListProducts: _grpc.UnaryUnaryMultiCallable[_product_pb2.ListProductsRequest, _product_pb2.ListProductsResponse]
     """Lists products, oldest first unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
     INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
     come from this method.
+    """
+    ExportProducts: _grpc.UnaryStreamMultiCallable[_product_pb2.ExportProductsRequest, _product_pb2.ExportProductsResponse]
+    """Streams every one of the products, oldest first, as they were at the moment of the call.
+
+    UNAVAILABLE when the service exports to as many callers as it can, or is about to end. Whatever ends an export
+    before its last response, another one goes on where it was with the last next_page_token.
     """
     CreateProduct: _grpc.UnaryUnaryMultiCallable[_product_pb2.CreateProductRequest, _product_pb2.Product]
     """Creates a product, and returns it with its name (AIP-133).
@@ -72,11 +83,22 @@ class ProductServiceAsyncStub(ProductServiceStub):
 
     NOT_FOUND when there is no such product.
     """
+    BatchGetProducts: _aio.UnaryUnaryMultiCallable[_product_pb2.BatchGetProductsRequest, _product_pb2.BatchGetProductsResponse]  # type: ignore[assignment]
+    """Reads many products, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist.
+    """
     ListProducts: _aio.UnaryUnaryMultiCallable[_product_pb2.ListProductsRequest, _product_pb2.ListProductsResponse]  # type: ignore[assignment]
     """Lists products, oldest first unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
     INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
     come from this method.
+    """
+    ExportProducts: _aio.UnaryStreamMultiCallable[_product_pb2.ExportProductsRequest, _product_pb2.ExportProductsResponse]  # type: ignore[assignment]
+    """Streams every one of the products, oldest first, as they were at the moment of the call.
+
+    UNAVAILABLE when the service exports to as many callers as it can, or is about to end. Whatever ends an export
+    before its last response, another one goes on where it was with the last next_page_token.
     """
     CreateProduct: _aio.UnaryUnaryMultiCallable[_product_pb2.CreateProductRequest, _product_pb2.Product]  # type: ignore[assignment]
     """Creates a product, and returns it with its name (AIP-133).
@@ -110,6 +132,17 @@ class ProductServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def BatchGetProducts(
+        self,
+        request: _product_pb2.BatchGetProductsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_product_pb2.BatchGetProductsResponse, _abc.Awaitable[_product_pb2.BatchGetProductsResponse]]:
+        """Reads many products, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist.
+        """
+
+    @_abc_1.abstractmethod
     def ListProducts(
         self,
         request: _product_pb2.ListProductsRequest,
@@ -119,6 +152,18 @@ class ProductServiceServicer(metaclass=_abc_1.ABCMeta):
 
         INVALID_ARGUMENT when page_size or skip is negative, filter or order_by is wrong, or page_token did not
         come from this method.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportProducts(
+        self,
+        request: _product_pb2.ExportProductsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_product_pb2.ExportProductsResponse], _abc.AsyncIterator[_product_pb2.ExportProductsResponse]]:
+        """Streams every one of the products, oldest first, as they were at the moment of the call.
+
+        UNAVAILABLE when the service exports to as many callers as it can, or is about to end. Whatever ends an export
+        before its last response, another one goes on where it was with the last next_page_token.
         """
 
     @_abc_1.abstractmethod

@@ -41,6 +41,11 @@ class TagServiceStub(object):
                 request_serializer=marketplace_dot_v1_dot_tag__pb2.GetTagRequest.SerializeToString,
                 response_deserializer=marketplace_dot_v1_dot_tag__pb2.Tag.FromString,
                 _registered_method=True)
+        self.BatchGetTags = channel.unary_unary(
+                '/marketplace.v1.TagService/BatchGetTags',
+                request_serializer=marketplace_dot_v1_dot_tag__pb2.BatchGetTagsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_tag__pb2.BatchGetTagsResponse.FromString,
+                _registered_method=True)
         self.ListTags = channel.unary_unary(
                 '/marketplace.v1.TagService/ListTags',
                 request_serializer=marketplace_dot_v1_dot_tag__pb2.ListTagsRequest.SerializeToString,
@@ -71,6 +76,15 @@ class TagServiceServicer(object):
         """Reads one tag (AIP-131).
 
         NOT_FOUND when there is no such tag.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetTags(self, request, context):
+        """Reads many tags, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,6 +135,11 @@ def add_TagServiceServicer_to_server(servicer, server):
                     request_deserializer=marketplace_dot_v1_dot_tag__pb2.GetTagRequest.FromString,
                     response_serializer=marketplace_dot_v1_dot_tag__pb2.Tag.SerializeToString,
             ),
+            'BatchGetTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetTags,
+                    request_deserializer=marketplace_dot_v1_dot_tag__pb2.BatchGetTagsRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_tag__pb2.BatchGetTagsResponse.SerializeToString,
+            ),
             'ListTags': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTags,
                     request_deserializer=marketplace_dot_v1_dot_tag__pb2.ListTagsRequest.FromString,
@@ -170,6 +189,33 @@ class TagService(object):
             '/marketplace.v1.TagService/GetTag',
             marketplace_dot_v1_dot_tag__pb2.GetTagRequest.SerializeToString,
             marketplace_dot_v1_dot_tag__pb2.Tag.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.TagService/BatchGetTags',
+            marketplace_dot_v1_dot_tag__pb2.BatchGetTagsRequest.SerializeToString,
+            marketplace_dot_v1_dot_tag__pb2.BatchGetTagsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,11 @@ class TagServiceStub:
 
     NOT_FOUND when there is no such tag.
     """
+    BatchGetTags: _grpc.UnaryUnaryMultiCallable[_tag_pb2.BatchGetTagsRequest, _tag_pb2.BatchGetTagsResponse]
+    """Reads many tags, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist.
+    """
     ListTags: _grpc.UnaryUnaryMultiCallable[_tag_pb2.ListTagsRequest, _tag_pb2.ListTagsResponse]
     """Lists tags, in the order of their ids unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
@@ -70,6 +75,11 @@ class TagServiceAsyncStub(TagServiceStub):
     """Reads one tag (AIP-131).
 
     NOT_FOUND when there is no such tag.
+    """
+    BatchGetTags: _aio.UnaryUnaryMultiCallable[_tag_pb2.BatchGetTagsRequest, _tag_pb2.BatchGetTagsResponse]  # type: ignore[assignment]
+    """Reads many tags, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist.
     """
     ListTags: _aio.UnaryUnaryMultiCallable[_tag_pb2.ListTagsRequest, _tag_pb2.ListTagsResponse]  # type: ignore[assignment]
     """Lists tags, in the order of their ids unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
@@ -105,6 +115,17 @@ class TagServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads one tag (AIP-131).
 
         NOT_FOUND when there is no such tag.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchGetTags(
+        self,
+        request: _tag_pb2.BatchGetTagsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tag_pb2.BatchGetTagsResponse, _abc.Awaitable[_tag_pb2.BatchGetTagsResponse]]:
+        """Reads many tags, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist.
         """
 
     @_abc_1.abstractmethod

@@ -43,6 +43,11 @@ class UserServiceStub(object):
                 request_serializer=marketplace_dot_v1_dot_user__pb2.GetUserRequest.SerializeToString,
                 response_deserializer=marketplace_dot_v1_dot_user__pb2.User.FromString,
                 _registered_method=True)
+        self.BatchGetUsers = channel.unary_unary(
+                '/marketplace.v1.UserService/BatchGetUsers',
+                request_serializer=marketplace_dot_v1_dot_user__pb2.BatchGetUsersRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_user__pb2.BatchGetUsersResponse.FromString,
+                _registered_method=True)
         self.ListUsers = channel.unary_unary(
                 '/marketplace.v1.UserService/ListUsers',
                 request_serializer=marketplace_dot_v1_dot_user__pb2.ListUsersRequest.SerializeToString,
@@ -68,6 +73,11 @@ class UserServiceStub(object):
                 request_serializer=marketplace_dot_v1_dot_profile__pb2.GetProfileRequest.SerializeToString,
                 response_deserializer=marketplace_dot_v1_dot_profile__pb2.Profile.FromString,
                 _registered_method=True)
+        self.BatchGetProfiles = channel.unary_unary(
+                '/marketplace.v1.UserService/BatchGetProfiles',
+                request_serializer=marketplace_dot_v1_dot_profile__pb2.BatchGetProfilesRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_profile__pb2.BatchGetProfilesResponse.FromString,
+                _registered_method=True)
         self.UpdateProfile = channel.unary_unary(
                 '/marketplace.v1.UserService/UpdateProfile',
                 request_serializer=marketplace_dot_v1_dot_profile__pb2.UpdateProfileRequest.SerializeToString,
@@ -77,6 +87,11 @@ class UserServiceStub(object):
                 '/marketplace.v1.UserService/GetAddress',
                 request_serializer=marketplace_dot_v1_dot_address__pb2.GetAddressRequest.SerializeToString,
                 response_deserializer=marketplace_dot_v1_dot_address__pb2.Address.FromString,
+                _registered_method=True)
+        self.BatchGetAddresses = channel.unary_unary(
+                '/marketplace.v1.UserService/BatchGetAddresses',
+                request_serializer=marketplace_dot_v1_dot_address__pb2.BatchGetAddressesRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_address__pb2.BatchGetAddressesResponse.FromString,
                 _registered_method=True)
         self.ListAddresses = channel.unary_unary(
                 '/marketplace.v1.UserService/ListAddresses',
@@ -108,6 +123,15 @@ class UserServiceServicer(object):
         """Reads one user (AIP-131).
 
         NOT_FOUND when there is no such user.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetUsers(self, request, context):
+        """Reads many users, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -160,6 +184,15 @@ class UserServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetProfiles(self, request, context):
+        """Reads many profiles, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist; INVALID_ARGUMENT when one is not below parent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def UpdateProfile(self, request, context):
         """Changes the fields of a profile that the mask names, and returns the whole profile (AIP-134, AIP-156).
 
@@ -173,6 +206,15 @@ class UserServiceServicer(object):
         """Reads one address (AIP-131).
 
         NOT_FOUND when there is no such address.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetAddresses(self, request, context):
+        """Reads many addresses, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist; INVALID_ARGUMENT when one is not below parent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -224,6 +266,11 @@ def add_UserServiceServicer_to_server(servicer, server):
                     request_deserializer=marketplace_dot_v1_dot_user__pb2.GetUserRequest.FromString,
                     response_serializer=marketplace_dot_v1_dot_user__pb2.User.SerializeToString,
             ),
+            'BatchGetUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetUsers,
+                    request_deserializer=marketplace_dot_v1_dot_user__pb2.BatchGetUsersRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_user__pb2.BatchGetUsersResponse.SerializeToString,
+            ),
             'ListUsers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListUsers,
                     request_deserializer=marketplace_dot_v1_dot_user__pb2.ListUsersRequest.FromString,
@@ -249,6 +296,11 @@ def add_UserServiceServicer_to_server(servicer, server):
                     request_deserializer=marketplace_dot_v1_dot_profile__pb2.GetProfileRequest.FromString,
                     response_serializer=marketplace_dot_v1_dot_profile__pb2.Profile.SerializeToString,
             ),
+            'BatchGetProfiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetProfiles,
+                    request_deserializer=marketplace_dot_v1_dot_profile__pb2.BatchGetProfilesRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_profile__pb2.BatchGetProfilesResponse.SerializeToString,
+            ),
             'UpdateProfile': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateProfile,
                     request_deserializer=marketplace_dot_v1_dot_profile__pb2.UpdateProfileRequest.FromString,
@@ -258,6 +310,11 @@ def add_UserServiceServicer_to_server(servicer, server):
                     servicer.GetAddress,
                     request_deserializer=marketplace_dot_v1_dot_address__pb2.GetAddressRequest.FromString,
                     response_serializer=marketplace_dot_v1_dot_address__pb2.Address.SerializeToString,
+            ),
+            'BatchGetAddresses': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetAddresses,
+                    request_deserializer=marketplace_dot_v1_dot_address__pb2.BatchGetAddressesRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_address__pb2.BatchGetAddressesResponse.SerializeToString,
             ),
             'ListAddresses': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAddresses,
@@ -308,6 +365,33 @@ class UserService(object):
             '/marketplace.v1.UserService/GetUser',
             marketplace_dot_v1_dot_user__pb2.GetUserRequest.SerializeToString,
             marketplace_dot_v1_dot_user__pb2.User.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.UserService/BatchGetUsers',
+            marketplace_dot_v1_dot_user__pb2.BatchGetUsersRequest.SerializeToString,
+            marketplace_dot_v1_dot_user__pb2.BatchGetUsersResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -454,6 +538,33 @@ class UserService(object):
             _registered_method=True)
 
     @staticmethod
+    def BatchGetProfiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.UserService/BatchGetProfiles',
+            marketplace_dot_v1_dot_profile__pb2.BatchGetProfilesRequest.SerializeToString,
+            marketplace_dot_v1_dot_profile__pb2.BatchGetProfilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def UpdateProfile(request,
             target,
             options=(),
@@ -497,6 +608,33 @@ class UserService(object):
             '/marketplace.v1.UserService/GetAddress',
             marketplace_dot_v1_dot_address__pb2.GetAddressRequest.SerializeToString,
             marketplace_dot_v1_dot_address__pb2.Address.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetAddresses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.UserService/BatchGetAddresses',
+            marketplace_dot_v1_dot_address__pb2.BatchGetAddressesRequest.SerializeToString,
+            marketplace_dot_v1_dot_address__pb2.BatchGetAddressesResponse.FromString,
             options,
             channel_credentials,
             insecure,

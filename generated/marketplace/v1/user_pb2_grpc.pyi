@@ -41,6 +41,11 @@ class UserServiceStub:
 
     NOT_FOUND when there is no such user.
     """
+    BatchGetUsers: _grpc.UnaryUnaryMultiCallable[_user_pb2.BatchGetUsersRequest, _user_pb2.BatchGetUsersResponse]
+    """Reads many users, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist.
+    """
     ListUsers: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListUsersRequest, _user_pb2.ListUsersResponse]
     """Lists users, oldest first unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
@@ -68,6 +73,11 @@ class UserServiceStub:
 
     NOT_FOUND when there is no such user.
     """
+    BatchGetProfiles: _grpc.UnaryUnaryMultiCallable[_profile_pb2.BatchGetProfilesRequest, _profile_pb2.BatchGetProfilesResponse]
+    """Reads many profiles, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist; INVALID_ARGUMENT when one is not below parent.
+    """
     UpdateProfile: _grpc.UnaryUnaryMultiCallable[_profile_pb2.UpdateProfileRequest, _profile_pb2.Profile]
     """Changes the fields of a profile that the mask names, and returns the whole profile (AIP-134, AIP-156).
 
@@ -77,6 +87,11 @@ class UserServiceStub:
     """Reads one address (AIP-131).
 
     NOT_FOUND when there is no such address.
+    """
+    BatchGetAddresses: _grpc.UnaryUnaryMultiCallable[_address_pb2.BatchGetAddressesRequest, _address_pb2.BatchGetAddressesResponse]
+    """Reads many addresses, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist; INVALID_ARGUMENT when one is not below parent.
     """
     ListAddresses: _grpc.UnaryUnaryMultiCallable[_address_pb2.ListAddressesRequest, _address_pb2.ListAddressesResponse]
     """Lists the addresses of a user, oldest first unless order_by says otherwise, a page at a time (AIP-132,
@@ -111,6 +126,11 @@ class UserServiceAsyncStub(UserServiceStub):
 
     NOT_FOUND when there is no such user.
     """
+    BatchGetUsers: _aio.UnaryUnaryMultiCallable[_user_pb2.BatchGetUsersRequest, _user_pb2.BatchGetUsersResponse]  # type: ignore[assignment]
+    """Reads many users, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist.
+    """
     ListUsers: _aio.UnaryUnaryMultiCallable[_user_pb2.ListUsersRequest, _user_pb2.ListUsersResponse]  # type: ignore[assignment]
     """Lists users, oldest first unless order_by says otherwise, a page at a time (AIP-132, AIP-158).
 
@@ -138,6 +158,11 @@ class UserServiceAsyncStub(UserServiceStub):
 
     NOT_FOUND when there is no such user.
     """
+    BatchGetProfiles: _aio.UnaryUnaryMultiCallable[_profile_pb2.BatchGetProfilesRequest, _profile_pb2.BatchGetProfilesResponse]  # type: ignore[assignment]
+    """Reads many profiles, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist; INVALID_ARGUMENT when one is not below parent.
+    """
     UpdateProfile: _aio.UnaryUnaryMultiCallable[_profile_pb2.UpdateProfileRequest, _profile_pb2.Profile]  # type: ignore[assignment]
     """Changes the fields of a profile that the mask names, and returns the whole profile (AIP-134, AIP-156).
 
@@ -147,6 +172,11 @@ class UserServiceAsyncStub(UserServiceStub):
     """Reads one address (AIP-131).
 
     NOT_FOUND when there is no such address.
+    """
+    BatchGetAddresses: _aio.UnaryUnaryMultiCallable[_address_pb2.BatchGetAddressesRequest, _address_pb2.BatchGetAddressesResponse]  # type: ignore[assignment]
+    """Reads many addresses, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist; INVALID_ARGUMENT when one is not below parent.
     """
     ListAddresses: _aio.UnaryUnaryMultiCallable[_address_pb2.ListAddressesRequest, _address_pb2.ListAddressesResponse]  # type: ignore[assignment]
     """Lists the addresses of a user, oldest first unless order_by says otherwise, a page at a time (AIP-132,
@@ -183,6 +213,17 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads one user (AIP-131).
 
         NOT_FOUND when there is no such user.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchGetUsers(
+        self,
+        request: _user_pb2.BatchGetUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.BatchGetUsersResponse, _abc.Awaitable[_user_pb2.BatchGetUsersResponse]]:
+        """Reads many users, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist.
         """
 
     @_abc_1.abstractmethod
@@ -243,6 +284,17 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def BatchGetProfiles(
+        self,
+        request: _profile_pb2.BatchGetProfilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_profile_pb2.BatchGetProfilesResponse, _abc.Awaitable[_profile_pb2.BatchGetProfilesResponse]]:
+        """Reads many profiles, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist; INVALID_ARGUMENT when one is not below parent.
+        """
+
+    @_abc_1.abstractmethod
     def UpdateProfile(
         self,
         request: _profile_pb2.UpdateProfileRequest,
@@ -262,6 +314,17 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads one address (AIP-131).
 
         NOT_FOUND when there is no such address.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchGetAddresses(
+        self,
+        request: _address_pb2.BatchGetAddressesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_address_pb2.BatchGetAddressesResponse, _abc.Awaitable[_address_pb2.BatchGetAddressesResponse]]:
+        """Reads many addresses, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist; INVALID_ARGUMENT when one is not below parent.
         """
 
     @_abc_1.abstractmethod

@@ -41,6 +41,11 @@ class WalletServiceStub(object):
                 request_serializer=marketplace_dot_v1_dot_wallet__pb2.GetWalletRequest.SerializeToString,
                 response_deserializer=marketplace_dot_v1_dot_wallet__pb2.Wallet.FromString,
                 _registered_method=True)
+        self.BatchGetWallets = channel.unary_unary(
+                '/marketplace.v1.WalletService/BatchGetWallets',
+                request_serializer=marketplace_dot_v1_dot_wallet__pb2.BatchGetWalletsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_wallet__pb2.BatchGetWalletsResponse.FromString,
+                _registered_method=True)
         self.DepositMoney = channel.unary_unary(
                 '/marketplace.v1.WalletService/DepositMoney',
                 request_serializer=marketplace_dot_v1_dot_wallet__pb2.DepositMoneyRequest.SerializeToString,
@@ -50,6 +55,11 @@ class WalletServiceStub(object):
                 '/marketplace.v1.WalletService/GetTransfer',
                 request_serializer=marketplace_dot_v1_dot_transfer__pb2.GetTransferRequest.SerializeToString,
                 response_deserializer=marketplace_dot_v1_dot_transfer__pb2.Transfer.FromString,
+                _registered_method=True)
+        self.BatchGetTransfers = channel.unary_unary(
+                '/marketplace.v1.WalletService/BatchGetTransfers',
+                request_serializer=marketplace_dot_v1_dot_transfer__pb2.BatchGetTransfersRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_transfer__pb2.BatchGetTransfersResponse.FromString,
                 _registered_method=True)
         self.ListTransfers = channel.unary_unary(
                 '/marketplace.v1.WalletService/ListTransfers',
@@ -76,6 +86,15 @@ class WalletServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetWallets(self, request, context):
+        """Reads many wallets, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist; INVALID_ARGUMENT when one is not below parent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DepositMoney(self, request, context):
         """Puts money into a wallet, and returns the wallet (AIP-136).
 
@@ -89,6 +108,15 @@ class WalletServiceServicer(object):
         """Reads one transfer (AIP-131).
 
         NOT_FOUND when there is no such transfer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetTransfers(self, request, context):
+        """Reads many transfers, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,6 +150,11 @@ def add_WalletServiceServicer_to_server(servicer, server):
                     request_deserializer=marketplace_dot_v1_dot_wallet__pb2.GetWalletRequest.FromString,
                     response_serializer=marketplace_dot_v1_dot_wallet__pb2.Wallet.SerializeToString,
             ),
+            'BatchGetWallets': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetWallets,
+                    request_deserializer=marketplace_dot_v1_dot_wallet__pb2.BatchGetWalletsRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_wallet__pb2.BatchGetWalletsResponse.SerializeToString,
+            ),
             'DepositMoney': grpc.unary_unary_rpc_method_handler(
                     servicer.DepositMoney,
                     request_deserializer=marketplace_dot_v1_dot_wallet__pb2.DepositMoneyRequest.FromString,
@@ -131,6 +164,11 @@ def add_WalletServiceServicer_to_server(servicer, server):
                     servicer.GetTransfer,
                     request_deserializer=marketplace_dot_v1_dot_transfer__pb2.GetTransferRequest.FromString,
                     response_serializer=marketplace_dot_v1_dot_transfer__pb2.Transfer.SerializeToString,
+            ),
+            'BatchGetTransfers': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetTransfers,
+                    request_deserializer=marketplace_dot_v1_dot_transfer__pb2.BatchGetTransfersRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_transfer__pb2.BatchGetTransfersResponse.SerializeToString,
             ),
             'ListTransfers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTransfers,
@@ -171,6 +209,33 @@ class WalletService(object):
             '/marketplace.v1.WalletService/GetWallet',
             marketplace_dot_v1_dot_wallet__pb2.GetWalletRequest.SerializeToString,
             marketplace_dot_v1_dot_wallet__pb2.Wallet.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetWallets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.WalletService/BatchGetWallets',
+            marketplace_dot_v1_dot_wallet__pb2.BatchGetWalletsRequest.SerializeToString,
+            marketplace_dot_v1_dot_wallet__pb2.BatchGetWalletsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -225,6 +290,33 @@ class WalletService(object):
             '/marketplace.v1.WalletService/GetTransfer',
             marketplace_dot_v1_dot_transfer__pb2.GetTransferRequest.SerializeToString,
             marketplace_dot_v1_dot_transfer__pb2.Transfer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetTransfers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.WalletService/BatchGetTransfers',
+            marketplace_dot_v1_dot_transfer__pb2.BatchGetTransfersRequest.SerializeToString,
+            marketplace_dot_v1_dot_transfer__pb2.BatchGetTransfersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,11 @@ class WalletServiceStub:
 
     NOT_FOUND when there is no such user.
     """
+    BatchGetWallets: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.BatchGetWalletsRequest, _wallet_pb2.BatchGetWalletsResponse]
+    """Reads many wallets, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist; INVALID_ARGUMENT when one is not below parent.
+    """
     DepositMoney: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.DepositMoneyRequest, _wallet_pb2.Wallet]
     """Puts money into a wallet, and returns the wallet (AIP-136).
 
@@ -48,6 +53,11 @@ class WalletServiceStub:
     """Reads one transfer (AIP-131).
 
     NOT_FOUND when there is no such transfer.
+    """
+    BatchGetTransfers: _grpc.UnaryUnaryMultiCallable[_transfer_pb2.BatchGetTransfersRequest, _transfer_pb2.BatchGetTransfersResponse]
+    """Reads many transfers, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist.
     """
     ListTransfers: _grpc.UnaryUnaryMultiCallable[_transfer_pb2.ListTransfersRequest, _transfer_pb2.ListTransfersResponse]
     """Lists transfers, oldest first, a page at a time (AIP-132, AIP-158).
@@ -72,6 +82,11 @@ class WalletServiceAsyncStub(WalletServiceStub):
 
     NOT_FOUND when there is no such user.
     """
+    BatchGetWallets: _aio.UnaryUnaryMultiCallable[_wallet_pb2.BatchGetWalletsRequest, _wallet_pb2.BatchGetWalletsResponse]  # type: ignore[assignment]
+    """Reads many wallets, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist; INVALID_ARGUMENT when one is not below parent.
+    """
     DepositMoney: _aio.UnaryUnaryMultiCallable[_wallet_pb2.DepositMoneyRequest, _wallet_pb2.Wallet]  # type: ignore[assignment]
     """Puts money into a wallet, and returns the wallet (AIP-136).
 
@@ -81,6 +96,11 @@ class WalletServiceAsyncStub(WalletServiceStub):
     """Reads one transfer (AIP-131).
 
     NOT_FOUND when there is no such transfer.
+    """
+    BatchGetTransfers: _aio.UnaryUnaryMultiCallable[_transfer_pb2.BatchGetTransfersRequest, _transfer_pb2.BatchGetTransfersResponse]  # type: ignore[assignment]
+    """Reads many transfers, in the order of their names: all of them, or none (AIP-231).
+
+    NOT_FOUND when one of them does not exist.
     """
     ListTransfers: _aio.UnaryUnaryMultiCallable[_transfer_pb2.ListTransfersRequest, _transfer_pb2.ListTransfersResponse]  # type: ignore[assignment]
     """Lists transfers, oldest first, a page at a time (AIP-132, AIP-158).
@@ -110,6 +130,17 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def BatchGetWallets(
+        self,
+        request: _wallet_pb2.BatchGetWalletsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_pb2.BatchGetWalletsResponse, _abc.Awaitable[_wallet_pb2.BatchGetWalletsResponse]]:
+        """Reads many wallets, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist; INVALID_ARGUMENT when one is not below parent.
+        """
+
+    @_abc_1.abstractmethod
     def DepositMoney(
         self,
         request: _wallet_pb2.DepositMoneyRequest,
@@ -129,6 +160,17 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads one transfer (AIP-131).
 
         NOT_FOUND when there is no such transfer.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchGetTransfers(
+        self,
+        request: _transfer_pb2.BatchGetTransfersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_transfer_pb2.BatchGetTransfersResponse, _abc.Awaitable[_transfer_pb2.BatchGetTransfersResponse]]:
+        """Reads many transfers, in the order of their names: all of them, or none (AIP-231).
+
+        NOT_FOUND when one of them does not exist.
         """
 
     @_abc_1.abstractmethod

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from tablestakes.crud.declaration import DeclarationError
 
@@ -17,6 +17,7 @@ FIELD_MASK = "google.protobuf.FieldMask"
 STANDARD: dict[str, int | str] = {
     "parent": STRING,
     "update_mask": FIELD_MASK,
+    "read_mask": FIELD_MASK,
     "page_size": INT32,
     "page_token": STRING,
     "force": BOOL,
@@ -50,16 +51,20 @@ class Asks:
     Attributes:
         fields: The names of the standard fields that the request has.
         update_mask: The paths to write (AIP-134); none for every field that is set.
+        read_mask: The paths to read (AIP-157); none for what the view says.
         force: Whether to delete what is below as well (AIP-135).
         validate_only: Whether to do everything but keep its effect (AIP-163).
         basic: Whether the caller chose the BASIC view (AIP-157), given what no choice means.
+        view: The number of the view that the caller chose, 0 without a choice.
     """
 
     fields: frozenset[str]
     update_mask: Callable[[Any], Sequence[str]]
+    read_mask: Callable[[Any], Sequence[str]]
     force: Callable[[Any], bool]
     validate_only: Callable[[Any], bool]
     basic: Callable[[Any, bool], bool]
+    view: Callable[[Any], int]
 
     @staticmethod
     def of(request: Descriptor) -> "Asks":
@@ -84,15 +89,22 @@ class Asks:
         return Asks(
             fields=frozenset(fields),
             update_mask=read("update_mask", "update_mask.paths", ()),
+            read_mask=read("read_mask", "read_mask.paths", ()),
             force=read("force", "force", False),
             validate_only=read("validate_only", "validate_only", False),
             basic=_basic(request),
+            view=attrgetter("view") if _view_of(request) else lambda _: 0,
         )
 
 
 def _basic(request: Descriptor) -> Callable[[Any, bool], bool]:
-    field = request.fields_by_name.get("view")
-    if field is None or field.enum_type is None:
+    view = _view_of(request)
+    if view is None:
         return lambda _request, _by_default: False
-    basic = {value.number for value in field.enum_type.values if value.name.endswith("BASIC")}
+    basic = {value.number for value in view.values if value.name.endswith("BASIC")}
     return lambda request, by_default: request.view in basic or (by_default and not request.view)
+
+
+def _view_of(request: Descriptor) -> EnumDescriptor | None:
+    field = request.fields_by_name.get("view")
+    return None if field is None else field.enum_type

@@ -19,7 +19,7 @@ from tablestakes.crud.query.total import MOST_COUNTED
 from tablestakes.crud.resource import Resource, Transition
 from tablestakes.crud.schema.codec import CodecFor
 from tablestakes.crud.schema.schema import Schema, compile_schemas
-from tablestakes.crud.shape import require_unary
+from tablestakes.crud.shape import require_one_request, require_streaming
 from tablestakes.crud.verb import VERBS
 from tablestakes.filter.limits import Limits
 
@@ -94,7 +94,7 @@ def _bind_service(service: ServiceDescriptor, declared: Sequence[Declared], comm
     # A resource is served by its own package: another one may have a message and methods of the same names.
     near = [each for each in declared if each[0].descriptor.file.package == service.file.package]
     for descriptor in service.methods:
-        require_unary(descriptor)
+        require_one_request(descriptor)
         method = _declared(descriptor, near, common) or _standard(descriptor, near, common)
         if method is None:
             standard = [verb.method_name(schema.descriptor) for verb in VERBS for _, schema in near]
@@ -128,8 +128,9 @@ def _standard(descriptor: MethodDescriptor, declared: Sequence[Declared], common
                 if unserved := sorted((UNSERVED - verb.serves).intersection(descriptor.input_type.fields_by_name)):
                     raise DeclarationError(
                         f"{descriptor.input_type.full_name} has {', '.join(unserved)}, which this standard"
-                        f" method does not serve yet: leave it out, or serve {descriptor.name} by a function"
+                        f" method does not serve: leave it out, or serve {descriptor.name} by a function"
                     )
+                require_streaming(descriptor, streams=verb.streams)
                 return verb.bind(_rpc(descriptor, schema, common))
     return None
 

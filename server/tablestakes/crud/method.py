@@ -80,6 +80,11 @@ class Method:
         host: str = option(self.descriptor.containing_service, client_pb2.default_host)
         return host or self.service
 
+    @property
+    def streams(self) -> bool:
+        """Whether it answers with a stream of responses."""
+        return self.descriptor.server_streaming
+
     def writes(self, request: Any) -> frozenset[str] | None:
         """Return the names of the resource's fields that a request writes, None where it holds no resource.
 
@@ -135,7 +140,10 @@ class Rpc:
             served_by: The standard verb, or the function's own name, for people.
             paths: The paths in the request behind columns that are behind no field of the resource.
             reads: Whether it changes nothing; None for what its `google.api.http` says, where GET changes nothing.
+                A stream of responses is read, and changes nothing.
         """
+        if reads is None:
+            reads = self.descriptor.server_streaming or bool(option(self.descriptor, annotations_pb2.http).get)
         body = self.body
         known = self.descriptor.input_type.fields_by_name
         found = {
@@ -152,7 +160,7 @@ class Rpc:
             served_by=served_by,
             body=body,
             paths=found | dict(paths or {}),
-            reads=bool(option(self.descriptor, annotations_pb2.http).get) if reads is None else reads,
+            reads=reads,
         )
 
 

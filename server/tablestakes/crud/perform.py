@@ -1,6 +1,6 @@
 """The one place that decides how the work of an RPC is run."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from tablestakes.crud.method import Method
 from tablestakes.crud.refused import refused
 from tablestakes.crud.session import Session
 from tablestakes.database import Database
+from tablestakes.database.snapshot import Steps
 
 # How often work is done at the most whose refusal is no longer true by the time that it is explained.
 TRIES = 4
@@ -55,3 +56,27 @@ async def perform(method: Method, call: Call[Any], database: Database) -> Messag
             if explained.code is not StatusCode.ABORTED or not left:
                 raise explained from error
     raise AssertionError  # the last try has returned or raised
+
+
+async def perform_stream(method: Method, call: Call[Any], database: Database, seconds: float) -> Steps[Message]:
+    """Begin to serve an RPC with a stream of responses: let its method understand the request.
+
+    Args:
+        method: The method; the work that it returns gives an iterator of responses.
+        call: The call.
+        database: The database to read.
+        seconds: How long the stream may take.
+
+    Returns:
+        What reads the responses, each when it is asked for.
+
+    Raises:
+        StatusError: The method refused the request.
+    """
+    work = await method.serve(call)
+
+    def read(connection: Connection) -> Iterator[Message]:
+        responses: Iterator[Message] = work.apply(Session(connection, call.caller))
+        return responses
+
+    return database.snapshot(read, seconds)

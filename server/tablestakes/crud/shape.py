@@ -25,6 +25,18 @@ def require(message: Descriptor, **fields: int | str) -> None:
             raise DeclarationError(f"{field.full_name} is not of the type that a standard method needs")
 
 
+def has_field(message: Descriptor, name: str, kind: int) -> bool:
+    """Return whether a message has an optional field of a standard method.
+
+    Raises:
+        DeclarationError: It is repeated, or of another type.
+    """
+    if name not in message.fields_by_name:
+        return False
+    require(message, **{name: kind})
+    return True
+
+
 def find_field(message: Descriptor, of: Descriptor, *, repeated: bool = False) -> str | None:
     """Return the name of the field of a message that holds a resource, or a page of them; None without one."""
     for field in message.fields:
@@ -62,11 +74,33 @@ def require_response(method: MethodDescriptor, full_name: str) -> None:
         )
 
 
-def require_unary(method: MethodDescriptor) -> None:
-    """Require that a method takes one message and returns one.
+def require_names(message: Descriptor) -> None:
+    """Require the field `names` of a message: many names (AIP-231).
 
     Raises:
-        DeclarationError: It streams.
+        DeclarationError: It is missing, or of another type.
     """
-    if method.client_streaming or method.server_streaming:
-        raise DeclarationError(f"{method.full_name} streams, and only unary methods are served")
+    field = message.fields_by_name.get("names")
+    if field is None or not field.is_repeated or field.type != FieldDescriptor.TYPE_STRING:
+        raise DeclarationError(f"{message.full_name} needs a field `repeated string names`")
+
+
+def require_one_request(method: MethodDescriptor) -> None:
+    """Require that a method takes one message.
+
+    Raises:
+        DeclarationError: Its callers stream.
+    """
+    if method.client_streaming:
+        raise DeclarationError(f"{method.full_name} has a stream of requests, and only one request is served")
+
+
+def require_streaming(method: MethodDescriptor, *, streams: bool) -> None:
+    """Require that a method returns a stream of messages, or one message.
+
+    Raises:
+        DeclarationError: It returns the other.
+    """
+    if method.server_streaming != streams:
+        wanted = "a stream" if streams else "one message"
+        raise DeclarationError(f"{method.full_name} must return {wanted}, as its standard method does")

@@ -6,7 +6,8 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from tablestakes.crud.declaration import likely
-from tablestakes.crud.schema.schema import Part, Schema
+from tablestakes.crud.schema.schema import Schema
+from tablestakes.crud.schema.view import Part
 from tablestakes.errors import StatusError, invalid_field
 
 PATH = "update_mask"

@@ -18,7 +18,9 @@ class Work(Generic[R_co]):
 
     Attributes:
         apply: A plain function of a session, which returns the response or raises StatusError. It waits for nothing
-            but the database, and may be called again: after a deadlock, for example.
+            but the database, and may be called again: after a deadlock, for example. Of an RPC with a stream of
+            responses it is a generator function, which is called once and yields them; its statements see one
+            state of the database, and cannot write.
         atomic: Whether it sends several statements that take effect together, or not at all. Without it each
             statement is committed by itself, so work that writes more than once must be atomic.
         writes: The values that it writes, by column of the resource's table, to explain a refused foreign key.

@@ -1,7 +1,7 @@
 """A kind of database: the particulars of it that the engine must know."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,6 +28,18 @@ class CreateEngine(Protocol):
         """
 
 
+class BeginSnapshot(Protocol):
+    """Begins a transaction in which every statement sees the same state of the database."""
+
+    def __call__(self, connection: Connection, *, seconds: float) -> AbstractContextManager[Connection]:
+        """Return the transaction, which gives the connection to read on.
+
+        Args:
+            connection: A connection in autocommit.
+            seconds: How long the transaction may be idle: as long as whoever reads may be slow.
+        """
+
+
 @dataclass(frozen=True)
 class Backend:
     """A kind of database.
@@ -39,6 +51,7 @@ class Backend:
         create_explaining_engine: Makes the engine that is asked for the plans of slow statements, None where the
             database of the settings cannot be asked.
         isolation_level: The isolation level of a transaction, by SQLAlchemy's name.
+        snapshot: Begins a transaction that only reads, and sees one state of the database.
         groups_commits: Whether there is one writer at a time, whose writes share transactions.
         embedded: Whether the database is a part of this process: nobody else migrates it, so the service does.
         migrators_lock: Keeps every other migrator out, for as long as it is entered.
@@ -52,6 +65,7 @@ class Backend:
     create_reading_engine: Callable[[Settings], AsyncEngine | None]
     create_explaining_engine: Callable[[Settings], AsyncEngine | None]
     isolation_level: Any
+    snapshot: BeginSnapshot
     groups_commits: bool
     embedded: bool
     migrators_lock: Callable[[AsyncEngine], AbstractAsyncContextManager[None]]

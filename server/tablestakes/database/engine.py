@@ -18,6 +18,7 @@ from tablestakes.database.budget import Budget
 from tablestakes.database.fault import FaultKind, diagnose
 from tablestakes.database.group_commit import GroupCommit
 from tablestakes.database.postgresql import POSTGRESQL
+from tablestakes.database.snapshot import Gathered, Read, Snapshot, Steps
 from tablestakes.database.sqlite import SQLITE
 from tablestakes.database.unit import Unit, current_unit
 from tablestakes.settings import Settings
@@ -99,6 +100,17 @@ class Database:
             sqlalchemy.exc.SQLAlchemyError: As `transact`.
         """
         return await self._transacted(work, keep=False)
+
+    def snapshot(self, read: Read[T], seconds: float) -> Steps[T]:
+        """Return what reads step by step, in one consistent snapshot; its first step checks a connection out.
+
+        Args:
+            read: A plain generator function of a connection, which only reads.
+            seconds: How long it may take; the database ends the transaction by itself soon after.
+        """
+        if self.writer is not None and self.reading is None:
+            return Gathered(lambda: self.run(lambda connection: list(read(connection)), reads=True))
+        return Snapshot(self.reading or self.engine, partial(self.backend.snapshot, seconds=seconds), read)
 
     async def _transacted(self, work: Callable[[Connection], T], *, keep: bool) -> T:
         if self.writer is not None:

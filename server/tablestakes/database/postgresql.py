@@ -2,11 +2,11 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
-from sqlalchemy import event, func, select
+from sqlalchemy import Connection, event, func, select
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -28,6 +28,8 @@ LOST_STATES = frozenset({"25006", "57P01", "57P02", "57P03"})
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 15, 5, 3
 UNACKNOWLEDGED_MS = 10_000
 
+# Seconds after the end of a snapshot's time until the server ends its transaction.
+IDLE_SECONDS = 5.0
 
 # Any number that nothing else locks; the same for every migrator.
 LOCK = 0x7AB1E57A
@@ -155,12 +157,26 @@ async def migrators_lock(engine: AsyncEngine) -> AsyncIterator[None]:
             await connection.execute(select(func.pg_advisory_unlock(LOCK)))
 
 
+@contextmanager
+def snapshot(connection: Connection, *, seconds: float) -> Iterator[Connection]:
+    """Begin a transaction that reads one state of the database: REPEATABLE READ, READ ONLY."""
+    options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    reading = connection.execution_options(**options)
+    with reading.begin():
+        # Whoever reads may be slow: the transaction waits for them as long as they may take, and not as long as a
+        # statement may. Should this process hang, the server still ends it.
+        idle = func.set_config("idle_in_transaction_session_timeout", _milliseconds(seconds + IDLE_SECONDS), True)
+        reading.execute(select(idle))
+        yield reading
+
+
 POSTGRESQL = Backend(
     name="postgresql",
     create_engine=create_engine,
     create_reading_engine=lambda _: None,
     create_explaining_engine=create_explaining_engine,
     isolation_level="READ COMMITTED",
+    snapshot=snapshot,
     groups_commits=False,
     embedded=False,
     migrators_lock=migrators_lock,

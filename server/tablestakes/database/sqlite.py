@@ -11,8 +11,8 @@ among them.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -190,12 +190,29 @@ async def migrating(connection: AsyncConnection) -> AsyncIterator[None]:
         await connection.exec_driver_sql("PRAGMA foreign_keys=ON")
 
 
+@contextmanager
+def snapshot(connection: Connection, *, seconds: float) -> Iterator[Connection]:  # noqa: ARG001 - nothing ends it
+    """Begin a transaction that reads one state of the database, as the first statement finds it.
+
+    Writers go on meanwhile; what they write stays in the write-ahead log until the transaction ends.
+    """
+    driver: Any = connection.connection.driver_connection
+    connection.exec_driver_sql("BEGIN")
+    driver.streams = True
+    try:
+        yield connection
+    finally:
+        driver.streams = False
+        connection.exec_driver_sql("ROLLBACK")
+
+
 SQLITE = Backend(
     name="sqlite",
     create_engine=create_engine,
     create_reading_engine=create_reading_engine,
     create_explaining_engine=create_explaining_engine,
     isolation_level="SERIALIZABLE",
+    snapshot=snapshot,
     groups_commits=True,
     embedded=True,
     migrators_lock=migrators_lock,

@@ -77,11 +77,17 @@ class Cursor:
 
 
 class Connection(aiosqlite.Connection):
-    """An aiosqlite connection that makes such cursors."""
+    """An aiosqlite connection that makes such cursors.
+
+    Attributes:
+        streams: Whether it makes aiosqlite's own cursors instead, which fetch rows as they are asked for.
+    """
+
+    streams = False
 
     def cursor(self) -> Any:
         """Return a cursor; SQLite's own is made when it executes something."""
-        return Cursor(self)
+        return super().cursor() if self.streams else Cursor(self)
 
     async def visit(
         self, execute: Any, statement: str, parameters: Iterable[Any]

@@ -49,12 +49,20 @@ class Observation:
             bind_contextvars(trace_id=self._span.trace_id, span_id=self._span.span_id)
         self._account = enter(metrics)
 
-    def end(self, code: str, sent: int | None) -> float:
+    def sent(self, size: int) -> None:
+        """Count a message of a stream of responses.
+
+        Args:
+            size: Its bytes.
+        """
+        self._metrics.sent(size)
+
+    def end(self, code: str, sent: int | None = None) -> float:
         """Count and time the RPC, and return for how many seconds it was served.
 
         Args:
             code: One of `telemetry.CODES`.
-            sent: The bytes of its response, None if it has none.
+            sent: The bytes of its one response, None if it has none.
         """
         span = self._span
         exemplar = None if span is None else span.exemplar

@@ -39,10 +39,7 @@ class Tasks:
         loop = asyncio.get_running_loop()
         # The task inherits it; this one ends with the RPC.
         current_unit.set(unit)
-        task = loop.create_task(work)
-        # The loop itself keeps only weak references to its tasks.
-        self._tasks.add(task)
-        task.add_done_callback(self._on_done)
+        task = self.start(work)
         # A future and a timer cost less than asyncio.wait, and much less than asyncio.wait_for.
         ended: asyncio.Future[None] = loop.create_future()
 
@@ -70,6 +67,14 @@ class Tasks:
                 StatusCode.UNAVAILABLE, "WORK_CANCELLED", "The call was cancelled by the service.", retry_delay=1.0
             )
         return task.result()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Start a coroutine in a task of its own, which goes on when its caller is gone."""
+        task = asyncio.get_running_loop().create_task(work)
+        # The loop itself keeps only weak references to its tasks.
+        self._tasks.add(task)
+        task.add_done_callback(self._on_done)
+        return task
 
     def _on_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -17,15 +17,13 @@ from tablestakes.edge.access_log import AccessLog
 from tablestakes.edge.answer import abort
 from tablestakes.edge.arrival import Arrival, Gate
 from tablestakes.edge.deadline import seconds_to_serve
-from tablestakes.edge.decode import decoder
 from tablestakes.edge.door import Door
 from tablestakes.edge.encode import encode
 from tablestakes.edge.handler import Context, RpcHandler
+from tablestakes.edge.intake import intake
 from tablestakes.edge.observe import Observer
-from tablestakes.edge.receive import receive
 from tablestakes.edge.tasks import Tasks
 from tablestakes.edge.translate import translate
-from tablestakes.edge.validate import validator
 from tablestakes.telemetry import CODES, RpcMetrics, Tracer
 
 
@@ -67,9 +65,8 @@ def unary(method: Method, edge: Edge) -> RpcHandler:
     """
     spans = None if edge.tracer is None else edge.tracer.method(method.service, method.name)
     observer = Observer(edge.metrics.method(method.service, method.name), spans)
-    decode, validate = decoder(method.request), validator(method)
-    database, tasks, gates, default_deadline = edge.database, edge.tasks, edge.gates, edge.default_deadline
-    enter, access_log = edge.door.enter, edge.access_log
+    take_in = intake(method, edge.door, edge.gates, edge.default_deadline)
+    database, tasks, default_deadline, access_log = edge.database, edge.tasks, edge.default_deadline, edge.access_log
 
     async def handle(_: object, context: Context) -> bytes:
         observation, arrival, unit, code = observer.begin(context), Arrival(context), Unit(), "Unknown"
@@ -77,23 +74,14 @@ def unary(method: Method, edge: Edge) -> RpcHandler:
         request: Any = None
         reason = ""
         try:
-            enter(context)
-            for gate in gates:
-                if (waiting := gate(arrival, method)) is not None:
-                    await waiting
-            data = await receive(context, default_deadline)
-            observation.received = len(data)
-            request = decode(data)
-            validate(request)
+            request = await take_in(context, arrival, observation)
             seconds = seconds_to_serve(arrival.seconds_left, default_deadline)
             set_deadline(seconds)
             response = await tasks.run(perform(method, Call(request, arrival.caller), database), unit, seconds)
             answer = encode(response)
             code, sent = "OK", len(answer)
         except asyncio.CancelledError:
-            # grpc.aio cancels alike when the caller leaves and when the caller's deadline passes.
-            left = arrival.seconds_left
-            code = "DeadlineExceeded" if left is not None and left <= 0 else "Canceled"
+            code = code_of_cancelled(arrival)
             raise
         except Exception as error:  # noqa: BLE001 - grpc.aio would send an exception's class and text to the caller
             status = translate(error, method, unit)
@@ -110,3 +98,12 @@ def unary(method: Method, edge: Edge) -> RpcHandler:
 
     # For gRPC's server it has a stream of requests, of which it reads one: see `receive`.
     return grpc.stream_unary_rpc_method_handler(handle)
+
+
+def code_of_cancelled(arrival: Arrival) -> str:
+    """Return the name of the code of a call that grpc.aio has cancelled.
+
+    It cancels alike when the caller leaves and when the caller's deadline passes.
+    """
+    left = arrival.seconds_left
+    return "DeadlineExceeded" if left is not None and left <= 0 else "Canceled"

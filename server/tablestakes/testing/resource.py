@@ -191,13 +191,25 @@ class Contract:
         """Get a resource."""
         return await self.call("Get", name=name, **fields)
 
+    async def batch(self, names: Iterable[str], **fields: Any) -> list[Any]:
+        """Return what BatchGet answers for some names."""
+        return _resources(await self.call("BatchGet", names=names, **fields))
+
+    async def export(self, **fields: Any) -> list[tuple[list[Any], str]]:
+        """Return the resources of each response of an export, and its token."""
+        if self.parent:
+            fields.setdefault("parent", self.parent)
+        method = self.facts.methods["Export"]
+        request = GetMessageClass(method.input_type)(**fields)
+        call = getattr(_stub(method, self.channel), method.name)(request, timeout=CALL_SECONDS)
+        return [(_resources(response), response.next_page_token) async for response in call]
+
     async def page(self, **fields: Any) -> tuple[list[Any], str]:
         """Return a page's resources and the token of the next one."""
         if self.parent:
             fields.setdefault("parent", self.parent)
         response = await self.call("List", **fields)
-        items = next(field.name for field in response.DESCRIPTOR.fields if field.message_type)
-        return list(getattr(response, items)), response.next_page_token
+        return _resources(response), response.next_page_token
 
     async def pages(self, **fields: Any) -> AsyncIterator[list[Any]]:
         """Yield every page's resources, from a token in the fields on or else from the start."""
@@ -283,6 +295,12 @@ def _plain(value: Any) -> Any:
     if descriptor.full_name == DECIMAL:
         return Decimal(value.value or 0)
     return told(value)
+
+
+def _resources(response: Any) -> list[Any]:
+    """Return the resources in a response that has many."""
+    items = next(field.name for field in response.DESCRIPTOR.fields if field.message_type)
+    return list(getattr(response, items))
 
 
 def _stub(method: MethodDescriptor, channel: grpc.aio.Channel) -> Any:

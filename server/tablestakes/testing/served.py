@@ -79,7 +79,7 @@ class Facts:
         """The standard methods that there are, by verb."""
         plural: str = option(self.descriptor, resource_pb2.resource).plural
         names = {verb: verb + self.descriptor.name for verb in ("Get", "Create", "Update", "Delete")}
-        names["List"] = f"List{plural[:1].upper()}{plural[1:]}"
+        names |= {verb: f"{verb}{plural[:1].upper()}{plural[1:]}" for verb in ("List", "BatchGet", "Export")}
         return {verb: self.package[name] for verb, name in names.items() if name in self.package}
 
     @cached_property
@@ -241,6 +241,8 @@ class Served:
             "skip": facts.asks("List", "skip"),
             "total": facts.asks("List", "return_total_size"),
             "filter": facts.asks("List", "filter"),
+            "read_mask": facts.asks("Get", "read_mask"),
+            "parents": bool(facts.names.parent),
             "transitions": bool(facts.transitions),
             "relationships": bool(relationships(facts)),
             "several types": len(self.by_type) > 1,

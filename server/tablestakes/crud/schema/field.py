@@ -1,17 +1,18 @@
 """The fields of a message, and the columns that keep them."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from sqlalchemy import Column, Table
+from sqlalchemy import Column, ColumnElement, Table, or_
 
 from tablestakes.crud.declaration import DeclarationError, likely
 from tablestakes.crud.schema.behavior import IDENTIFIER, IMMUTABLE, INPUT_ONLY, OUTPUT_ONLY, REQUIRED, behaves
 from tablestakes.crud.schema.codec import Codec, CodecFor, codec_for
+from tablestakes.crud.schema.mask import WHOLE, Mask
 from tablestakes.crud.schema.name import Names
 from tablestakes.crud.schema.reference import Reference, reference_to
 
@@ -48,6 +49,19 @@ class Field:
         """The column, as a tuple of one."""
         return (self.column,)
 
+    @property
+    def selected(self) -> tuple[ColumnElement[Any], ...]:
+        """What a statement selects to read the field."""
+        return (self.column,)
+
+    def masked(self, _mask: Mask) -> "Field":
+        """Return the field itself: a column is read as a whole."""
+        return self
+
+    def is_exact(self, mask: Mask) -> bool:
+        """Return whether `reader` reads no more than a mask selects."""
+        return mask.whole
+
     def is_set(self, message: Message) -> bool:
         """Return whether a message has a value in this field."""
         return message.HasField(self.name) if self.optional else bool(getattr(message, self.name))
@@ -71,7 +85,7 @@ class Field:
         """Return the value by the column's name; as `value` in all else."""
         return {self.column.name: self.value(message, path)}
 
-    def reader(self, position: Callable[[Column[Any]], int]) -> Callable[[Sequence[Any]], Any]:
+    def reader(self, position: Callable[[ColumnElement[Any]], int]) -> Callable[[Sequence[Any]], Any]:
         """Return the function from a row to the field's value, None where it is not set.
 
         Args:
@@ -99,6 +113,7 @@ class NestedField:
         writable: As for Field, and likewise the next two.
         immutable: Whether only Create may set it.
         readable: Whether it is ever returned.
+        presence: Whether a row has such a message, where a mask leaves columns out; None where all are read.
     """
 
     name: str
@@ -108,11 +123,32 @@ class NestedField:
     immutable: bool
     readable: bool
     optional: bool = True
+    presence: ColumnElement[bool] | None = None
 
     @property
     def columns(self) -> tuple[Column[Any], ...]:
         """The columns of all its fields."""
         return tuple(column for field in self.fields.values() for column in field.columns)
+
+    @property
+    def selected(self) -> tuple[ColumnElement[Any], ...]:
+        """What a statement selects to read the field."""
+        told = () if self.presence is None else (self.presence,)
+        return (*told, *selected_columns(self.fields.values()))
+
+    def masked(self, mask: Mask) -> "NestedField":
+        """Return the field with those parts that a mask selects, of which no other columns are read."""
+        if mask.whole:
+            return self
+        # The columns that are not read say whether there is such a message all the same.
+        presence = self.presence
+        if presence is None:
+            presence = or_(*(column.is_not(None) for column in self.selected)).label(None)
+        return replace(self, fields=masked_fields(self.fields, mask), presence=presence)
+
+    def is_exact(self, mask: Mask) -> bool:
+        """Return whether `reader` reads no more than a mask selects."""
+        return all(field.is_exact(mask.by_name.get(name, WHOLE)) for name, field in self.fields.items())
 
     def is_set(self, message: Message) -> bool:
         """Return whether a message has a value in this field."""
@@ -132,15 +168,35 @@ class NestedField:
             values |= field.values(nested, f"{path}.{self.name}")
         return values
 
-    def reader(self, position: Callable[[Column[Any]], int]) -> Callable[[Sequence[Any]], Any]:
+    def reader(self, position: Callable[[ColumnElement[Any]], int]) -> Callable[[Sequence[Any]], Any]:
         """Return the function from a row to the nested message, None where it is not set."""
-        readers = [(field.name, field.reader(position)) for field in self.fields.values()]
+        readers = [(field.name, field.reader(position)) for field in self.fields.values() if field.readable]
+        told = None if self.presence is None else position(self.presence)
 
         def read(row: Sequence[Any]) -> Message | None:
             found = {name: value for name, of in readers if (value := of(row)) is not None}
-            return self.message(**found) if found else None
+            return self.message(**found) if found or (told is not None and row[told]) else None
 
         return read
+
+
+def masked_fields(fields: Fields, mask: Mask) -> Fields:
+    """Return those of some fields that a mask selects, each with those of its parts that it selects."""
+    return {
+        name: field.masked(below)
+        for name, field in fields.items()
+        if (below := WHOLE if mask.whole else mask.by_name.get(name)) is not None
+    }
+
+
+def selected_columns(fields: Iterable[Field | NestedField]) -> tuple[ColumnElement[Any], ...]:
+    """Return what a statement selects to read some fields."""
+    return tuple(column for field in fields if field.readable for column in field.selected)
+
+
+def positions(columns: Sequence[ColumnElement[Any]]) -> Callable[[ColumnElement[Any]], int]:
+    """Return the function from a column to its position among some."""
+    return {column: index for index, column in enumerate(columns)}.__getitem__
 
 
 def fields_of(message: Descriptor, table: Table, names: Mapping[str, Names], codecs: Sequence[CodecFor]) -> Fields:

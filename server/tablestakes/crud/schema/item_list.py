@@ -1,14 +1,16 @@
 """A repeated field that holds messages: a row of another table for each."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from google.protobuf.message import Message
 from sqlalchemy import Column, Connection
 
 from tablestakes.crud.schema.collection import Replace, Rows, require_filled
-from tablestakes.crud.schema.field import Field, Fields
+from tablestakes.crud.schema.field import Field, Fields, masked_fields, positions, selected_columns
+from tablestakes.crud.schema.mask import WHOLE, Mask, prune
 from tablestakes.crud.schema.reference import existing, missing
 
 
@@ -21,28 +23,56 @@ class ItemList:
         writable: Whether callers may set it.
         immutable: Whether only Create may set it.
         rows: The rows of that table.
+        message: The class of an item.
         fields: The fields of an item.
-        item: Makes an item of a row.
+        order: What the items are ordered by.
         position: The column that keeps an item's place in the field, counted from 0; None where another order of
             the relationship says it.
+        mask: The parts of an item that `read` returns; the fields are those that it selects.
     """
 
     name: str
     writable: bool
     immutable: bool
     rows: Rows
+    message: type[Message]
     fields: Fields
-    item: Callable[[Sequence[Any]], Message]
+    order: tuple[Any, ...]
     position: Column[Any] | None
     readable: bool = True
+    mask: Mask = WHOLE
 
     def is_set(self, message: Message) -> bool:
         """Return whether a message has an item in this field."""
         return bool(getattr(message, self.name))
 
+    def masked(self, mask: Mask) -> "ItemList":
+        """Return the items with those of their parts that a mask selects, of which no other columns are read."""
+        if mask.whole:
+            return self
+        fields = masked_fields(self.fields, mask)
+        rows = Rows.of(self.rows.owner, selected_columns(fields.values()), self.order)
+        return replace(self, rows=rows, fields=fields, mask=mask)
+
     def read(self, connection: Connection, messages: Mapping[Any, Message]) -> None:
         """Fill the field of messages, given by the ids of their rows."""
-        self.rows.fill(connection, messages, self.name, self.item)
+        self.rows.fill(connection, messages, self.name, self._item)
+
+    @cached_property
+    def _item(self) -> Callable[[Sequence[Any]], Message]:
+        """The function that makes an item of a row."""
+        make, mask = self.message, self.mask
+        position = positions((self.rows.owner, *selected_columns(self.fields.values())))
+        readers = [(field.name, field.reader(position)) for field in self.fields.values() if field.readable]
+        exact = all(field.is_exact(mask.by_name.get(field.name, WHOLE)) for field in self.fields.values())
+
+        def item(row: Sequence[Any]) -> Message:
+            made = make(**{name: value for name, read in readers if (value := read(row)) is not None})
+            if not exact:
+                prune(made, mask)
+            return made
+
+        return item
 
     def replacement(self, message: Message, path: str) -> Replace:
         """Return the function that makes the rows of an owner the items of a message's field."""
@@ -56,13 +86,13 @@ class ItemList:
                 row |= field.values(item, f"{path}.{self.name}[{index}]")
             rows.append(row)
 
-        def replace(connection: Connection, owner: Any) -> None:
+        def replace_rows(connection: Connection, owner: Any) -> None:
             for field in writable:
                 if isinstance(field, Field) and field.reference is not None:
                     self._require_existing(connection, field, rows, items, path)
             self.rows.replace(connection, owner, rows)
 
-        return replace
+        return replace_rows
 
     def _require_existing(
         self,

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from sqlalchemy import Column, Connection
 
 from tablestakes.crud.schema.collection import Replace, Rows, require_filled
+from tablestakes.crud.schema.mask import Mask
 from tablestakes.crud.schema.reference import Reference, existing, missing
 from tablestakes.errors import invalid_field
 
@@ -36,6 +37,10 @@ class NameList:
     def is_set(self, message: Message) -> bool:
         """Return whether a message has a name in this field."""
         return bool(getattr(message, self.name))
+
+    def masked(self, _mask: Mask) -> "NameList":
+        """Return the collection itself: a name has no parts."""
+        return self
 
     def read(self, connection: Connection, messages: Mapping[Any, Message]) -> None:
         """Fill the field of messages, given by the ids of their rows."""

@@ -1,10 +1,9 @@
 """Finding the repeated fields that relationships of the model keep."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from sqlalchemy import Column, Table
 from sqlalchemy.orm import Mapper, RelationshipProperty
@@ -13,7 +12,7 @@ from tablestakes.crud.declaration import DeclarationError, likely
 from tablestakes.crud.schema.behavior import IMMUTABLE, OUTPUT_ONLY, behaves
 from tablestakes.crud.schema.codec import CodecFor, python_type
 from tablestakes.crud.schema.collection import Collection, Rows
-from tablestakes.crud.schema.field import Fields, fields_of
+from tablestakes.crud.schema.field import fields_of, selected_columns
 from tablestakes.crud.schema.item_list import ItemList
 from tablestakes.crud.schema.name import Names
 from tablestakes.crud.schema.name_list import NameList
@@ -88,16 +87,18 @@ def _item_list(
             raise DeclarationError(f"{below.full_name} is repeated, and needs a JSON column in {table.name}")
     fields = fields_of(message, table, names, codecs)
     owner = _owner(relationship)
-    columns = tuple(column for each in fields.values() for column in each.columns)
+    kept = {column for each in fields.values() for column in each.columns}
+    columns = selected_columns(fields.values())
     order: tuple[Any, ...] = tuple(relationship.order_by or ()) or tuple(table.primary_key.columns)
     return ItemList(
         name=field.name,
         writable=not behaves(field, OUTPUT_ONLY),
         immutable=behaves(field, IMMUTABLE),
         rows=Rows.of(owner, columns, order),
+        message=GetMessageClass(message),
         fields=fields,
-        item=_item(message, fields, (owner, *columns)),
-        position=_position(table, order[0], {owner, *columns}),
+        order=order,
+        position=_position(table, order[0], {owner, *kept}),
     )
 
 
@@ -107,15 +108,3 @@ def _position(table: Table, column: Any, taken: set[Column[Any]]) -> Column[Any]
     if not plain or column is table.autoincrement_column or python_type(column) is not int:
         return None
     return cast("Column[Any]", column)
-
-
-def _item(
-    message: Descriptor, fields: Fields, columns: Sequence[Column[Any]]
-) -> Callable[[Sequence[Any]], Message]:
-    make, position = GetMessageClass(message), {column: index for index, column in enumerate(columns)}.__getitem__
-    readers = [(field.name, field.reader(position)) for field in fields.values() if field.readable]
-
-    def item(row: Sequence[Any]) -> Message:
-        return make(**{name: value for name, read in readers if (value := read(row)) is not None})
-
-    return item

@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from sqlalchemy import (
+    BindParameter,
     Connection,
     Index,
     Insert,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     Update,
+    bindparam,
     insert,
     inspect,
     select,
@@ -32,15 +34,13 @@ from tablestakes.crud.schema.codec import CodecFor
 from tablestakes.crud.schema.collection import Collection
 from tablestakes.crud.schema.field import Field, Fields, NestedField, fields_of
 from tablestakes.crud.schema.item_list import ItemList
+from tablestakes.crud.schema.mask import WHOLE, Mask
 from tablestakes.crud.schema.name import Names, names_of, type_of
 from tablestakes.crud.schema.reference import existing
 from tablestakes.crud.schema.relationship import collections_of
 from tablestakes.crud.schema.singleton import Singleton, singleton_of
-from tablestakes.crud.schema.view import View, view_of
+from tablestakes.crud.schema.view import Part, View, Views
 from tablestakes.crud.session import Session
-
-Part: TypeAlias = Field | NestedField | Collection
-"""A field of a resource: columns keep it, or another table does."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,6 +54,7 @@ class Schema:
         audit: Its audit columns.
         fields: The fields that columns keep, by name.
         collections: The repeated fields that other tables keep, by name.
+        views: Its views, by mask.
         full: The view with everything.
         basic: The view without the fields that are costly to read; the same as `full` where there are none.
         transforms: Functions from a field's value to the value that is kept, by the field's name.
@@ -70,6 +71,7 @@ class Schema:
     audit: Audit
     fields: Fields
     collections: Mapping[str, Collection]
+    views: Views
     full: View
     basic: View
     transforms: Mapping[str, Callable[[Any], Awaitable[Any]]]
@@ -127,8 +129,15 @@ class Schema:
     def select(self, view: View) -> Select[Any]:
         """Return the statement that reads the row of a name for a view; `names.bind` gives its parameters."""
         if self.singleton is not None:
-            return self.singleton.select(view.columns)
+            return self.singleton.select(view.columns).where(self.singleton.id == bindparam("key_0"))
         return select(*view.columns).where(self.names.where())
+
+    def select_many(self, view: View) -> Select[Any]:
+        """Return the statement that reads rows for a view, by the last ids in their names: the parameter `ids`."""
+        ids: BindParameter[Any] = bindparam("ids", expanding=True)
+        if self.singleton is not None:
+            return self.singleton.select(view.columns).where(self.singleton.id.in_(ids))
+        return select(*view.columns).where(self.names.id_column.in_(ids))
 
     def insert(self, session: Session, values: Mapping[str, Any]) -> Row[Any]:
         """Insert a row, and return it as the full view reads it.
@@ -312,7 +321,9 @@ def _compile(
             if not isinstance(fields.get(name), Field):
                 known = likely(name, fields)
                 raise DeclarationError(f"{descriptor.full_name}: {option} names {name}, which is no field; {known}")
-    cheap = [field for field in fields.values() if field.name not in resource.full_view_only]
+    views = Views(resource.message, own, [*fields.values(), *collections.values()])
+    costly = resource.full_view_only
+    cheap = Mask.of_fields(field.name for field in descriptor.fields if field.name not in costly)
     return Schema(
         message=resource.message,
         table=table,
@@ -320,8 +331,9 @@ def _compile(
         audit=audit,
         fields=fields,
         collections=collections,
-        full=view_of(resource.message, own, list(fields.values()), list(collections.values())),
-        basic=view_of(resource.message, own, cheap, list(collections.values())),
+        views=views,
+        full=views.of(WHOLE),
+        basic=views.of(cheap if costly else WHOLE),
         transforms=resource.transform,
         singleton=singleton_of(descriptor, table, own, audit) if own.singleton else None,
         served=served,

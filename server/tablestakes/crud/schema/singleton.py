@@ -19,6 +19,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.visitors import replacement_traverse
 
 from tablestakes.crud.declaration import DeclarationError
 from tablestakes.crud.key import Key
@@ -47,14 +48,27 @@ class Singleton:
         self._audit = audit
         self._upsert = cache(self._build)
 
-    def select(self, columns: Iterable[Column[Any]]) -> Select[Any]:
-        """Return the statement that reads some columns; without a row they have the values of a new one."""
+    def select(self, columns: Iterable[ColumnElement[Any]]) -> Select[Any]:
+        """Return the statement that reads some columns; without a row they have the values of a new one.
+
+        It reads the singletons of every parent; `id` has theirs.
+        """
         joined = self._parent.table.outerjoin(self._table, self._key == self._parent)
-        return (
-            select(*(self._or_new(column) for column in columns))
-            .select_from(joined)
-            .where(self._parent == bindparam("key_0"))
-        )
+        return select(*(self._selected(column) for column in columns)).select_from(joined)
+
+    @property
+    def id(self) -> Column[Any]:
+        """The column that has the id in the name of a singleton that `select` reads."""
+        return self._parent
+
+    def _selected(self, expression: ColumnElement[Any]) -> ColumnElement[Any]:
+        if isinstance(expression, Column):
+            return self._or_new(expression)
+
+        def replaced(element: Any, **_: Any) -> Any:
+            return self._or_new(element) if isinstance(element, Column) else None
+
+        return cast("ColumnElement[Any]", replacement_traverse(expression, {}, replaced))
 
     def _or_new(self, column: Column[Any]) -> ColumnElement[Any]:
         if column is self._key:
@@ -68,7 +82,7 @@ class Singleton:
         return case((self._key.is_(None), literal(default.arg, column.type)), else_=column).label(column.name)
 
     def write(
-        self, session: Session, key: Key, values: Mapping[str, Any], returning: Iterable[Column[Any]]
+        self, session: Session, key: Key, values: Mapping[str, Any], returning: Iterable[ColumnElement[Any]]
     ) -> Row[Any] | None:
         """Change the row, or make it where there is none, in one statement.
 
@@ -89,7 +103,7 @@ class Singleton:
         self._execute(session, key, {}, ())
 
     def _execute(
-        self, session: Session, key: Key, values: Mapping[str, Any], returning: tuple[Column[Any], ...]
+        self, session: Session, key: Key, values: Mapping[str, Any], returning: tuple[ColumnElement[Any], ...]
     ) -> Any:
         connection = session.connection
         statement = self._upsert(connection.dialect.name, frozenset(values), returning)
@@ -97,7 +111,7 @@ class Singleton:
         parameters = {f"to_{name}": value for name, value in {**made, **values}.items()}
         return connection.execute(statement, parameters | Names.bind(key))
 
-    def _build(self, dialect: str, written: frozenset[str], returning: tuple[Column[Any], ...]) -> Insert:
+    def _build(self, dialect: str, written: frozenset[str], returning: tuple[ColumnElement[Any], ...]) -> Insert:
         # INSERT … SELECT from the parent inserts nothing where there is no parent. One statement is kept for each
         # set of columns that callers write together.
         names = sorted(written | self._audit.columns)

@@ -1,5 +1,6 @@
 """Get: one resource by its name (AIP-131)."""
 
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.message import Message
@@ -7,6 +8,8 @@ from google.protobuf.message import Message
 from tablestakes.crud.asks import STRING
 from tablestakes.crud.call import Call
 from tablestakes.crud.method import Method, Rpc
+from tablestakes.crud.query.view import READ_MASK, view_chooser
+from tablestakes.crud.schema.view import KEPT_VIEWS
 from tablestakes.crud.session import Session
 from tablestakes.crud.shape import require, require_response
 from tablestakes.crud.verb.verb import Verb
@@ -19,13 +22,14 @@ def bind(rpc: Rpc) -> Method:
     schema, asks = rpc.schema, rpc.asks
     require(rpc.descriptor.input_type, name=STRING)
     require_response(rpc.descriptor, schema.descriptor.full_name)
-    statements = {view: schema.select(view) for view in (schema.full, schema.basic)}
+    chosen = view_chooser(schema, asks)
+    statement_for = lru_cache(KEPT_VIEWS)(schema.select)
 
     async def get(call: Call[Any]) -> Work[Message]:
         name: str = call.request.name
         key = schema.names.parse(name, "name")
-        view = schema.basic if asks.basic(call.request, False) else schema.full
-        statement, parameters = statements[view], schema.names.bind(key)
+        view = chosen(call.request)
+        statement, parameters = statement_for(view), schema.names.bind(key)
 
         def read(session: Session) -> Message:
             row = session.connection.execute(statement, parameters).first()
@@ -38,4 +42,4 @@ def bind(rpc: Rpc) -> Method:
     return rpc.method(get, "get singleton" if schema.singleton else "get", reads=True)
 
 
-GET = Verb("Get", bind)
+GET = Verb("Get", bind, serves=frozenset({READ_MASK}))

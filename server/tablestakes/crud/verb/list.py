@@ -1,7 +1,8 @@
 """List: a page of resources (AIP-132, AIP-158), found by the place where the page before it ended.
 
 Where its request has them: a `filter` (AIP-160) says which resources there are, `order_by` in which order they
-come, `skip` how many are left out, and `return_total_size` that they are to be counted.
+come, `skip` how many are left out, `return_total_size` that they are to be counted, and `read_mask` which of their
+fields are read.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from tablestakes.crud.call import Call
 from tablestakes.crud.declaration import DeclarationError
 from tablestakes.crud.key import ANY_ID, Key
 from tablestakes.crud.method import Method, Rpc
+from tablestakes.crud.query.filtered import FILTER, filter_reader
 from tablestakes.crud.query.keyset import PageStatement, page_parameters
 from tablestakes.crud.query.order import FIELD, Order, Orders
 from tablestakes.crud.query.page import page_size, skipped
@@ -25,14 +27,14 @@ from tablestakes.crud.query.read import read_page
 from tablestakes.crud.query.statements import ListStatements
 from tablestakes.crud.query.token import scope_of
 from tablestakes.crud.query.total import Total
+from tablestakes.crud.query.view import READ_MASK, view_chooser
 from tablestakes.crud.session import Session
-from tablestakes.crud.shape import require, require_field
+from tablestakes.crud.shape import has_field, require, require_field
 from tablestakes.crud.verb.verb import Verb
 from tablestakes.crud.work import Work
 from tablestakes.errors import not_found
-from tablestakes.filter import Compiled, FilterError, Filters
 
-FILTER, SKIP, RETURN_TOTAL = "filter", "skip", "return_total_size"
+SKIP, RETURN_TOTAL = "skip", "return_total_size"
 TOTAL, ESTIMATE = "total_size", "estimated_total_size"
 INTEGERS = {"int32": INT32, "int64": FieldDescriptor.TYPE_INT64}
 
@@ -45,18 +47,18 @@ def bind(rpc: Rpc) -> Method:
     require(rpc.descriptor.output_type, next_page_token=STRING)
     items = require_field(rpc.descriptor.output_type, schema.descriptor, repeated=True)
     response = GetMessageClass(rpc.descriptor.output_type)
-    filters, order_of, skip_of, is_counted = _filters(rpc), _orders(rpc), _skip(rpc), _is_counted(rpc)
-
+    filter_of, order_of, skip_of, is_counted = filter_reader(rpc), _orders(rpc), _skip(rpc), _is_counted(rpc)
     statements = ListStatements(schema, rpc.most_counted)
+    view_of = view_chooser(schema, asks, basic_by_default=True)
 
     async def list_(call: Call[Any]) -> Work[Message]:
         request = call.request
         size, skip, order = page_size(request.page_size), skip_of(request), order_of(request)
-        only, chosen = filters(request)
-        view = schema.basic if asks.basic(request, True) else schema.full
+        only, given = filter_of(request)
+        view = view_of(request)
         key: Key = parent.parse(request.parent, "parent", wildcard=True) if parent else ()
         below = tuple(index for index, value in enumerate(key) if value is not ANY_ID)
-        bound = names.bind(key) | chosen
+        bound = names.bind(key) | given
         token: str = request.page_token
         scope = scope_of(rpc.descriptor, request)
         start = unpack(tokens.open(token, scope)) if token else None
@@ -91,38 +93,22 @@ def bind(rpc: Rpc) -> Method:
     return rpc.method(list_, "list", reads=True)
 
 
-def _filters(rpc: Rpc) -> Callable[[Any], tuple[Compiled | None, dict[str, Any]]]:
-    """Return the function from a request to its filter in SQL, None for all resources, and its parameters."""
-    everything: tuple[None, dict[str, Any]] = (None, {})
-    if not _asks(rpc, FILTER, STRING):
-        return lambda _: everything
-    filters = Filters(rpc.schema, rpc.limits)
-
-    def read(request: Any) -> tuple[Compiled | None, dict[str, Any]]:
-        try:
-            return filters.read(request.filter) or everything
-        except FilterError as error:
-            raise error.status(FILTER) from None
-
-    return read
-
-
 def _orders(rpc: Rpc) -> Callable[[Any], Order]:
     """Return the function from a request to its order."""
     orders = Orders(rpc.schema)
-    if not _asks(rpc, FIELD, STRING):
+    if not has_field(rpc.descriptor.input_type, FIELD, STRING):
         return lambda _: orders.default
     return lambda request: orders.read(request.order_by)
 
 
 def _skip(rpc: Rpc) -> Callable[[Any], int]:
     """Return the function from a request to how many resources are left out before its page."""
-    return (lambda request: skipped(request.skip)) if _asks(rpc, SKIP, INT32) else lambda _: 0
+    return (lambda request: skipped(request.skip)) if has_field(rpc.descriptor.input_type, SKIP, INT32) else lambda _: 0
 
 
 def _is_counted(rpc: Rpc) -> Callable[[Any], bool]:
     """Return the function from a request to whether its resources are to be counted."""
-    if not _asks(rpc, RETURN_TOTAL, BOOL):
+    if not has_field(rpc.descriptor.input_type, RETURN_TOTAL, BOOL):
         return lambda _: False
     for name, kind in ((TOTAL, "int32"), (ESTIMATE, "int64")):
         field = rpc.descriptor.output_type.fields_by_name.get(name)
@@ -140,12 +126,4 @@ def _told(total: Total) -> dict[str, int]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _asks(rpc: Rpc, name: str, kind: int) -> bool:
-    """Return whether requests have a field, which must then be of the type that it needs."""
-    if name not in rpc.descriptor.input_type.fields_by_name:
-        return False
-    require(rpc.descriptor.input_type, **{name: kind})
-    return True
-
-
-LIST = Verb("List", bind, plural=True, serves=frozenset({FILTER, FIELD, SKIP}))
+LIST = Verb("List", bind, plural=True, serves=frozenset({FILTER, FIELD, SKIP, READ_MASK}))

@@ -18,12 +18,14 @@ class Verb:
         bind: Returns the method that serves an RPC. It raises DeclarationError where the request or the response is
             not of the shape that the verb needs.
         plural: Whether the resource's plural follows in the methods' names: `ListUsers`.
+        streams: Whether it answers with a stream of responses.
         serves: The fields of `UNSERVED` that it serves all the same.
     """
 
     name: str
     bind: Callable[[Rpc], Method]
     plural: bool = False
+    streams: bool = False
     serves: frozenset[str] = frozenset()
 
     def method_name(self, message: Descriptor) -> str:

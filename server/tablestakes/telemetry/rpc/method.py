@@ -139,10 +139,16 @@ class MethodMetrics:
         with self._lock:
             self._received += 1
 
-    def sent(self) -> None:
-        """Count a message of a response stream; the single message of a unary response is counted with its RPC."""
+    def sent(self, size: int | None = None) -> None:
+        """Count a message of a response stream; the single message of a unary response is counted with its RPC.
+
+        Args:
+            size: Its bytes, None if they are not known.
+        """
         with self._lock:
             self._sent += 1
+            if size is not None:
+                self._sent_bytes.add(size)
 
     def counts(self) -> tuple[int, dict[str, int]]:
         """Return how many RPCs have arrived, and how many have ended with each code, both of the same moment."""

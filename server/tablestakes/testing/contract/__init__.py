@@ -6,9 +6,11 @@ may say `TESTED_SERVICE = ...` to test another service than the one of pytest's 
 an async function of the resource's `Contract` and the sample.
 """
 
+from tablestakes.testing.contract.batch_get import TestBatchGet
 from tablestakes.testing.contract.behavior import TestBehavior
 from tablestakes.testing.contract.create import TestCreate
 from tablestakes.testing.contract.delete import TestDelete
+from tablestakes.testing.contract.export import TestExport
 from tablestakes.testing.contract.filter import TestFilter
 from tablestakes.testing.contract.force import TestForce
 from tablestakes.testing.contract.get import TestGet
@@ -16,6 +18,7 @@ from tablestakes.testing.contract.list import TestList
 from tablestakes.testing.contract.name_list import TestNameList
 from tablestakes.testing.contract.order import TestOrder
 from tablestakes.testing.contract.parent import TestParent
+from tablestakes.testing.contract.read_mask import TestReadMask
 from tablestakes.testing.contract.reference import TestReference
 from tablestakes.testing.contract.rehearsal import TestRehearsal
 from tablestakes.testing.contract.schema import TestSchema
@@ -26,9 +29,11 @@ from tablestakes.testing.contract.update import TestUpdate
 from tablestakes.testing.contract.view import TestView
 
 __all__ = [
+    "TestBatchGet",
     "TestBehavior",
     "TestCreate",
     "TestDelete",
+    "TestExport",
     "TestFilter",
     "TestForce",
     "TestGet",
@@ -36,6 +41,7 @@ __all__ = [
     "TestNameList",
     "TestOrder",
     "TestParent",
+    "TestReadMask",
     "TestReference",
     "TestRehearsal",
     "TestSchema",
