@@ -26,6 +26,7 @@ ALLOWED = (
     "Apache Software License",
     "Apache-2.0",
     "Apache-2.0 AND BSD-2-Clause",
+    "Apache-2.0 OR BSD-3-Clause",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "MIT",

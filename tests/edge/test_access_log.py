@@ -75,7 +75,7 @@ async def test_only_failures_are_left_of_a_sample_of_none() -> None:
 
 def test_a_share_is_sampled() -> None:
     """Of many RPCs answered OK about the share has lines, and of those that failed each."""
-    log = AccessLog("info", 0.25, random.Random(7))  # noqa: S311 - it need not be hard to guess
+    log = AccessLog("info", 0.25, random.Random(7))
     assert 200 <= sum(len(write(log)) for _ in range(1000)) <= 300
     assert sum(len(write(log, "Internal")) for _ in range(100)) == 100
 

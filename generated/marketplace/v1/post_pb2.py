@@ -33,7 +33,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from marketplace.v1 import comment_pb2 as marketplace_dot_v1_dot_comment__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19marketplace/v1/post.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cmarketplace/v1/comment.proto\"\xab\x04\n\x04Post\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x36\n\x06\x61uthor\x18\x02 \x01(\tB&\xe2\x41\x02\x02\x05\xfa\x41\x1e\n\x1cmarketplace.example.com/User\x12\x1b\n\x05title\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\x18\xc8\x01\x12\x1e\n\x07\x63ontent\x18\x04 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x18\xa0\x8d\x06\x12/\n\x05state\x18\x05 \x01(\x0e\x32\x1a.marketplace.v1.Post.StateB\x04\xe2\x41\x01\x03\x12=\n\x04tags\x18\x06 \x03(\tB/\xe2\x41\x02\x01\x06\xfa\x41\x1d\n\x1bmarketplace.example.com/Tag\xbaH\x07\x92\x01\x04\x10\x14\x18\x01\x12\x36\n\x0cpublish_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"F\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\t\n\x05\x44RAFT\x10\x01\x12\r\n\tPUBLISHED\x10\x02\x12\x0c\n\x08\x41RCHIVED\x10\x03:<\xea\x41\x39\n\x1cmarketplace.example.com/Post\x12\x0cposts/{post}*\x05posts2\x04post\"{\n\x0eGetPostRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cmarketplace.example.com/Post\x12\x34\n\x04view\x18\x02 \x01(\x0e\x32\x18.marketplace.v1.PostViewB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\"\x91\x01\n\x10ListPostsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\x04view\x18\x03 \x01(\x0e\x32\x18.marketplace.v1.PostViewB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"Q\n\x11ListPostsResponse\x12#\n\x05posts\x18\x01 \x03(\x0b\x32\x14.marketplace.v1.Post\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x11\x43reatePostRequest\x12(\n\x04post\x18\x01 \x01(\x0b\x32\x14.marketplace.v1.PostB\x04\xe2\x41\x01\x02\"t\n\x11UpdatePostRequest\x12(\n\x04post\x18\x01 \x01(\x0b\x32\x14.marketplace.v1.PostB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"]\n\x11\x44\x65letePostRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cmarketplace.example.com/Post\x12\x13\n\x05\x66orce\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"I\n\x12PublishPostRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cmarketplace.example.com/Post\"I\n\x12\x41rchivePostRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cmarketplace.example.com/Post*N\n\x08PostView\x12\x19\n\x15POST_VIEW_UNSPECIFIED\x10\x00\x12\x13\n\x0fPOST_VIEW_BASIC\x10\x01\x12\x12\n\x0ePOST_VIEW_FULL\x10\x02\x32\xef\x0b\n\x0bPostService\x12\x62\n\x07GetPost\x12\x1e.marketplace.v1.GetPostRequest\x1a\x14.marketplace.v1.Post\"!\xda\x41\x04name\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/{name=posts/*}\x12\x66\n\tListPosts\x12 .marketplace.v1.ListPostsRequest\x1a!.marketplace.v1.ListPostsResponse\"\x14\xda\x41\x00\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/posts\x12\x65\n\nCreatePost\x12!.marketplace.v1.CreatePostRequest\x1a\x14.marketplace.v1.Post\"\x1e\xda\x41\x04post\x82\xd3\xe4\x93\x02\x11\"\t/v1/posts:\x04post\x12\x7f\n\nUpdatePost\x12!.marketplace.v1.UpdatePostRequest\x1a\x14.marketplace.v1.Post\"8\xda\x41\x10post,update_mask\x82\xd3\xe4\x93\x02\x1f\x32\x17/v1/{post.name=posts/*}:\x04post\x12p\n\nDeletePost\x12!.marketplace.v1.DeletePostRequest\x1a\x16.google.protobuf.Empty\"\'\xda\x41\nname,force\x82\xd3\xe4\x93\x02\x14*\x12/v1/{name=posts/*}\x12u\n\x0bPublishPost\x12\".marketplace.v1.PublishPostRequest\x1a\x14.marketplace.v1.Post\",\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=posts/*}:publish:\x01*\x12u\n\x0b\x41rchivePost\x12\".marketplace.v1.ArchivePostRequest\x1a\x14.marketplace.v1.Post\",\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=posts/*}:archive:\x01*\x12v\n\nGetComment\x12!.marketplace.v1.GetCommentRequest\x1a\x17.marketplace.v1.Comment\",\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{name=posts/*/comments/*}\x12\x89\x01\n\x0cListComments\x12#.marketplace.v1.ListCommentsRequest\x1a$.marketplace.v1.ListCommentsResponse\".\xda\x41\x06parent\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{parent=posts/*}/comments\x12\x8f\x01\n\rCreateComment\x12$.marketplace.v1.CreateCommentRequest\x1a\x17.marketplace.v1.Comment\"?\xda\x41\x0eparent,comment\x82\xd3\xe4\x93\x02(\"\x1d/v1/{parent=posts/*}/comments:\x07\x63omment\x12\x9c\x01\n\rUpdateComment\x12$.marketplace.v1.UpdateCommentRequest\x1a\x17.marketplace.v1.Comment\"L\xda\x41\x13\x63omment,update_mask\x82\xd3\xe4\x93\x02\x30\x32%/v1/{comment.name=posts/*/comments/*}:\x07\x63omment\x12{\n\rDeleteComment\x12$.marketplace.v1.DeleteCommentRequest\x1a\x16.google.protobuf.Empty\",\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1f*\x1d/v1/{name=posts/*/comments/*}\x1a\x1a\xca\x41\x17marketplace.example.comB)\n\x1a\x63om.example.marketplace.v1B\tPostProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19marketplace/v1/post.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cmarketplace/v1/comment.proto\"\xab\x04\n\x04Post\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x36\n\x06\x61uthor\x18\x02 \x01(\tB&\xe2\x41\x02\x02\x05\xfa\x41\x1e\n\x1cmarketplace.example.com/User\x12\x1b\n\x05title\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\x18\xc8\x01\x12\x1e\n\x07\x63ontent\x18\x04 \x01(\tB\r\xe2\x41\x01\x01\xbaH\x06r\x04\x18\xa0\x8d\x06\x12/\n\x05state\x18\x05 \x01(\x0e\x32\x1a.marketplace.v1.Post.StateB\x04\xe2\x41\x01\x03\x12=\n\x04tags\x18\x06 \x03(\tB/\xe2\x41\x02\x01\x06\xfa\x41\x1d\n\x1bmarketplace.example.com/Tag\xbaH\x07\x92\x01\x04\x10\x14\x18\x01\x12\x36\n\x0cpublish_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"F\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\t\n\x05\x44RAFT\x10\x01\x12\r\n\tPUBLISHED\x10\x02\x12\x0c\n\x08\x41RCHIVED\x10\x03:<\xea\x41\x39\n\x1cmarketplace.example.com/Post\x12\x0cposts/{post}*\x05posts2\x04post\"\xb0\x01\n\x0eGetPostRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cmarketplace.example.com/Post\x12\x34\n\x04view\x18\x02 \x01(\x0e\x32\x18.marketplace.v1.PostViewB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x33\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xb7\x01\n\x14\x42\x61tchGetPostsRequest\x12\x34\n\x05names\x18\x01 \x03(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cmarketplace.example.com/Post\x12\x34\n\x04view\x18\x02 \x01(\x0e\x32\x18.marketplace.v1.PostViewB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x33\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"<\n\x15\x42\x61tchGetPostsResponse\x12#\n\x05posts\x18\x01 \x03(\x0b\x32\x14.marketplace.v1.Post\"\x93\x02\n\x10ListPostsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\x04view\x18\x03 \x01(\x0e\x32\x18.marketplace.v1.PostViewB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08order_by\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04skip\x18\x0b \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11return_total_size\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x33\n\tread_mask\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xb5\x01\n\x11ListPostsResponse\x12#\n\x05posts\x18\x01 \x03(\x0b\x32\x14.marketplace.v1.Post\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\ntotal_size\x18\n \x01(\x05H\x00\x88\x01\x01\x12!\n\x14\x65stimated_total_size\x18\x0b \x01(\x03H\x01\x88\x01\x01\x42\r\n\x0b_total_sizeB\x17\n\x15_estimated_total_size\"\xaf\x01\n\x12\x45xportPostsRequest\x12\x18\n\npage_token\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\x04view\x18\x02 \x01(\x0e\x32\x18.marketplace.v1.PostViewB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x33\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"S\n\x13\x45xportPostsResponse\x12#\n\x05posts\x18\x01 \x03(\x0b\x32\x14.marketplace.v1.Post\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x11\x43reatePostRequest\x12(\n\x04post\x18\x01 \x01(\x0b\x32\x14.marketplace.v1.PostB\x04\xe2\x41\x01\x02\"t\n\x11UpdatePostRequest\x12(\n\x04post\x18\x01 \x01(\x0b\x32\x14.marketplace.v1.PostB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"]\n\x11\x44\x65letePostRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cmarketplace.example.com/Post\x12\x13\n\x05\x66orce\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"I\n\x12PublishPostRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cmarketplace.example.com/Post\"I\n\x12\x41rchivePostRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cmarketplace.example.com/Post*N\n\x08PostView\x12\x19\n\x15POST_VIEW_UNSPECIFIED\x10\x00\x12\x13\n\x0fPOST_VIEW_BASIC\x10\x01\x12\x12\n\x0ePOST_VIEW_FULL\x10\x02\x32\x90\x0f\n\x0bPostService\x12\x62\n\x07GetPost\x12\x1e.marketplace.v1.GetPostRequest\x1a\x14.marketplace.v1.Post\"!\xda\x41\x04name\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/{name=posts/*}\x12\x80\x01\n\rBatchGetPosts\x12$.marketplace.v1.BatchGetPostsRequest\x1a%.marketplace.v1.BatchGetPostsResponse\"\"\xda\x41\x05names\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/posts:batchGet\x12\x66\n\tListPosts\x12 .marketplace.v1.ListPostsRequest\x1a!.marketplace.v1.ListPostsResponse\"\x14\xda\x41\x00\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/posts\x12u\n\x0b\x45xportPosts\x12\".marketplace.v1.ExportPostsRequest\x1a#.marketplace.v1.ExportPostsResponse\"\x1b\xda\x41\x00\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/posts:export0\x01\x12\x65\n\nCreatePost\x12!.marketplace.v1.CreatePostRequest\x1a\x14.marketplace.v1.Post\"\x1e\xda\x41\x04post\x82\xd3\xe4\x93\x02\x11\"\t/v1/posts:\x04post\x12\x7f\n\nUpdatePost\x12!.marketplace.v1.UpdatePostRequest\x1a\x14.marketplace.v1.Post\"8\xda\x41\x10post,update_mask\x82\xd3\xe4\x93\x02\x1f\x32\x17/v1/{post.name=posts/*}:\x04post\x12p\n\nDeletePost\x12!.marketplace.v1.DeletePostRequest\x1a\x16.google.protobuf.Empty\"\'\xda\x41\nname,force\x82\xd3\xe4\x93\x02\x14*\x12/v1/{name=posts/*}\x12u\n\x0bPublishPost\x12\".marketplace.v1.PublishPostRequest\x1a\x14.marketplace.v1.Post\",\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=posts/*}:publish:\x01*\x12u\n\x0b\x41rchivePost\x12\".marketplace.v1.ArchivePostRequest\x1a\x14.marketplace.v1.Post\",\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=posts/*}:archive:\x01*\x12v\n\nGetComment\x12!.marketplace.v1.GetCommentRequest\x1a\x17.marketplace.v1.Comment\",\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{name=posts/*/comments/*}\x12\xa4\x01\n\x10\x42\x61tchGetComments\x12\'.marketplace.v1.BatchGetCommentsRequest\x1a(.marketplace.v1.BatchGetCommentsResponse\"=\xda\x41\x0cparent,names\x82\xd3\xe4\x93\x02(\x12&/v1/{parent=posts/*}/comments:batchGet\x12\x89\x01\n\x0cListComments\x12#.marketplace.v1.ListCommentsRequest\x1a$.marketplace.v1.ListCommentsResponse\".\xda\x41\x06parent\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{parent=posts/*}/comments\x12\x8f\x01\n\rCreateComment\x12$.marketplace.v1.CreateCommentRequest\x1a\x17.marketplace.v1.Comment\"?\xda\x41\x0eparent,comment\x82\xd3\xe4\x93\x02(\"\x1d/v1/{parent=posts/*}/comments:\x07\x63omment\x12\x9c\x01\n\rUpdateComment\x12$.marketplace.v1.UpdateCommentRequest\x1a\x17.marketplace.v1.Comment\"L\xda\x41\x13\x63omment,update_mask\x82\xd3\xe4\x93\x02\x30\x32%/v1/{comment.name=posts/*/comments/*}:\x07\x63omment\x12{\n\rDeleteComment\x12$.marketplace.v1.DeleteCommentRequest\x1a\x16.google.protobuf.Empty\",\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1f*\x1d/v1/{name=posts/*/comments/*}\x1a\x1a\xca\x41\x17marketplace.example.comB)\n\x1a\x63om.example.marketplace.v1B\tPostProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -65,6 +65,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPOSTREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\036\n\034marketplace.example.com/Post'
   _globals['_GETPOSTREQUEST'].fields_by_name['view']._loaded_options = None
   _globals['_GETPOSTREQUEST'].fields_by_name['view']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
+  _globals['_GETPOSTREQUEST'].fields_by_name['read_mask']._loaded_options = None
+  _globals['_GETPOSTREQUEST'].fields_by_name['read_mask']._serialized_options = b'\342A\001\001'
+  _globals['_BATCHGETPOSTSREQUEST'].fields_by_name['names']._loaded_options = None
+  _globals['_BATCHGETPOSTSREQUEST'].fields_by_name['names']._serialized_options = b'\342A\001\002\372A\036\n\034marketplace.example.com/Post'
+  _globals['_BATCHGETPOSTSREQUEST'].fields_by_name['view']._loaded_options = None
+  _globals['_BATCHGETPOSTSREQUEST'].fields_by_name['view']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
+  _globals['_BATCHGETPOSTSREQUEST'].fields_by_name['read_mask']._loaded_options = None
+  _globals['_BATCHGETPOSTSREQUEST'].fields_by_name['read_mask']._serialized_options = b'\342A\001\001'
   _globals['_LISTPOSTSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTPOSTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTPOSTSREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -73,6 +81,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTPOSTSREQUEST'].fields_by_name['view']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
   _globals['_LISTPOSTSREQUEST'].fields_by_name['filter']._loaded_options = None
   _globals['_LISTPOSTSREQUEST'].fields_by_name['filter']._serialized_options = b'\342A\001\001'
+  _globals['_LISTPOSTSREQUEST'].fields_by_name['order_by']._loaded_options = None
+  _globals['_LISTPOSTSREQUEST'].fields_by_name['order_by']._serialized_options = b'\342A\001\001'
+  _globals['_LISTPOSTSREQUEST'].fields_by_name['skip']._loaded_options = None
+  _globals['_LISTPOSTSREQUEST'].fields_by_name['skip']._serialized_options = b'\342A\001\001'
+  _globals['_LISTPOSTSREQUEST'].fields_by_name['return_total_size']._loaded_options = None
+  _globals['_LISTPOSTSREQUEST'].fields_by_name['return_total_size']._serialized_options = b'\342A\001\001'
+  _globals['_LISTPOSTSREQUEST'].fields_by_name['read_mask']._loaded_options = None
+  _globals['_LISTPOSTSREQUEST'].fields_by_name['read_mask']._serialized_options = b'\342A\001\001'
+  _globals['_EXPORTPOSTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_EXPORTPOSTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_EXPORTPOSTSREQUEST'].fields_by_name['view']._loaded_options = None
+  _globals['_EXPORTPOSTSREQUEST'].fields_by_name['view']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
+  _globals['_EXPORTPOSTSREQUEST'].fields_by_name['read_mask']._loaded_options = None
+  _globals['_EXPORTPOSTSREQUEST'].fields_by_name['read_mask']._serialized_options = b'\342A\001\001'
+  _globals['_EXPORTPOSTSREQUEST'].fields_by_name['filter']._loaded_options = None
+  _globals['_EXPORTPOSTSREQUEST'].fields_by_name['filter']._serialized_options = b'\342A\001\001'
   _globals['_CREATEPOSTREQUEST'].fields_by_name['post']._loaded_options = None
   _globals['_CREATEPOSTREQUEST'].fields_by_name['post']._serialized_options = b'\342A\001\002'
   _globals['_UPDATEPOSTREQUEST'].fields_by_name['post']._loaded_options = None
@@ -91,8 +115,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POSTSERVICE']._serialized_options = b'\312A\027marketplace.example.com'
   _globals['_POSTSERVICE'].methods_by_name['GetPost']._loaded_options = None
   _globals['_POSTSERVICE'].methods_by_name['GetPost']._serialized_options = b'\332A\004name\202\323\344\223\002\024\022\022/v1/{name=posts/*}'
+  _globals['_POSTSERVICE'].methods_by_name['BatchGetPosts']._loaded_options = None
+  _globals['_POSTSERVICE'].methods_by_name['BatchGetPosts']._serialized_options = b'\332A\005names\202\323\344\223\002\024\022\022/v1/posts:batchGet'
   _globals['_POSTSERVICE'].methods_by_name['ListPosts']._loaded_options = None
   _globals['_POSTSERVICE'].methods_by_name['ListPosts']._serialized_options = b'\332A\000\202\323\344\223\002\013\022\t/v1/posts'
+  _globals['_POSTSERVICE'].methods_by_name['ExportPosts']._loaded_options = None
+  _globals['_POSTSERVICE'].methods_by_name['ExportPosts']._serialized_options = b'\332A\000\202\323\344\223\002\022\022\020/v1/posts:export'
   _globals['_POSTSERVICE'].methods_by_name['CreatePost']._loaded_options = None
   _globals['_POSTSERVICE'].methods_by_name['CreatePost']._serialized_options = b'\332A\004post\202\323\344\223\002\021\"\t/v1/posts:\004post'
   _globals['_POSTSERVICE'].methods_by_name['UpdatePost']._loaded_options = None
@@ -105,6 +133,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POSTSERVICE'].methods_by_name['ArchivePost']._serialized_options = b'\332A\004name\202\323\344\223\002\037\"\032/v1/{name=posts/*}:archive:\001*'
   _globals['_POSTSERVICE'].methods_by_name['GetComment']._loaded_options = None
   _globals['_POSTSERVICE'].methods_by_name['GetComment']._serialized_options = b'\332A\004name\202\323\344\223\002\037\022\035/v1/{name=posts/*/comments/*}'
+  _globals['_POSTSERVICE'].methods_by_name['BatchGetComments']._loaded_options = None
+  _globals['_POSTSERVICE'].methods_by_name['BatchGetComments']._serialized_options = b'\332A\014parent,names\202\323\344\223\002(\022&/v1/{parent=posts/*}/comments:batchGet'
   _globals['_POSTSERVICE'].methods_by_name['ListComments']._loaded_options = None
   _globals['_POSTSERVICE'].methods_by_name['ListComments']._serialized_options = b'\332A\006parent\202\323\344\223\002\037\022\035/v1/{parent=posts/*}/comments'
   _globals['_POSTSERVICE'].methods_by_name['CreateComment']._loaded_options = None
@@ -113,28 +143,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POSTSERVICE'].methods_by_name['UpdateComment']._serialized_options = b'\332A\023comment,update_mask\202\323\344\223\00202%/v1/{comment.name=posts/*/comments/*}:\007comment'
   _globals['_POSTSERVICE'].methods_by_name['DeleteComment']._loaded_options = None
   _globals['_POSTSERVICE'].methods_by_name['DeleteComment']._serialized_options = b'\332A\004name\202\323\344\223\002\037*\035/v1/{name=posts/*/comments/*}'
-  _globals['_POSTVIEW']._serialized_start=1655
-  _globals['_POSTVIEW']._serialized_end=1733
+  _globals['_POSTVIEW']._serialized_start=2451
+  _globals['_POSTVIEW']._serialized_end=2529
   _globals['_POST']._serialized_start=316
   _globals['_POST']._serialized_end=871
   _globals['_POST_STATE']._serialized_start=739
   _globals['_POST_STATE']._serialized_end=809
-  _globals['_GETPOSTREQUEST']._serialized_start=873
-  _globals['_GETPOSTREQUEST']._serialized_end=996
-  _globals['_LISTPOSTSREQUEST']._serialized_start=999
-  _globals['_LISTPOSTSREQUEST']._serialized_end=1144
-  _globals['_LISTPOSTSRESPONSE']._serialized_start=1146
-  _globals['_LISTPOSTSRESPONSE']._serialized_end=1227
-  _globals['_CREATEPOSTREQUEST']._serialized_start=1229
-  _globals['_CREATEPOSTREQUEST']._serialized_end=1290
-  _globals['_UPDATEPOSTREQUEST']._serialized_start=1292
-  _globals['_UPDATEPOSTREQUEST']._serialized_end=1408
-  _globals['_DELETEPOSTREQUEST']._serialized_start=1410
-  _globals['_DELETEPOSTREQUEST']._serialized_end=1503
-  _globals['_PUBLISHPOSTREQUEST']._serialized_start=1505
-  _globals['_PUBLISHPOSTREQUEST']._serialized_end=1578
-  _globals['_ARCHIVEPOSTREQUEST']._serialized_start=1580
-  _globals['_ARCHIVEPOSTREQUEST']._serialized_end=1653
-  _globals['_POSTSERVICE']._serialized_start=1736
-  _globals['_POSTSERVICE']._serialized_end=3255
+  _globals['_GETPOSTREQUEST']._serialized_start=874
+  _globals['_GETPOSTREQUEST']._serialized_end=1050
+  _globals['_BATCHGETPOSTSREQUEST']._serialized_start=1053
+  _globals['_BATCHGETPOSTSREQUEST']._serialized_end=1236
+  _globals['_BATCHGETPOSTSRESPONSE']._serialized_start=1238
+  _globals['_BATCHGETPOSTSRESPONSE']._serialized_end=1298
+  _globals['_LISTPOSTSREQUEST']._serialized_start=1301
+  _globals['_LISTPOSTSREQUEST']._serialized_end=1576
+  _globals['_LISTPOSTSRESPONSE']._serialized_start=1579
+  _globals['_LISTPOSTSRESPONSE']._serialized_end=1760
+  _globals['_EXPORTPOSTSREQUEST']._serialized_start=1763
+  _globals['_EXPORTPOSTSREQUEST']._serialized_end=1938
+  _globals['_EXPORTPOSTSRESPONSE']._serialized_start=1940
+  _globals['_EXPORTPOSTSRESPONSE']._serialized_end=2023
+  _globals['_CREATEPOSTREQUEST']._serialized_start=2025
+  _globals['_CREATEPOSTREQUEST']._serialized_end=2086
+  _globals['_UPDATEPOSTREQUEST']._serialized_start=2088
+  _globals['_UPDATEPOSTREQUEST']._serialized_end=2204
+  _globals['_DELETEPOSTREQUEST']._serialized_start=2206
+  _globals['_DELETEPOSTREQUEST']._serialized_end=2299
+  _globals['_PUBLISHPOSTREQUEST']._serialized_start=2301
+  _globals['_PUBLISHPOSTREQUEST']._serialized_end=2374
+  _globals['_ARCHIVEPOSTREQUEST']._serialized_start=2376
+  _globals['_ARCHIVEPOSTREQUEST']._serialized_end=2449
+  _globals['_POSTSERVICE']._serialized_start=2532
+  _globals['_POSTSERVICE']._serialized_end=4468
 # @@protoc_insertion_point(module_scope)

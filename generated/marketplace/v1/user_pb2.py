@@ -34,7 +34,7 @@ from marketplace.v1 import address_pb2 as marketplace_dot_v1_dot_address__pb2
 from marketplace.v1 import profile_pb2 as marketplace_dot_v1_dot_profile__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19marketplace/v1/user.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cmarketplace/v1/address.proto\x1a\x1cmarketplace/v1/profile.proto\"\x96\x03\n\x04User\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1d\n\x05\x65mail\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x18\xfe\x01`\x01\x12\x33\n\x08username\x18\x03 \x01(\tB!\xe2\x41\x01\x02\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{2,29}$\x12\x1f\n\tfull_name\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xc8\x01\x12\x19\n\x06\x61\x63tive\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12&\n\x08password\x18\x08 \x01(\tB\x0f\xe2\x41\x02\x01\x04\xbaH\x07r\x05\x10\x08\x18\x80\x01H\x01\x88\x01\x01:<\xea\x41\x39\n\x1cmarketplace.example.com/User\x12\x0cusers/{user}*\x05users2\x04userB\t\n\x07_activeB\x0b\n\t_password\"E\n\x0eGetUserRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cmarketplace.example.com/User\"[\n\x10ListUsersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"Q\n\x11ListUsersResponse\x12#\n\x05users\x18\x01 \x03(\x0b\x32\x14.marketplace.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x11\x43reateUserRequest\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x14.marketplace.v1.UserB\x04\xe2\x41\x01\x02\"t\n\x11UpdateUserRequest\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x14.marketplace.v1.UserB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"]\n\x11\x44\x65leteUserRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cmarketplace.example.com/User\x12\x13\n\x05\x66orce\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\x32\x9a\x0c\n\x0bUserService\x12\x62\n\x07GetUser\x12\x1e.marketplace.v1.GetUserRequest\x1a\x14.marketplace.v1.User\"!\xda\x41\x04name\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/{name=users/*}\x12\x66\n\tListUsers\x12 .marketplace.v1.ListUsersRequest\x1a!.marketplace.v1.ListUsersResponse\"\x14\xda\x41\x00\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/users\x12\x65\n\nCreateUser\x12!.marketplace.v1.CreateUserRequest\x1a\x14.marketplace.v1.User\"\x1e\xda\x41\x04user\x82\xd3\xe4\x93\x02\x11\"\t/v1/users:\x04user\x12\x7f\n\nUpdateUser\x12!.marketplace.v1.UpdateUserRequest\x1a\x14.marketplace.v1.User\"8\xda\x41\x10user,update_mask\x82\xd3\xe4\x93\x02\x1f\x32\x17/v1/{user.name=users/*}:\x04user\x12p\n\nDeleteUser\x12!.marketplace.v1.DeleteUserRequest\x1a\x16.google.protobuf.Empty\"\'\xda\x41\nname,force\x82\xd3\xe4\x93\x02\x14*\x12/v1/{name=users/*}\x12s\n\nGetProfile\x12!.marketplace.v1.GetProfileRequest\x1a\x17.marketplace.v1.Profile\")\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/{name=users/*/profile}\x12\x99\x01\n\rUpdateProfile\x12$.marketplace.v1.UpdateProfileRequest\x1a\x17.marketplace.v1.Profile\"I\xda\x41\x13profile,update_mask\x82\xd3\xe4\x93\x02-2\"/v1/{profile.name=users/*/profile}:\x07profile\x12w\n\nGetAddress\x12!.marketplace.v1.GetAddressRequest\x1a\x17.marketplace.v1.Address\"-\xda\x41\x04name\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{name=users/*/addresses/*}\x12\x8d\x01\n\rListAddresses\x12$.marketplace.v1.ListAddressesRequest\x1a%.marketplace.v1.ListAddressesResponse\"/\xda\x41\x06parent\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{parent=users/*}/addresses\x12\x90\x01\n\rCreateAddress\x12$.marketplace.v1.CreateAddressRequest\x1a\x17.marketplace.v1.Address\"@\xda\x41\x0eparent,address\x82\xd3\xe4\x93\x02)\"\x1e/v1/{parent=users/*}/addresses:\x07\x61\x64\x64ress\x12\x9d\x01\n\rUpdateAddress\x12$.marketplace.v1.UpdateAddressRequest\x1a\x17.marketplace.v1.Address\"M\xda\x41\x13\x61\x64\x64ress,update_mask\x82\xd3\xe4\x93\x02\x31\x32&/v1/{address.name=users/*/addresses/*}:\x07\x61\x64\x64ress\x12|\n\rDeleteAddress\x12$.marketplace.v1.DeleteAddressRequest\x1a\x16.google.protobuf.Empty\"-\xda\x41\x04name\x82\xd3\xe4\x93\x02 *\x1e/v1/{name=users/*/addresses/*}\x1a\x1a\xca\x41\x17marketplace.example.comB)\n\x1a\x63om.example.marketplace.v1B\tUserProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19marketplace/v1/user.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cmarketplace/v1/address.proto\x1a\x1cmarketplace/v1/profile.proto\"\x96\x03\n\x04User\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1d\n\x05\x65mail\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x18\xfe\x01`\x01\x12\x33\n\x08username\x18\x03 \x01(\tB!\xe2\x41\x01\x02\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{2,29}$\x12\x1f\n\tfull_name\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xc8\x01\x12\x19\n\x06\x61\x63tive\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12&\n\x08password\x18\x08 \x01(\tB\x0f\xe2\x41\x02\x01\x04\xbaH\x07r\x05\x10\x08\x18\x80\x01H\x01\x88\x01\x01:<\xea\x41\x39\n\x1cmarketplace.example.com/User\x12\x0cusers/{user}*\x05users2\x04userB\t\n\x07_activeB\x0b\n\t_password\"z\n\x0eGetUserRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cmarketplace.example.com/User\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\x81\x01\n\x14\x42\x61tchGetUsersRequest\x12\x34\n\x05names\x18\x01 \x03(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cmarketplace.example.com/User\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"<\n\x15\x42\x61tchGetUsersResponse\x12#\n\x05users\x18\x01 \x03(\x0b\x32\x14.marketplace.v1.User\"\xdd\x01\n\x10ListUsersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08order_by\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04skip\x18\x0b \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11return_total_size\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x33\n\tread_mask\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xb5\x01\n\x11ListUsersResponse\x12#\n\x05users\x18\x01 \x03(\x0b\x32\x14.marketplace.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\ntotal_size\x18\n \x01(\x05H\x00\x88\x01\x01\x12!\n\x14\x65stimated_total_size\x18\x0b \x01(\x03H\x01\x88\x01\x01\x42\r\n\x0b_total_sizeB\x17\n\x15_estimated_total_size\"=\n\x11\x43reateUserRequest\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x14.marketplace.v1.UserB\x04\xe2\x41\x01\x02\"t\n\x11UpdateUserRequest\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x14.marketplace.v1.UserB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"]\n\x11\x44\x65leteUserRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cmarketplace.example.com/User\x12\x13\n\x05\x66orce\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\x32\xef\x0f\n\x0bUserService\x12\x62\n\x07GetUser\x12\x1e.marketplace.v1.GetUserRequest\x1a\x14.marketplace.v1.User\"!\xda\x41\x04name\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/{name=users/*}\x12\x80\x01\n\rBatchGetUsers\x12$.marketplace.v1.BatchGetUsersRequest\x1a%.marketplace.v1.BatchGetUsersResponse\"\"\xda\x41\x05names\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/users:batchGet\x12\x66\n\tListUsers\x12 .marketplace.v1.ListUsersRequest\x1a!.marketplace.v1.ListUsersResponse\"\x14\xda\x41\x00\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/users\x12\x65\n\nCreateUser\x12!.marketplace.v1.CreateUserRequest\x1a\x14.marketplace.v1.User\"\x1e\xda\x41\x04user\x82\xd3\xe4\x93\x02\x11\"\t/v1/users:\x04user\x12\x7f\n\nUpdateUser\x12!.marketplace.v1.UpdateUserRequest\x1a\x14.marketplace.v1.User\"8\xda\x41\x10user,update_mask\x82\xd3\xe4\x93\x02\x1f\x32\x17/v1/{user.name=users/*}:\x04user\x12p\n\nDeleteUser\x12!.marketplace.v1.DeleteUserRequest\x1a\x16.google.protobuf.Empty\"\'\xda\x41\nname,force\x82\xd3\xe4\x93\x02\x14*\x12/v1/{name=users/*}\x12s\n\nGetProfile\x12!.marketplace.v1.GetProfileRequest\x1a\x17.marketplace.v1.Profile\")\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/{name=users/*/profile}\x12\xa4\x01\n\x10\x42\x61tchGetProfiles\x12\'.marketplace.v1.BatchGetProfilesRequest\x1a(.marketplace.v1.BatchGetProfilesResponse\"=\xda\x41\x0cparent,names\x82\xd3\xe4\x93\x02(\x12&/v1/{parent=users/*}/profiles:batchGet\x12\x99\x01\n\rUpdateProfile\x12$.marketplace.v1.UpdateProfileRequest\x1a\x17.marketplace.v1.Profile\"I\xda\x41\x13profile,update_mask\x82\xd3\xe4\x93\x02-2\"/v1/{profile.name=users/*/profile}:\x07profile\x12w\n\nGetAddress\x12!.marketplace.v1.GetAddressRequest\x1a\x17.marketplace.v1.Address\"-\xda\x41\x04name\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{name=users/*/addresses/*}\x12\xa8\x01\n\x11\x42\x61tchGetAddresses\x12(.marketplace.v1.BatchGetAddressesRequest\x1a).marketplace.v1.BatchGetAddressesResponse\">\xda\x41\x0cparent,names\x82\xd3\xe4\x93\x02)\x12\'/v1/{parent=users/*}/addresses:batchGet\x12\x8d\x01\n\rListAddresses\x12$.marketplace.v1.ListAddressesRequest\x1a%.marketplace.v1.ListAddressesResponse\"/\xda\x41\x06parent\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{parent=users/*}/addresses\x12\x90\x01\n\rCreateAddress\x12$.marketplace.v1.CreateAddressRequest\x1a\x17.marketplace.v1.Address\"@\xda\x41\x0eparent,address\x82\xd3\xe4\x93\x02)\"\x1e/v1/{parent=users/*}/addresses:\x07\x61\x64\x64ress\x12\x9d\x01\n\rUpdateAddress\x12$.marketplace.v1.UpdateAddressRequest\x1a\x17.marketplace.v1.Address\"M\xda\x41\x13\x61\x64\x64ress,update_mask\x82\xd3\xe4\x93\x02\x31\x32&/v1/{address.name=users/*/addresses/*}:\x07\x61\x64\x64ress\x12|\n\rDeleteAddress\x12$.marketplace.v1.DeleteAddressRequest\x1a\x16.google.protobuf.Empty\"-\xda\x41\x04name\x82\xd3\xe4\x93\x02 *\x1e/v1/{name=users/*/addresses/*}\x1a\x1a\xca\x41\x17marketplace.example.comB)\n\x1a\x63om.example.marketplace.v1B\tUserProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -62,12 +62,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USER']._serialized_options = b'\352A9\n\034marketplace.example.com/User\022\014users/{user}*\005users2\004user'
   _globals['_GETUSERREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETUSERREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\036\n\034marketplace.example.com/User'
+  _globals['_GETUSERREQUEST'].fields_by_name['read_mask']._loaded_options = None
+  _globals['_GETUSERREQUEST'].fields_by_name['read_mask']._serialized_options = b'\342A\001\001'
+  _globals['_BATCHGETUSERSREQUEST'].fields_by_name['names']._loaded_options = None
+  _globals['_BATCHGETUSERSREQUEST'].fields_by_name['names']._serialized_options = b'\342A\001\002\372A\036\n\034marketplace.example.com/User'
+  _globals['_BATCHGETUSERSREQUEST'].fields_by_name['read_mask']._loaded_options = None
+  _globals['_BATCHGETUSERSREQUEST'].fields_by_name['read_mask']._serialized_options = b'\342A\001\001'
   _globals['_LISTUSERSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTUSERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTUSERSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTUSERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_LISTUSERSREQUEST'].fields_by_name['filter']._loaded_options = None
   _globals['_LISTUSERSREQUEST'].fields_by_name['filter']._serialized_options = b'\342A\001\001'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['order_by']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['order_by']._serialized_options = b'\342A\001\001'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['skip']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['skip']._serialized_options = b'\342A\001\001'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['return_total_size']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['return_total_size']._serialized_options = b'\342A\001\001'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['read_mask']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['read_mask']._serialized_options = b'\342A\001\001'
   _globals['_CREATEUSERREQUEST'].fields_by_name['user']._loaded_options = None
   _globals['_CREATEUSERREQUEST'].fields_by_name['user']._serialized_options = b'\342A\001\002'
   _globals['_UPDATEUSERREQUEST'].fields_by_name['user']._loaded_options = None
@@ -82,6 +96,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERSERVICE']._serialized_options = b'\312A\027marketplace.example.com'
   _globals['_USERSERVICE'].methods_by_name['GetUser']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['GetUser']._serialized_options = b'\332A\004name\202\323\344\223\002\024\022\022/v1/{name=users/*}'
+  _globals['_USERSERVICE'].methods_by_name['BatchGetUsers']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['BatchGetUsers']._serialized_options = b'\332A\005names\202\323\344\223\002\024\022\022/v1/users:batchGet'
   _globals['_USERSERVICE'].methods_by_name['ListUsers']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['ListUsers']._serialized_options = b'\332A\000\202\323\344\223\002\013\022\t/v1/users'
   _globals['_USERSERVICE'].methods_by_name['CreateUser']._loaded_options = None
@@ -92,10 +108,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERSERVICE'].methods_by_name['DeleteUser']._serialized_options = b'\332A\nname,force\202\323\344\223\002\024*\022/v1/{name=users/*}'
   _globals['_USERSERVICE'].methods_by_name['GetProfile']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['GetProfile']._serialized_options = b'\332A\004name\202\323\344\223\002\034\022\032/v1/{name=users/*/profile}'
+  _globals['_USERSERVICE'].methods_by_name['BatchGetProfiles']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['BatchGetProfiles']._serialized_options = b'\332A\014parent,names\202\323\344\223\002(\022&/v1/{parent=users/*}/profiles:batchGet'
   _globals['_USERSERVICE'].methods_by_name['UpdateProfile']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['UpdateProfile']._serialized_options = b'\332A\023profile,update_mask\202\323\344\223\002-2\"/v1/{profile.name=users/*/profile}:\007profile'
   _globals['_USERSERVICE'].methods_by_name['GetAddress']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['GetAddress']._serialized_options = b'\332A\004name\202\323\344\223\002 \022\036/v1/{name=users/*/addresses/*}'
+  _globals['_USERSERVICE'].methods_by_name['BatchGetAddresses']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['BatchGetAddresses']._serialized_options = b'\332A\014parent,names\202\323\344\223\002)\022\'/v1/{parent=users/*}/addresses:batchGet'
   _globals['_USERSERVICE'].methods_by_name['ListAddresses']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['ListAddresses']._serialized_options = b'\332A\006parent\202\323\344\223\002 \022\036/v1/{parent=users/*}/addresses'
   _globals['_USERSERVICE'].methods_by_name['CreateAddress']._loaded_options = None
@@ -107,17 +127,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USER']._serialized_start=346
   _globals['_USER']._serialized_end=752
   _globals['_GETUSERREQUEST']._serialized_start=754
-  _globals['_GETUSERREQUEST']._serialized_end=823
-  _globals['_LISTUSERSREQUEST']._serialized_start=825
-  _globals['_LISTUSERSREQUEST']._serialized_end=916
-  _globals['_LISTUSERSRESPONSE']._serialized_start=918
-  _globals['_LISTUSERSRESPONSE']._serialized_end=999
-  _globals['_CREATEUSERREQUEST']._serialized_start=1001
-  _globals['_CREATEUSERREQUEST']._serialized_end=1062
-  _globals['_UPDATEUSERREQUEST']._serialized_start=1064
-  _globals['_UPDATEUSERREQUEST']._serialized_end=1180
-  _globals['_DELETEUSERREQUEST']._serialized_start=1182
-  _globals['_DELETEUSERREQUEST']._serialized_end=1275
-  _globals['_USERSERVICE']._serialized_start=1278
-  _globals['_USERSERVICE']._serialized_end=2840
+  _globals['_GETUSERREQUEST']._serialized_end=876
+  _globals['_BATCHGETUSERSREQUEST']._serialized_start=879
+  _globals['_BATCHGETUSERSREQUEST']._serialized_end=1008
+  _globals['_BATCHGETUSERSRESPONSE']._serialized_start=1010
+  _globals['_BATCHGETUSERSRESPONSE']._serialized_end=1070
+  _globals['_LISTUSERSREQUEST']._serialized_start=1073
+  _globals['_LISTUSERSREQUEST']._serialized_end=1294
+  _globals['_LISTUSERSRESPONSE']._serialized_start=1297
+  _globals['_LISTUSERSRESPONSE']._serialized_end=1478
+  _globals['_CREATEUSERREQUEST']._serialized_start=1480
+  _globals['_CREATEUSERREQUEST']._serialized_end=1541
+  _globals['_UPDATEUSERREQUEST']._serialized_start=1543
+  _globals['_UPDATEUSERREQUEST']._serialized_end=1659
+  _globals['_DELETEUSERREQUEST']._serialized_start=1661
+  _globals['_DELETEUSERREQUEST']._serialized_end=1754
+  _globals['_USERSERVICE']._serialized_start=1757
+  _globals['_USERSERVICE']._serialized_end=3788
 # @@protoc_insertion_point(module_scope)

@@ -27,11 +27,12 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import client_pb2 as google_dot_api_dot_client__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from marketplace.v1 import transfer_pb2 as marketplace_dot_v1_dot_transfer__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmarketplace/v1/wallet.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmarketplace/v1/transfer.proto\"\xf2\x01\n\x06Wallet\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1b\n\rbalance_cents\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:I\xea\x41\x46\n\x1emarketplace.example.com/Wallet\x12\x13users/{user}/wallet*\x07wallets2\x06wallet\"I\n\x10GetWalletRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1emarketplace.example.com/Wallet\"v\n\x13\x44\x65positMoneyRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1emarketplace.example.com/Wallet\x12(\n\x0c\x61mount_cents\x18\x02 \x01(\x03\x42\x12\xe2\x41\x01\x02\xbaH\x0b\"\t\x18\x80\xd0\xdb\xc3\xf4\x02 \x00\x32\x9c\x05\n\rWalletService\x12o\n\tGetWallet\x12 .marketplace.v1.GetWalletRequest\x1a\x16.marketplace.v1.Wallet\"(\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/{name=users/*/wallet}\x12\x92\x01\n\x0c\x44\x65positMoney\x12#.marketplace.v1.DepositMoneyRequest\x1a\x16.marketplace.v1.Wallet\"E\xda\x41\x11name,amount_cents\x82\xd3\xe4\x93\x02+\"&/v1/{name=users/*/wallet}:depositMoney:\x01*\x12r\n\x0bGetTransfer\x12\".marketplace.v1.GetTransferRequest\x1a\x18.marketplace.v1.Transfer\"%\xda\x41\x04name\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/{name=transfers/*}\x12v\n\rListTransfers\x12$.marketplace.v1.ListTransfersRequest\x1a%.marketplace.v1.ListTransfersResponse\"\x18\xda\x41\x00\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/transfers\x12}\n\x0e\x43reateTransfer\x12%.marketplace.v1.CreateTransferRequest\x1a\x18.marketplace.v1.Transfer\"*\xda\x41\x08transfer\x82\xd3\xe4\x93\x02\x19\"\r/v1/transfers:\x08transfer\x1a\x1a\xca\x41\x17marketplace.example.comB+\n\x1a\x63om.example.marketplace.v1B\x0bWalletProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmarketplace/v1/wallet.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmarketplace/v1/transfer.proto\"\xf2\x01\n\x06Wallet\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1b\n\rbalance_cents\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:I\xea\x41\x46\n\x1emarketplace.example.com/Wallet\x12\x13users/{user}/wallet*\x07wallets2\x06wallet\"~\n\x10GetWalletRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1emarketplace.example.com/Wallet\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xbe\x01\n\x16\x42\x61tchGetWalletsRequest\x12\x37\n\x06parent\x18\x01 \x01(\tB\'\xe2\x41\x01\x01\xfa\x41 \x12\x1emarketplace.example.com/Wallet\x12\x36\n\x05names\x18\x02 \x03(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1emarketplace.example.com/Wallet\x12\x33\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"B\n\x17\x42\x61tchGetWalletsResponse\x12\'\n\x07wallets\x18\x01 \x03(\x0b\x32\x16.marketplace.v1.Wallet\"v\n\x13\x44\x65positMoneyRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1emarketplace.example.com/Wallet\x12(\n\x0c\x61mount_cents\x18\x02 \x01(\x03\x42\x12\xe2\x41\x01\x02\xbaH\x0b\"\t\x18\x80\xd0\xdb\xc3\xf4\x02 \x00\x32\xd2\x07\n\rWalletService\x12o\n\tGetWallet\x12 .marketplace.v1.GetWalletRequest\x1a\x16.marketplace.v1.Wallet\"(\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/{name=users/*/wallet}\x12\xa0\x01\n\x0f\x42\x61tchGetWallets\x12&.marketplace.v1.BatchGetWalletsRequest\x1a\'.marketplace.v1.BatchGetWalletsResponse\"<\xda\x41\x0cparent,names\x82\xd3\xe4\x93\x02\'\x12%/v1/{parent=users/*}/wallets:batchGet\x12\x92\x01\n\x0c\x44\x65positMoney\x12#.marketplace.v1.DepositMoneyRequest\x1a\x16.marketplace.v1.Wallet\"E\xda\x41\x11name,amount_cents\x82\xd3\xe4\x93\x02+\"&/v1/{name=users/*/wallet}:depositMoney:\x01*\x12r\n\x0bGetTransfer\x12\".marketplace.v1.GetTransferRequest\x1a\x18.marketplace.v1.Transfer\"%\xda\x41\x04name\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/{name=transfers/*}\x12\x90\x01\n\x11\x42\x61tchGetTransfers\x12(.marketplace.v1.BatchGetTransfersRequest\x1a).marketplace.v1.BatchGetTransfersResponse\"&\xda\x41\x05names\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/transfers:batchGet\x12v\n\rListTransfers\x12$.marketplace.v1.ListTransfersRequest\x1a%.marketplace.v1.ListTransfersResponse\"\x18\xda\x41\x00\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/transfers\x12}\n\x0e\x43reateTransfer\x12%.marketplace.v1.CreateTransferRequest\x1a\x18.marketplace.v1.Transfer\"*\xda\x41\x08transfer\x82\xd3\xe4\x93\x02\x19\"\r/v1/transfers:\x08transfer\x1a\x1a\xca\x41\x17marketplace.example.comB+\n\x1a\x63om.example.marketplace.v1B\x0bWalletProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,6 +52,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WALLET']._serialized_options = b'\352AF\n\036marketplace.example.com/Wallet\022\023users/{user}/wallet*\007wallets2\006wallet'
   _globals['_GETWALLETREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETWALLETREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A \n\036marketplace.example.com/Wallet'
+  _globals['_GETWALLETREQUEST'].fields_by_name['read_mask']._loaded_options = None
+  _globals['_GETWALLETREQUEST'].fields_by_name['read_mask']._serialized_options = b'\342A\001\001'
+  _globals['_BATCHGETWALLETSREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_BATCHGETWALLETSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\001\372A \022\036marketplace.example.com/Wallet'
+  _globals['_BATCHGETWALLETSREQUEST'].fields_by_name['names']._loaded_options = None
+  _globals['_BATCHGETWALLETSREQUEST'].fields_by_name['names']._serialized_options = b'\342A\001\002\372A \n\036marketplace.example.com/Wallet'
+  _globals['_BATCHGETWALLETSREQUEST'].fields_by_name['read_mask']._loaded_options = None
+  _globals['_BATCHGETWALLETSREQUEST'].fields_by_name['read_mask']._serialized_options = b'\342A\001\001'
   _globals['_DEPOSITMONEYREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_DEPOSITMONEYREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A \n\036marketplace.example.com/Wallet'
   _globals['_DEPOSITMONEYREQUEST'].fields_by_name['amount_cents']._loaded_options = None
@@ -59,20 +68,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WALLETSERVICE']._serialized_options = b'\312A\027marketplace.example.com'
   _globals['_WALLETSERVICE'].methods_by_name['GetWallet']._loaded_options = None
   _globals['_WALLETSERVICE'].methods_by_name['GetWallet']._serialized_options = b'\332A\004name\202\323\344\223\002\033\022\031/v1/{name=users/*/wallet}'
+  _globals['_WALLETSERVICE'].methods_by_name['BatchGetWallets']._loaded_options = None
+  _globals['_WALLETSERVICE'].methods_by_name['BatchGetWallets']._serialized_options = b'\332A\014parent,names\202\323\344\223\002\'\022%/v1/{parent=users/*}/wallets:batchGet'
   _globals['_WALLETSERVICE'].methods_by_name['DepositMoney']._loaded_options = None
   _globals['_WALLETSERVICE'].methods_by_name['DepositMoney']._serialized_options = b'\332A\021name,amount_cents\202\323\344\223\002+\"&/v1/{name=users/*/wallet}:depositMoney:\001*'
   _globals['_WALLETSERVICE'].methods_by_name['GetTransfer']._loaded_options = None
   _globals['_WALLETSERVICE'].methods_by_name['GetTransfer']._serialized_options = b'\332A\004name\202\323\344\223\002\030\022\026/v1/{name=transfers/*}'
+  _globals['_WALLETSERVICE'].methods_by_name['BatchGetTransfers']._loaded_options = None
+  _globals['_WALLETSERVICE'].methods_by_name['BatchGetTransfers']._serialized_options = b'\332A\005names\202\323\344\223\002\030\022\026/v1/transfers:batchGet'
   _globals['_WALLETSERVICE'].methods_by_name['ListTransfers']._loaded_options = None
   _globals['_WALLETSERVICE'].methods_by_name['ListTransfers']._serialized_options = b'\332A\000\202\323\344\223\002\017\022\r/v1/transfers'
   _globals['_WALLETSERVICE'].methods_by_name['CreateTransfer']._loaded_options = None
   _globals['_WALLETSERVICE'].methods_by_name['CreateTransfer']._serialized_options = b'\332A\010transfer\202\323\344\223\002\031\"\r/v1/transfers:\010transfer'
-  _globals['_WALLET']._serialized_start=256
-  _globals['_WALLET']._serialized_end=498
-  _globals['_GETWALLETREQUEST']._serialized_start=500
-  _globals['_GETWALLETREQUEST']._serialized_end=573
-  _globals['_DEPOSITMONEYREQUEST']._serialized_start=575
-  _globals['_DEPOSITMONEYREQUEST']._serialized_end=693
-  _globals['_WALLETSERVICE']._serialized_start=696
-  _globals['_WALLETSERVICE']._serialized_end=1364
+  _globals['_WALLET']._serialized_start=290
+  _globals['_WALLET']._serialized_end=532
+  _globals['_GETWALLETREQUEST']._serialized_start=534
+  _globals['_GETWALLETREQUEST']._serialized_end=660
+  _globals['_BATCHGETWALLETSREQUEST']._serialized_start=663
+  _globals['_BATCHGETWALLETSREQUEST']._serialized_end=853
+  _globals['_BATCHGETWALLETSRESPONSE']._serialized_start=855
+  _globals['_BATCHGETWALLETSRESPONSE']._serialized_end=921
+  _globals['_DEPOSITMONEYREQUEST']._serialized_start=923
+  _globals['_DEPOSITMONEYREQUEST']._serialized_end=1041
+  _globals['_WALLETSERVICE']._serialized_start=1044
+  _globals['_WALLETSERVICE']._serialized_end=2022
 # @@protoc_insertion_point(module_scope)

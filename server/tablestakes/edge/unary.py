@@ -66,7 +66,8 @@ def unary(method: Method, edge: Edge) -> RpcHandler:
     spans = None if edge.tracer is None else edge.tracer.method(method.service, method.name)
     observer = Observer(edge.metrics.method(method.service, method.name), spans)
     take_in = intake(method, edge.door, edge.gates, edge.default_deadline)
-    database, tasks, default_deadline, access_log = edge.database, edge.tasks, edge.default_deadline, edge.access_log
+    database, tasks, default_deadline = edge.database, edge.tasks, edge.default_deadline
+    access_log = edge.access_log
 
     async def handle(_: object, context: Context) -> bytes:
         observation, arrival, unit, code = observer.begin(context), Arrival(context), Unit(), "Unknown"

@@ -1,7 +1,7 @@
 """Export: every resource of a request, as a stream of responses that are read in one snapshot of the database."""
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from google.protobuf.message import Message
@@ -17,6 +17,7 @@ from tablestakes.crud.query.position import pack, unpack
 from tablestakes.crud.query.stream import read_batches
 from tablestakes.crud.query.token import scope_of
 from tablestakes.crud.query.view import READ_MASK, view_chooser
+from tablestakes.crud.schema.name import Names
 from tablestakes.crud.schema.view import KEPT_VIEWS, View
 from tablestakes.crud.session import Session
 from tablestakes.crud.shape import require, require_field
@@ -37,16 +38,9 @@ def bind(rpc: Rpc) -> Method:
     require(rpc.descriptor.output_type, next_page_token=STRING)
     items = require_field(rpc.descriptor.output_type, schema.descriptor, repeated=True)
     response = GetMessageClass(rpc.descriptor.output_type)
-    view_of, filter_of = view_chooser(schema, asks), filter_reader(rpc)
-
-    @lru_cache(KEPT_VIEWS)  # one for each way to ask, as for a List
-    def statement(view: View, after: bool, below: tuple[int, ...], only: Compiled | None) -> Select[Any]:
-        found = select(*view.columns).order_by(names.id_column)
-        if after:
-            found = found.where(names.id_column > bindparam("after"))
-        if only is not None:
-            found = found.where(only.clause)
-        return found.where(*(names.equals(index) for index in below))
+    view_of = view_chooser(schema, asks)
+    filter_of = filter_reader(rpc.descriptor.input_type, schema, rpc.limits)
+    statement = lru_cache(KEPT_VIEWS)(partial(_statement, schema.names))  # one for each way to ask, as for a List
 
     async def export(call: Call[Any]) -> Work[Iterator[Message]]:
         request = call.request
@@ -78,6 +72,16 @@ def bind(rpc: Rpc) -> Method:
         return Work(read)
 
     return rpc.method(export, "export", reads=True)
+
+
+def _statement(names: Names, view: View, after: bool, below: tuple[int, ...], only: Compiled | None) -> Select[Any]:
+    """Return the statement of an export; of another one that it goes on with, if `after`."""
+    found = select(*view.columns).order_by(names.id_column)
+    if after:
+        found = found.where(names.id_column > bindparam("after"))
+    if only is not None:
+        found = found.where(only.clause)
+    return found.where(*(names.equals(index) for index in below))
 
 
 EXPORT = Verb("Export", bind, plural=True, streams=True, serves=frozenset({FILTER, READ_MASK}))

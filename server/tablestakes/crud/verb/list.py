@@ -47,7 +47,8 @@ def bind(rpc: Rpc) -> Method:
     require(rpc.descriptor.output_type, next_page_token=STRING)
     items = require_field(rpc.descriptor.output_type, schema.descriptor, repeated=True)
     response = GetMessageClass(rpc.descriptor.output_type)
-    filter_of, order_of, skip_of, is_counted = filter_reader(rpc), _orders(rpc), _skip(rpc), _is_counted(rpc)
+    filter_of = filter_reader(rpc.descriptor.input_type, schema, rpc.limits)
+    order_of, skip_of, is_counted = _orders(rpc), _skip(rpc), _is_counted(rpc)
     statements = ListStatements(schema, rpc.most_counted)
     view_of = view_chooser(schema, asks, basic_by_default=True)
 
@@ -103,7 +104,11 @@ def _orders(rpc: Rpc) -> Callable[[Any], Order]:
 
 def _skip(rpc: Rpc) -> Callable[[Any], int]:
     """Return the function from a request to how many resources are left out before its page."""
-    return (lambda request: skipped(request.skip)) if has_field(rpc.descriptor.input_type, SKIP, INT32) else lambda _: 0
+    return (
+        (lambda request: skipped(request.skip))
+        if has_field(rpc.descriptor.input_type, SKIP, INT32)
+        else lambda _: 0
+    )
 
 
 def _is_counted(rpc: Rpc) -> Callable[[Any], bool]:
