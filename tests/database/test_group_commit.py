@@ -67,6 +67,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 async def test_callers_wait_in_order_and_longer_than_the_pool_would(database: Database) -> None:
     """Of 64 writes at once none fails, though together they take far longer than a wait for the pool may."""
     done: list[int] = []
+    set_deadline(600)
 
     async def write(number: int) -> None:
         def work(connection: Connection) -> None:

@@ -257,7 +257,8 @@ def test_a_scrape_beside_threads(make: Callable[..., Engine], gauges: Gauges) ->
         idle, used, _ = gauges()
         assert idle is not None
         assert used is not None
-        assert 0 <= idle + used <= 4
+        # A thread may be seen with the connection that it is closing, and again with its next one.
+        assert 0 <= idle + used <= 2 * len(threads)
     stop.set()
     for thread in threads:
         thread.join()
