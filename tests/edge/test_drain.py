@@ -14,7 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from marketplace.v1 import user_pb2, user_pb2_grpc
 
-from tablestakes.edge.hang_up import hang_up
+from tablestakes.edge.hang_up import FILES, hang_up
 from tests.gadgets import gadget_pb2, gadget_pb2_grpc
 from tests.process import HANGS, server
 from tests.serving import eventually, serving, settings_for
@@ -97,6 +97,15 @@ async def test_hanging_up_ends_the_connections_of_one_port() -> None:
         with connected(ending) as (caller, accepted):
             accepted.sendall(b"again")
             assert caller.recv(16) == b"again"
+
+
+def test_hanging_up_leaves_no_file_open(tmp_path: Path) -> None:
+    """A process has as many open files after it as before, whatever they are."""
+    (tmp_path / "file").touch()
+    with (tmp_path / "file").open(), socket.create_server(("127.0.0.1", 0)) as ending, connected(ending):
+        before = len(list(FILES.iterdir()))
+        assert hang_up(ending.getsockname()[1]) == 1
+        assert len(list(FILES.iterdir())) == before
 
 
 @contextmanager

@@ -8,6 +8,7 @@ ends says UNAVAILABLE to the calls on it. gRPC offers no way to end one, but its
 import contextlib
 import os
 import socket
+import stat
 from pathlib import Path
 
 # The open files of this process, on Linux and on macOS.
@@ -27,13 +28,25 @@ def hang_up(port: int) -> int:
     """
     ended = 0
     for file in list(FILES.iterdir()) if FILES.is_dir() else ():
-        # Closed meanwhile, or no socket. A copy stays the same file, while gRPC may close its own and another get
-        # the number.
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(file.name))) as connection:
-            if _accepted(connection, port):
-                connection.shutdown(socket.SHUT_RDWR)
-                ended += 1
+        with contextlib.suppress(OSError):  # it was closed meanwhile
+            if (connection := _copied(int(file.name))) is not None:
+                with connection:
+                    if _accepted(connection, port):
+                        connection.shutdown(socket.SHUT_RDWR)
+                        ended += 1
     return ended
+
+
+def _copied(file: int) -> socket.socket | None:
+    """Return a copy of an open file, None if it is no socket.
+
+    The copy stays the same file, while gRPC may close its own and another get the number.
+    """
+    copy = os.dup(file)
+    if stat.S_ISSOCK(os.fstat(copy).st_mode):
+        return socket.socket(fileno=copy)
+    os.close(copy)
+    return None
 
 
 def _accepted(connection: socket.socket, port: int) -> bool:
