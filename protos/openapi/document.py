@@ -157,12 +157,10 @@ def _body(schemas: Schemas, method: MethodDescriptorProto, request: str, binding
 
 
 def _responses(schemas: Schemas, method: MethodDescriptorProto, comment: str) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "200": {
-            "description": "OK",
-            "content": {JSON: {"schema": schemas.refer(method.output_type.removeprefix("."))}},
-        }
-    }
+    answer: dict[str, Any] = schemas.refer(method.output_type.removeprefix("."))
+    if method.server_streaming:
+        answer = {"type": "array", "items": answer}
+    found: dict[str, Any] = {"200": {"description": "OK", "content": {JSON: {"schema": answer}}}}
     reasons = dict(_WHEN.findall(comment))
     by_status: dict[int, list[str]] = {}
     for code, text in (ALWAYS | reasons).items():

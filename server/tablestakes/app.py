@@ -109,6 +109,8 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
         registry = new_registry(_build(service), name=service.name)
         lag, tasks, door, metrics = LoopLag(registry), Tasks(), Door(), RpcMetrics(registry)
         database = await _open_database(service, settings, registry, lag, tracer, opened)
+        if not settings.token_keys and not database[0].backend.embedded:
+            log.warning("page tokens are this process's own: set page_token_keys, and replicas read each other's")
         engines, runbooks = database[1], _runbooks()
         live = Live(service.name, service.version, engines=engines, rpcs=metrics, lag=lag, runbooks=runbooks)
         services = list(dict.fromkeys(method.service for method in methods))
@@ -154,8 +156,6 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
 
 def _tokens(settings: Settings) -> PageTokens:
     """Return what makes and reads page tokens: with the keys that are set, or one that ends with this process."""
-    if not settings.token_keys and not backend_of(settings).embedded:
-        log.warning("page tokens are this process's own: set page_token_keys, and replicas read each other's")
     return PageTokens(*(settings.token_keys or [secrets.token_bytes(32)]))
 
 

@@ -52,7 +52,7 @@ class Door:
         parameters = {
             key: json.dumps(each) if isinstance(each, bool) else each for key, each in (query or {}).items()
         }
-        target = f"{path}?{urlencode(parameters)}" if parameters else path
+        target = f"{path}?{urlencode(parameters, doseq=True)}" if parameters else path
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()

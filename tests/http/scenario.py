@@ -22,7 +22,7 @@ class Step:
         request: The whole request, which gRPC-Web sends.
         body: The field of it that JSON sends as the body, `*` for all but `name`, empty for none.
         query: The fields of it that JSON sends as parameters.
-        answer: Some fields of the answer.
+        answer: Some fields of the answer; a list of them for each response of a stream.
         save: What the name in the answer is saved as.
     """
 
@@ -31,7 +31,7 @@ class Step:
     request: Mapping[str, Json] = field(default_factory=dict)
     body: str = ""
     query: tuple[str, ...] = ()
-    answer: Mapping[str, Json] = field(default_factory=dict)
+    answer: Json = field(default_factory=dict)
     save: str = ""
 
     @property
@@ -90,14 +90,24 @@ def _changed(method: str, body: str, name: str, mask: str, /, **values: Json) ->
     return Step(method, f"PATCH /v1/{name}", request, body, ("updateMask",), {"name": name, **values})
 
 
+def _many(method: str, path: str, collection: str, *names: str, **parent: Json) -> Step:
+    """Return the reading of several resources at once."""
+    answer = {collection: [{"name": name} for name in names]}
+    return Step(
+        method, f"GET /v1/{path}:batchGet", {"names": list(names), **parent}, query=("names",), answer=answer
+    )
+
+
 STEPS = (
     _created("User", "users", "ann", {"email": "ann_{door}@example.com", "username": "ann_{door}"}),
     _created("User", "users", "bob", {"email": "bob_{door}@example.com", "username": "bob_{door}"}),
     _created("User", "users", "cy", {"email": "cy_{door}@example.com", "username": "cy_{door}"}),
     _named("User.GetUser", "GET", "{ann}", username="ann_{door}", active=True),
     Step("User.ListUsers", "GET /v1/users", {"pageSize": 2}, query=("pageSize",), answer={"users": [{}, {}]}),
+    _many("User.BatchGetUsers", "users", "users", "{bob}", "{ann}"),
     _changed("User.UpdateUser", "user", "{ann}", "fullName,active", fullName="Ann Lee", active=False),
     _named("User.GetProfile", "GET", "{ann}/profile", name="{ann}/profile"),
+    _many("User.BatchGetProfiles", "users/-/profiles", "profiles", "{ann}/profile", parent="users/-"),
     _changed(
         "User.UpdateProfile",
         "profile",
@@ -124,10 +134,12 @@ STEPS = (
         {"parent": "{ann}"},
         answer={"addresses": [{"city": "York"}]},
     ),
+    _many("User.BatchGetAddresses", "{ann}/addresses", "addresses", "{address}", parent="{ann}"),
     _changed("User.UpdateAddress", "address", "{address}", "city", city="Leeds"),
     _created("Tag", "tags", "tag", {"displayName": "News & more"}, tagId="news-{door}"),
     _named("Tag.GetTag", "GET", "{tag}", displayName="News & more"),
     Step("Tag.ListTags", "GET /v1/tags", answer={"tags": [{}]}),
+    _many("Tag.BatchGetTags", "tags", "tags", "{tag}"),
     _changed("Tag.UpdateTag", "tag", "{tag}", "displayName", displayName="Old news"),
     _created("Post", "posts", "post", {"author": "{ann}", "title": "First", "content": "…", "tags": ["{tag}"]}),
     Step(
@@ -138,6 +150,14 @@ STEPS = (
         answer={"title": "First", "content": "…", "state": "DRAFT", "tags": ["{tag}"]},
     ),
     Step("Post.ListPosts", "GET /v1/posts", {"view": "POST_VIEW_BASIC"}, query=("view",), answer={"posts": [{}]}),
+    _many("Post.BatchGetPosts", "posts", "posts", "{post}"),
+    Step(
+        "Post.ExportPosts",
+        "GET /v1/posts:export",
+        {"filter": 'title = "First"', "readMask": "title"},
+        query=("filter", "readMask"),
+        answer=[{"posts": [{"title": "First"}]}],
+    ),
     _changed("Post.UpdatePost", "post", "{post}", "title,tags", title="Second", tags=[]),
     _named("Post.PublishPost", "POST", "{post}", ":publish", state="PUBLISHED"),
     _named("Post.ArchivePost", "POST", "{post}", ":archive", state="ARCHIVED"),
@@ -152,6 +172,7 @@ STEPS = (
     _named("Post.GetComment", "GET", "{comment}", body="Well said"),
     Step("Post.ListComments", "GET /v1/{post}/comments", {"parent": "{post}"}, answer={"comments": [{}]}),
     Step("Post.ListComments", "GET /v1/posts/-/comments", {"parent": "posts/-"}, answer={"comments": [{}]}),
+    _many("Post.BatchGetComments", "{post}/comments", "comments", "{comment}", parent="{post}"),
     _changed("Post.UpdateComment", "comment", "{comment}", "body", body="Badly said"),
     _named("Post.DeleteComment", "DELETE", "{comment}"),
     Step("Post.DeletePost", "DELETE /v1/{post}", {"name": "{post}", "force": True}, query=("force",)),
@@ -167,9 +188,12 @@ STEPS = (
     ),
     _named("Product.GetProduct", "GET", "{product}", priceCents="1250"),
     Step("Product.ListProducts", "GET /v1/products", answer={"products": [{}]}),
+    _many("Product.BatchGetProducts", "products", "products", "{product}", "{product}"),
+    Step("Product.ExportProducts", "GET /v1/products:export", answer=[{"products": [{}]}]),
     _changed("Product.UpdateProduct", "product", "{product}", "stock", stock="8"),
     _named("Product.DeleteProduct", "DELETE", "{unsold}"),
     _named("Wallet.GetWallet", "GET", "{ann}/wallet", name="{ann}/wallet"),
+    _many("Wallet.BatchGetWallets", "users/-/wallets", "wallets", "{ann}/wallet", "{bob}/wallet", parent="users/-"),
     Step(
         "Wallet.DepositMoney",
         "POST /v1/{ann}/wallet:depositMoney",
@@ -185,10 +209,12 @@ STEPS = (
         service="Wallet",
     ),
     _named("Wallet.GetTransfer", "GET", "{transfer}", amountCents="100"),
+    _many("Wallet.BatchGetTransfers", "transfers", "transfers", "{transfer}"),
     Step("Wallet.ListTransfers", "GET /v1/transfers", answer={"transfers": [{}]}),
     _created("Order", "orders", "order", {"customer": "{ann}", "items": [{"product": "{product}", "quantity": 2}]}),
     _created("Order", "orders", "other", {"customer": "{ann}", "items": [{"product": "{product}", "quantity": 1}]}),
     _named("Order.GetOrder", "GET", "{order}", totalCents="2500", state="PENDING"),
+    _many("Order.BatchGetOrders", "orders", "orders", "{other}", "{order}"),
     Step("Order.ListOrders", "GET /v1/orders", answer={"orders": [{}]}),
     _named("Order.PayOrder", "POST", "{order}", ":pay", state="PAID"),
     _named("Order.ShipOrder", "POST", "{order}", ":ship", state="SHIPPED"),

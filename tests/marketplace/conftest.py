@@ -16,7 +16,7 @@ async def market(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         url = f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('sqlite')}/market.db"
     else:
         url = await create_database(request.getfixturevalue("server_of_postgres"))
-    async with opened(url) as running:
+    async with opened(url, access_log="info") as running:
         yield running
 
 

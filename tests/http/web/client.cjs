@@ -22,8 +22,13 @@ async function call({ rpc, request }) {
   const found = registry.getService(name).methods.find((each) => each.name === method);
   const client = createClient(registry.getService(name), transport);
   try {
-    const answer = await client[found.localName](fromJson(found.input, request, { registry }));
-    return { answer: toJson(found.output, answer, { registry }) };
+    const answered = client[found.localName](fromJson(found.input, request, { registry }));
+    if (found.methodKind === "server_streaming") {
+      const answer = [];
+      for await (const each of answered) answer.push(toJson(found.output, each, { registry }));
+      return { answer };
+    }
+    return { answer: toJson(found.output, await answered, { registry }) };
   } catch (error) {
     if (!(error instanceof ConnectError)) throw error;
     const details = error.details.map(({ type, value }) => {
