@@ -86,7 +86,7 @@ image:  ## Build the image tablestakes:dev (BASE=python:…@sha256:… where a d
 		--build-arg REVISION=$(shell git rev-parse HEAD) .
 
 test: $(VENV)/develop.installed  ## Run every test, on SQLite and on a PostgreSQL that the suite starts (ARGS="-k user")
-	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-money: $(VENV)/develop.installed  ## A minute of 32 callers over 10 wallets and 10 products, with the counts (SECONDS=60)
 	@MONEY_SECONDS=$(or $(SECONDS),60) $(BIN)/python -m pytest tests/marketplace/test_money.py -k postgresql -rP
@@ -103,7 +103,7 @@ test-rolling: $(VENV)/develop.installed  ## Replace twenty pods under load, each
 test-image: $(VENV)/develop.installed  ## Carry out the Dockerfile in a root of Debian's packages, and serve from it (root, mmdebstrap)
 	@IMAGE=1 $(BIN)/python -m pytest tests/deploy/test_image.py -rs
 
-test-long: $(VENV)/develop.installed  ## Run the tests that take minutes: what a List reads of a million rows
+test-long: $(VENV)/develop.installed  ## Run the tests that take minutes, such as that of what a List reads of a million rows
 	@$(BIN)/python -m pytest -m long $(ARGS)
 
 test-export: $(VENV)/develop.installed  ## Export a million rows from each database in constant memory (ROWS=1000000)

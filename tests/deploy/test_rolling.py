@@ -45,7 +45,7 @@ async def test_no_call_fails_while_pods_are_replaced(postgres_url: str) -> None:
     """Pods are ended as a kubelet does it, once another is ready: every call is answered, and they exit with 0."""
     secrets = {
         "tablestakes-database": {"url": await migrated(postgres_url)},
-        "tablestakes-page-tokens": {"key": "sealed"},
+        "tablestakes-page-tokens": {"key": "a key of the pods"},
     }
     pod = Pod.of(resources("overlays/production"), secrets)
     addresses = (f"127.{os.getpid() % 250 + 1}.{n // 200}.{n % 200 + 1}" for n in itertools.count())

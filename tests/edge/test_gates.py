@@ -17,7 +17,7 @@ from sqlalchemy import text
 from marketplace_service import SERVICE
 from tablestakes import Arrival, Caller, FieldViolation, Gate, Method, Settings, StatusError
 from tablestakes.app import App, start
-from tests.serving import settings_for
+from tests.serving import eventually, settings_for
 from tests.status import Refusal, refusal
 
 LIST = user_pb2.ListUsersRequest()
@@ -86,7 +86,7 @@ async def test_a_refusal_is_answered_as_it_was_raised(tmp_path: Path) -> None:
 
     async with behind(tmp_path, gate) as (app, channel):
         status = await refused(user_pb2_grpc.UserServiceStub(channel).ListUsers(LIST))
-        assert handled(app, "ListUsers", "ResourceExhausted") == 1
+        await eventually(lambda: handled(app, "ListUsers", "ResourceExhausted") == 1)
     assert status.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert status.message == "There were too many calls of ListUsers."
     assert (status.info.reason, status.info.domain) == ("TOO_MANY_CALLS", "marketplace.example.com")

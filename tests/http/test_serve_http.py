@@ -7,8 +7,13 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.http.door import Door
 from tests.process import HANGS
+
+# Each starts a service and Envoy in processes of their own, which `make test` has other tests of.
+pytestmark = pytest.mark.long
 
 
 async def test_one_command_serves_and_stops(tmp_path: Path) -> None:
