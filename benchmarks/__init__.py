@@ -1,1 +1,1 @@
-"""What things cost, each measured against something else in the same run: `python -m benchmarks.<name>`."""
+"""The costs of things, each measured against something else in the same run: `python -m benchmarks.<name>`."""

@@ -1,4 +1,4 @@
-"""What observing costs: the service with and without it, one statement with and without it, and a scrape.
+"""The cost of observing: the service with and without it, one statement with and without it, and a scrape.
 
     python -m benchmarks.telemetry
 

@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 VERBS = ("get", "post", "put", "patch", "delete")
-# What the keywords of a schema are called where people read them.
+# The names, for people, of the keywords of a schema.
 WORDS = {
     "format": "format",
     "pattern": "pattern",

@@ -8,7 +8,7 @@ from grpc import StatusCode
 
 from tablestakes import StatusError
 
-# What OWASP asks for at the least. Each hash takes this much memory, so how many run at once is bounded by the
+# The least that OWASP asks for. Each hash takes this much memory, so how many run at once is bounded by the
 # threads: the next ones wait, and a burst of sign-ups costs time and not memory.
 MEMORY_KIB, PASSES, LANES, THREADS = 19 * 1024, 2, 1, 2
 

@@ -26,7 +26,7 @@ from tablestakes.filter.limits import Limits
 Declared = tuple[Resource, Schema]
 
 Common = tuple[PageTokens, Limits, int]
-"""What every method of a service has in common."""
+"""The parts that every method of a service has in common."""
 
 
 def bind(

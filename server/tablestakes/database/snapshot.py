@@ -22,7 +22,7 @@ Begin = Callable[[Connection], AbstractContextManager[Connection]]
 
 
 class Steps(Protocol[T_co]):
-    """What is read, a step at a time: nothing is read ahead of whoever asks."""
+    """The rows of a snapshot, read a step at a time: nothing is read ahead of whoever asks."""
 
     async def next(self) -> T_co | None:
         """Return what comes next, None after the last."""

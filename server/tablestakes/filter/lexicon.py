@@ -21,7 +21,7 @@ CLOSING = rf"""(?:(?<="){_IN_DOUBLE}"|(?<='){_IN_SINGLE}')"""
 """All of a text in quotes that follows the first one."""
 
 UNCLOSED = rf"""(?:(?<="){_IN_DOUBLE}\\?\Z|(?<='){_IN_SINGLE}\\?\Z)"""
-"""What follows a quote that is not closed."""
+"""The rest of a filter after a quote that is not closed."""
 
 STRING = rf"""(?:"{_IN_DOUBLE}"|'{_IN_SINGLE}')"""
 

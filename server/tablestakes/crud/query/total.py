@@ -13,8 +13,8 @@ from sqlalchemy.sql.visitors import InternalTraversal
 MOST_COUNTED = 100_000
 """How many rows are counted at most, where no setting says otherwise."""
 
-# What the planner's estimate may be for a count, per row that may be counted: 0.01 for a row by its default, 0.0025
-# for each condition, and the row's share of a page that is read in order, 1.0.
+# The greatest estimate of the planner for a count, per row that may be counted: 0.01 for a row by its default,
+# 0.0025 for each condition, and the row's share of a page that is read in order, 1.0.
 ROW_COST = 0.05
 
 # The planner takes a table that was never analyzed for a larger one than it may be.

@@ -51,7 +51,7 @@ class Field:
 
     @property
     def selected(self) -> tuple[ColumnElement[Any], ...]:
-        """What a statement selects to read the field."""
+        """The columns that a statement selects to read the field."""
         return (self.column,)
 
     def masked(self, _mask: Mask) -> "Field":
@@ -132,7 +132,7 @@ class NestedField:
 
     @property
     def selected(self) -> tuple[ColumnElement[Any], ...]:
-        """What a statement selects to read the field."""
+        """The columns that a statement selects to read the field."""
         told = () if self.presence is None else (self.presence,)
         return (*told, *selected_columns(self.fields.values()))
 
