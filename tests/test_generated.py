@@ -25,7 +25,8 @@ with grpc.insecure_channel(sys.argv[1]) as channel:
     user = user_pb2.User(email=name + "@example.com", username=name)
     user = users.CreateUser(user_pb2.CreateUserRequest(user=user))
     assert users.GetUser(user_pb2.GetUserRequest(name=user.name)) == user
-    assert user.name in {each.name for each in users.ListUsers(user_pb2.ListUsersRequest(page_size=1000)).users}
+    listed = users.ListUsers(user_pb2.ListUsersRequest(filter=f"username = {name}")).users
+    assert [each.name for each in listed] == [user.name]
     user.full_name = "A Caller"
     request = user_pb2.UpdateUserRequest(user=user, update_mask={"paths": ["full_name"]})
     assert users.UpdateUser(request).full_name == "A Caller"

@@ -7,6 +7,7 @@ from collections import defaultdict
 from prometheus_client.parser import text_string_to_metric_families
 
 from tablestakes.app import App
+from tests.process import HANGS
 
 
 async def scrape(app: App) -> str:
@@ -26,7 +27,7 @@ def labels_of(exposition: str) -> dict[str, dict[str, set[str]]]:
 
 
 def _get(address: str) -> str:
-    connection = http.client.HTTPConnection(address, timeout=10)
+    connection = http.client.HTTPConnection(address, timeout=HANGS)
     try:
         connection.request("GET", "/metrics")
         return connection.getresponse().read().decode()
