@@ -190,15 +190,14 @@ async def _open_database(
     ]
     if settings.go_sql_metrics:
         GoSqlMetrics(registry, instrumentations)
-    await (service.schema.upgrade if database.backend.embedded else service.schema.require_head)(database)
+    found = await (service.schema.upgrade if database.backend.embedded else service.schema.require_head)(database)
     await database.warn_of_risks()
     each = settings.pool_size + bool(settings.explain_slow_query)
     budget = await database.check_budget(settings.replicas, each)
     if budget.limit is not None:
         available = None if budget.limit.pooled else budget.limit.connections
         expose_connection_budget(registry, budget.planned, available)
-    revision = (await service.schema.revisions(database)).current
-    expose_schema_revision(registry, revision, name=service.name)
+    expose_schema_revision(registry, found.current, name=service.name)
     return database, instrumentations
 
 

@@ -60,8 +60,8 @@ class Migrations:
         async with database.backend.migrators_lock(database.engine), database.engine.connect() as connection:
             return await connection.run_sync(self._revisions)
 
-    async def require_head(self, database: Database) -> None:
-        """Do nothing where the schema is the one that this version serves, or a newer one.
+    async def require_head(self, database: Database) -> Revisions:
+        """Return the revision of a database whose schema is the one that this version serves, or a newer one.
 
         Raises:
             SchemaError: It is older.
@@ -75,6 +75,7 @@ class Migrations:
                 f"the database is at revision {found.current or 'none'} and this version serves {found.head}:"
                 f" run `{self.command}`"
             )
+        return found
 
     async def upgrade(self, database: Database, revision: str = "head") -> Revisions:
         """Bring a database up to a revision, each step once however many migrators there are.
