@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement
 from tablestakes.crud.query.keyset import PageStatement, page_statement
 from tablestakes.crud.query.order import Order
 from tablestakes.crud.query.total import Counting
+from tablestakes.crud.schema.name import Names
 from tablestakes.crud.schema.schema import Schema
 from tablestakes.crud.schema.view import View
 from tablestakes.filter import Compiled
@@ -47,11 +48,19 @@ class ListStatements:
             below: The variables of the name's pattern whose ids the parent has.
             only: The filter, None for all resources.
         """
-        return page_statement(view.columns, order, self._conditions(below, only), after=after, skip=skip)
+        found = conditions(self._schema.names, below, only)
+        return page_statement(view.columns, order, found, after=after, skip=skip)
 
     def _counting(self, below: tuple[int, ...], only: Compiled | None) -> Counting:
-        return Counting(self._schema.table, self._conditions(below, only), self._most)
+        return Counting(self._schema.table, conditions(self._schema.names, below, only), self._most)
 
-    def _conditions(self, below: tuple[int, ...], only: Compiled | None) -> list[ColumnElement[bool]]:
-        names = self._schema.names
-        return [*(names.equals(index) for index in below), *([] if only is None else [only.clause])]
+
+def conditions(names: Names, below: tuple[int, ...], only: Compiled | None) -> list[ColumnElement[bool]]:
+    """Return the conditions on the rows of a request for several resources.
+
+    Args:
+        names: The names of the resource.
+        below: The variables of the name's pattern whose ids the parent has.
+        only: The filter, None for all resources.
+    """
+    return [*(names.equals(index) for index in below), *([] if only is None else [only.clause])]

@@ -14,6 +14,7 @@ from tablestakes.crud.key import ANY_ID, Key
 from tablestakes.crud.method import Method, Rpc
 from tablestakes.crud.query.filtered import FILTER, filter_reader
 from tablestakes.crud.query.position import pack, unpack
+from tablestakes.crud.query.statements import conditions
 from tablestakes.crud.query.stream import read_batches
 from tablestakes.crud.query.token import scope_of
 from tablestakes.crud.query.view import READ_MASK, view_chooser
@@ -79,9 +80,7 @@ def _statement(names: Names, view: View, after: bool, below: tuple[int, ...], on
     found = select(*view.columns).order_by(names.id_column)
     if after:
         found = found.where(names.id_column > bindparam("after"))
-    if only is not None:
-        found = found.where(only.clause)
-    return found.where(*(names.equals(index) for index in below))
+    return found.where(*conditions(names, below, only))
 
 
 EXPORT = Verb("Export", bind, plural=True, streams=True, serves=frozenset({FILTER, READ_MASK}))
