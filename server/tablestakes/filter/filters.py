@@ -8,7 +8,7 @@ from tablestakes.crud.schema.schema import Schema
 from tablestakes.filter.check import check
 from tablestakes.filter.compile import Bound, Compiled, compile_condition
 from tablestakes.filter.limits import Limits
-from tablestakes.filter.parse import DEFAULT, parse, too_long
+from tablestakes.filter.parse import DEFAULT, parse, parser, too_long
 from tablestakes.filter.shape import shape
 from tablestakes.filter.tree import Literal
 
@@ -40,6 +40,7 @@ class Filters:
     """
 
     def __init__(self, schema: Schema, limits: Limits = DEFAULT, *, shapes: int = MOST_SHAPES) -> None:
+        parser()  # now, and not when the first filter comes
         self._schema = schema
         self._limits = limits
         self._most = shapes

@@ -154,7 +154,8 @@ def _refuse_call(token: Token) -> NoReturn:
 
 
 @cache
-def _parser() -> Lark:
+def parser() -> Lark:
+    """Return the parser of filters. Making it takes some hundredths of a second, in which no request is to wait."""
     return Lark(
         GRAMMAR,
         parser="lalr",
@@ -180,7 +181,7 @@ def parse(text: str, limits: Limits = DEFAULT) -> Expression:
     if not text or text.isspace():
         return And(())
     try:
-        part = cast(_Part, _parser().parse(text))
+        part = cast(_Part, parser().parse(text))
     except UnexpectedInput as error:
         raise _syntax(text, error) from None
     if part.depth > limits.depth:
