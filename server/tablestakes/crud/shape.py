@@ -37,16 +37,18 @@ def has_field(message: Descriptor, name: str, kind: int) -> bool:
     return True
 
 
+def map_entry(field: FieldDescriptor) -> Descriptor | None:
+    """Return the message of a map's entries, which a map is a list of by its descriptor; None for no map."""
+    message = field.message_type
+    return message if message is not None and message.GetOptions().map_entry else None
+
+
 def find_field(message: Descriptor, of: Descriptor, *, repeated: bool = False) -> str | None:
     """Return the name of the field of a message that holds a resource, or a page of them; None without one."""
     for field in message.fields:
-        if field.message_type is of and field.is_repeated == repeated and not _is_map(field):
+        if field.message_type is of and field.is_repeated == repeated and map_entry(field) is None:
             return field.name
     return None
-
-
-def _is_map(field: FieldDescriptor) -> bool:
-    return field.message_type is not None and field.message_type.GetOptions().map_entry
 
 
 def require_field(message: Descriptor, of: Descriptor, *, repeated: bool = False) -> str:

@@ -13,6 +13,7 @@ from tablestakes.crud.schema.field import Field, NestedField
 from tablestakes.crud.schema.item_list import ItemList
 from tablestakes.crud.schema.path import Path, PathError, resolve
 from tablestakes.crud.schema.schema import Schema
+from tablestakes.crud.shape import map_entry
 from tablestakes.errors import StatusError
 from tablestakes.filter.checked import (
     All,
@@ -163,7 +164,7 @@ class _Check:
         if path.names is not None:
             self._require_operator(member, operator, IDENTIFIER)
             return Named(Operand(value, _name_reader(path)), differs=operator == "!=")
-        if is_map(path.field):
+        if map_entry(path.field) is not None:
             if operator != ":":
                 hint = f"{member}:KEY asks for a key, and {member}.KEY = VALUE for its value"
                 raise self._no_operator(member, operator, hint)
@@ -293,11 +294,6 @@ class _Check:
 
 def _looked_for(path: Path, operand: Operand, *, front: bool, end: bool) -> Restriction:
     return Restriction(path, Match(operand, _type(path), front, end), _absent(path))
-
-
-def is_map(field: FieldDescriptor) -> bool:
-    """Return whether a field is a map."""
-    return field.message_type is not None and field.message_type.GetOptions().map_entry
 
 
 def searched(schema: Schema) -> list[str]:

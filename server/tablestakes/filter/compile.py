@@ -33,7 +33,7 @@ from sqlalchemy import (
 
 from tablestakes.crud.schema.field import Field, NestedField
 from tablestakes.crud.schema.path import Document, Path, Row, own_row, reached
-from tablestakes.filter.check import is_map
+from tablestakes.crud.shape import map_entry
 from tablestakes.filter.checked import (
     All,
     Compare,
@@ -234,7 +234,7 @@ class _Compiling:
             found = _some(entries, entries.c.key == literal(place.key, String()))
             if not isinstance(term.test, Present):
                 found = found.where(self._test(term, _typed(entries.c.value, term)))
-        elif is_map(term.path.field):
+        elif map_entry(term.path.field) is not None:
             entries = MapEntries(within).table_valued("key", "value")
             found = _some(entries)
             if isinstance(term.test, HasKey):

@@ -10,6 +10,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from tablestakes.crud.declaration import likely
+from tablestakes.crud.shape import map_entry
 from tablestakes.errors import StatusError, invalid_field
 
 PATH = "read_mask"
@@ -171,9 +172,9 @@ class _Steps:
             message = field.message_type
             if index == len(steps) or not field.is_repeated:
                 continue
-            if message is not None and message.GetOptions().map_entry:
-                yield self._key(message, steps[index])
-                message = message.fields_by_name["value"].message_type
+            if (entry := map_entry(field)) is not None:
+                yield self._key(entry, steps[index])
+                message = entry.fields_by_name["value"].message_type
                 index += 1
             elif steps[index] == (ANY, False):
                 index += 1
@@ -236,8 +237,7 @@ def prune(message: Message, mask: Mask) -> None:
 
 def prune_value(field: FieldDescriptor, value: Any, mask: Mask) -> None:
     """Clear what a mask does not select of a field's value: of its message, its items or its map."""
-    entry = field.message_type
-    if entry is not None and entry.GetOptions().map_entry:
+    if (entry := map_entry(field)) is not None:
         of_messages = entry.fields_by_name["value"].message_type is not None
         for key in list(value):
             below = mask.of_key(str(key))

@@ -24,6 +24,7 @@ from tablestakes.crud.schema.codec.crossing import AS_IT_IS, Codec
 from tablestakes.crud.schema.codec.moment import INSTANT, require_duration
 from tablestakes.crud.schema.codec.number import INTEGERS, NUMBER
 from tablestakes.crud.schema.codec.text import TEXT
+from tablestakes.crud.shape import map_entry
 from tablestakes.errors import invalid_field
 
 ANY = "google.protobuf.Any"
@@ -36,12 +37,6 @@ DEPTH = 1000
 
 Convert = Callable[[Any], Any]
 ConvertPath = Callable[[Any, str], Any]
-
-
-def map_entry(field: FieldDescriptor) -> Descriptor | None:
-    """Return the message of a map's entries, which a map is a list of by its descriptor; None for no map."""
-    message = field.message_type
-    return message if message is not None and message.GetOptions().map_entry else None
 
 
 def holds_any(message: Descriptor | None) -> bool:

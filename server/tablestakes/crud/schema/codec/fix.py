@@ -8,9 +8,10 @@ from sqlalchemy import Column, Enum
 from sqlalchemy.types import TypeEngine
 
 from tablestakes.crud.schema.codec.crossing import plain
-from tablestakes.crud.schema.codec.document import ANY, holds_any, map_entry
+from tablestakes.crud.schema.codec.document import ANY, holds_any
 from tablestakes.crud.schema.codec.number import INT32, INT64, INTEGERS
 from tablestakes.crud.schema.codec.single import WRAPPERS
+from tablestakes.crud.shape import map_entry
 
 DOCUMENT = "tablestakes.Document"
 
