@@ -41,12 +41,12 @@ $(VENV)/http.installed: requirements/http.lock $(VENV)/serve.installed
 	@$(call INSTALL_LOCK,-r requirements/http.lock)
 	@touch $@
 
-# An environment of its own: what it brings is for nothing else.
-$(VENV)/fuzz.installed: requirements/fuzz.lock | $(BIN)/python
-	@echo "Installing Schemathesis into $(VENV)/fuzz."
-	@$(BIN)/python -m venv $(VENV)/fuzz
-	@$(VENV)/fuzz/bin/python -m pip --quiet --disable-pip-version-check --no-input install \
-		--require-hashes --no-deps -r requirements/fuzz.lock
+# Tools whose packages are for nothing else, each in an environment of its own: Schemathesis; hadolint and checkov.
+$(VENV)/fuzz.installed $(VENV)/deploy.installed: $(VENV)/%.installed: requirements/%.lock | $(BIN)/python
+	@echo "Installing what $* needs into $(VENV)/$*."
+	@$(BIN)/python -m venv $(VENV)/$*
+	@$(VENV)/$*/bin/python -m pip --quiet --disable-pip-version-check --no-input install \
+		--require-hashes --no-deps -r $<
 	@touch $@
 
 $(VENV)/develop.installed: requirements/develop.lock requirements/protoc.lock $(VENV)/serve.installed
@@ -134,13 +134,6 @@ baseline: $(VENV)/develop.installed  ## Take the protos as those of a release, w
 
 licences: $(VENV)/develop.installed  ## Write docs/licences.md from the installed packages
 	@$(BIN)/python -m release.licences
-
-$(VENV)/deploy.installed: requirements/deploy.lock | $(BIN)/python
-	@echo "Installing what checks the image and the manifests into $(VENV)/deploy."
-	@$(BIN)/python -m venv $(VENV)/deploy
-	@$(VENV)/deploy/bin/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes --no-deps \
-		-r requirements/deploy.lock
-	@touch $@
 
 check-deploy: $(VENV)/deploy.installed  ## Check the Dockerfile and the manifests: hadolint, checkov, schemas (kubectl)
 	@k8s/check $(VENV)/deploy/bin
