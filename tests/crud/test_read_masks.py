@@ -99,7 +99,7 @@ def book() -> Any:
 @checked
 @given(data=st.data())
 def test_a_mask_leaves_what_it_selects(data: st.DataObject) -> None:
-    """What is left of a message is what plain Python copies of it, path by path, whatever the paths."""
+    """A mask leaves of a message the parts that plain Python copies of it, path by path, whatever the paths."""
     whole = data.draw(st.sampled_from([shelf(), book(), sample(library_pb2.Chapter), library_pb2.Book()]))
     chosen = data.draw(st.lists(paths(whole.DESCRIPTOR), min_size=1, max_size=6))
     left = type(whole)()

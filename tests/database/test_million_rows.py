@@ -1,4 +1,4 @@
-"""What PostgreSQL reads of a million rows for a page, by its own account of the statement."""
+"""PostgreSQL reads few of a million rows for a page, by its own account of the statement."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any

@@ -85,7 +85,7 @@ async def _refused(call: Any) -> Any:
 
 
 async def test_an_export_is_of_one_moment(own: App, posts: Any) -> None:
-    """What is written while an export runs is not in it, and one that goes on after it sees it."""
+    """An export has no write that came while it ran, and one that goes on after it has."""
     before = await _titles(own)
     call = _export(posts)
     first = await anext(aiter(call))

@@ -12,7 +12,7 @@ from tablestakes.filter.lexicon import BARE, CLOSING, STRING, UNCLOSED, wildcard
 Found: TypeAlias = tuple[str, int]
 """A value as it is written, and its place in the filter."""
 
-# What is in quotes is a value, but for a step of a path, and so is what is on the right of an operator. All begin
+# A text in quotes is a value, but for a step of a path, and so is the text on the right of an operator. All begin
 # with one of a few characters, so that the search jumps from one to the next.
 _VALUE = re.compile(
     rf"""[."'<>=:](?:(?<=\.){STRING}|({CLOSING})|(?<=[<>=:])\s*+({BARE})|({UNCLOSED}))""",

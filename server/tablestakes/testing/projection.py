@@ -1,4 +1,4 @@
-"""What a read mask leaves of a message, in plain Python: what the suite expects of a server."""
+"""The part of a message that a read mask leaves, in plain Python: the suite expects it of a server."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
