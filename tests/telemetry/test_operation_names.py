@@ -23,13 +23,16 @@ from sqlalchemy import (
     literal,
     select,
     text,
+    true,
     union_all,
 )
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, joinedload, mapped_column, relationship
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
 from tablestakes.telemetry import instrument
+from tablestakes.telemetry.query import operation
 
 Counts = Callable[[], dict[tuple[str, str, str], float]]
 
@@ -124,3 +127,15 @@ def test_a_bound_value_never_becomes_a_name(counts: Counts, registry: CollectorR
             connection.exec_driver_sql(f"SELECT {number}")
     engine.dispose()
     assert counts() == {("SELECT", "", ""): 20, ("SELECT", "raw", ""): 20}
+
+
+def test_a_change_inside_of_a_select_names_it() -> None:
+    """A SELECT of what a common table expression changes is named as the change: no SELECT changes anything."""
+    for change, name in (
+        (delete(books).where(books.c.id == 1).returning(books.c.id), "DELETE"),
+        (insert(books).values(id=1).returning(books.c.id), "INSERT"),
+    ):
+        changed = change.cte("changed")
+        statement = select(literal(1), changed).select_from(authors.outerjoin(changed, true()))
+        compiled = statement.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
+        assert operation(compiled, str(compiled)) == (name, "books")

@@ -3,8 +3,10 @@
 import re
 from typing import Any, NamedTuple
 
-from sqlalchemy import CompoundSelect, Function, Join, Select, TableClause, TextClause, TextualSelect
+from sqlalchemy import CTE, CompoundSelect, Function, Join, Select, TableClause, TextClause, TextualSelect
 from sqlalchemy.schema import ExecutableDDLElement
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.visitors import iterate
 
 RAW = "raw"
 """The collection of text() and of SQL given directly to the driver: nothing here parses SQL to find tables."""
@@ -62,10 +64,19 @@ def _operation_of(construct: Any, statement: str) -> Operation:
         return Operation("DDL", RAW if element is None else _collection(element))
     if isinstance(construct, (TextClause, TextualSelect)):
         return Operation(_verb(statement), RAW)
+    construct = _changing(construct)
     for name in ("select", "insert", "update", "delete"):
         if getattr(construct, f"is_{name}", False):
             return Operation(name.upper(), _collection(construct))
     return Operation("OTHER", "")
+
+
+def _changing(construct: Any) -> Any:
+    """Return the INSERT, UPDATE or DELETE that a SELECT has as a common table expression, or else itself."""
+    if not isinstance(construct, Select):
+        return construct
+    expressions = (each.element for each in iterate(construct) if isinstance(each, CTE))
+    return next((each for each in expressions if isinstance(each, UpdateBase)), construct)
 
 
 def _verb(statement: str) -> str:
