@@ -13,8 +13,9 @@ INSTALL_LOCK = $(if $(UV),$(UV) pip install --python $(BIN)/python --require-has
 GENERATED := generated/marketplace generated/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve serve-http demo image test test-long test-money test-export test-clients test-rolling test-image \
-	test-http-fuzz check check-deploy proto baseline monitoring filtering migration docs dist sbom licences hooks lock clean
+.PHONY: help install serve serve-http demo image test test-long test-money test-export test-clients test-rolling \
+	test-image test-http-fuzz check check-deploy proto baseline monitoring filtering errors migration docs dist sbom \
+	licences hooks lock clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1mmake %-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -122,6 +123,7 @@ check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and tha
 	$(BIN)/pre-commit validate-config
 	$(BIN)/python -m k8s.monitoring.generate --check
 	$(BIN)/python docs/filtering.py --check
+	$(BIN)/python -m docs.errors --check
 
 hooks: $(VENV)/develop.installed  ## Have git run the quick checks at a commit, and all of them at a push
 	@$(BIN)/pre-commit install
@@ -149,6 +151,9 @@ migration: $(VENV)/develop.installed  ## Write a migration from the difference b
 	@$(BIN)/tablestakes migration "$(MESSAGE)"
 	@$(BIN)/ruff check --quiet --fix alembic/versions
 	@$(BIN)/ruff format --quiet alembic/versions
+
+errors: $(VENV)/develop.installed  ## Write docs/errors.md from the registry of reasons
+	@$(BIN)/python -m docs.errors
 
 docs: $(VENV)/docs.installed  ## Build the site of docs/ into build/site, and fail on any link that leads nowhere
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build

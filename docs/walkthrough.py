@@ -43,7 +43,8 @@ INTRODUCTION = """\
 
 This page is what `docs/walkthrough.py` prints on a fresh database; it is made anew with
 `python docs/walkthrough.py --target 127.0.0.1:50051 > docs/walkthrough.md` while `tablestakes serve` runs.
-Requests and responses are in protobuf's JSON form, where 64-bit numbers are strings; `"…"` stands for each time."""
+Requests and responses are in protobuf's JSON form, where 64-bit numbers are strings; `"…"` stands for each time
+and each etag."""
 
 # The RPC of each request: every one has a request of its own.
 RPCS = {
@@ -97,7 +98,7 @@ def chapter(title: str) -> None:
 
 
 def plain(message: Message) -> Any:
-    """Return a message in protobuf's JSON form, the same each time: without times, and with maps in order."""
+    """Return a message in protobuf's JSON form, without times and etags, with maps in order: the same each time."""
     return steady(MessageToDict(message))
 
 
@@ -107,7 +108,9 @@ def steady(value: Any) -> Any:
         return [steady(item) for item in value]
     if not isinstance(value, dict):
         return value
-    keys: dict[str, Any] = {key: "…" if key.endswith("Time") else steady(item) for key, item in value.items()}
+    keys: dict[str, Any] = {
+        key: "…" if key.endswith("Time") or key == "etag" else steady(item) for key, item in value.items()
+    }
     if "metadata" in keys:
         keys["metadata"] = dict(sorted(keys["metadata"].items()))
     return keys

@@ -6,6 +6,7 @@ from pathlib import Path
 from marketplace_service.api import RESOURCES
 from marketplace_service.demo import DEMO
 from marketplace_service.models import Base
+from marketplace_service.reasons import REASONS
 from tablestakes import NEW, Service
 
 _HERE = Path(__file__).resolve().parent
@@ -18,4 +19,5 @@ SERVICE = Service(
     # Installed, the migrations are in the package; in a checkout they are at its top.
     migrations=_HERE / "alembic" if (_HERE / "alembic").is_dir() else _HERE.parents[1] / "alembic",
     commands=(DEMO, NEW),
+    reasons=REASONS,
 )

@@ -23,6 +23,7 @@ from tablestakes.columns import (
     RandomUuidKey,
     Serial,
     UuidKey,
+    Versioned,
     bytewise,
 )
 from tablestakes.command import Command, CommandError
@@ -39,6 +40,7 @@ from tablestakes.crud.transition import wrong_state
 from tablestakes.crud.work import Work
 from tablestakes.edge.arrival import Arrival, Gate
 from tablestakes.errors import FieldViolation, StatusError, invalid_field, invalid_fields, not_found
+from tablestakes.reasons import Reason
 from tablestakes.scaffold import NEW
 from tablestakes.service import Service
 from tablestakes.settings import DatabaseUrl, Settings, SettingsError
@@ -67,6 +69,7 @@ __all__ = [
     "LowerCase",
     "Method",
     "RandomUuidKey",
+    "Reason",
     "Resource",
     "Schema",
     "Serial",
@@ -77,6 +80,7 @@ __all__ = [
     "StatusError",
     "Transition",
     "UuidKey",
+    "Versioned",
     "Work",
     "bytewise",
     "invalid_field",

@@ -1,12 +1,25 @@
-"""Models are written with these: types of columns, keys, the names of constraints, and the audit columns."""
+"""Models are written with these: types of columns, keys, the names of constraints, audit columns and versions."""
 
+import time
 from datetime import UTC, datetime
 from decimal import ROUND_DOWN, Context, Decimal, Inexact, InvalidOperation
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import uuid_utils.compat
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Identity, Integer, Numeric, String, Table, Uuid
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Identity,
+    Integer,
+    Numeric,
+    String,
+    Table,
+    Uuid,
+    literal_column,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -22,7 +35,9 @@ __all__ = [
     "RandomUuidKey",
     "Serial",
     "UuidKey",
+    "Versioned",
     "bytewise",
+    "first_version",
     "now",
     "uuid7",
 ]
@@ -209,3 +224,32 @@ class Audited:
     update_time: Mapped[datetime] = mapped_column(Instant, sort_order=101)
     created_by: Mapped[str | None] = mapped_column(String(255), sort_order=102)
     updated_by: Mapped[str | None] = mapped_column(String(255), sort_order=103)
+
+
+def first_version() -> int:
+    """Return the version of a new row: the microseconds since 1970.
+
+    A row that is made under the id of one that was deleted so has a later version than that one ever had, and an
+    etag of the old resource does not fit the new one.
+    """
+    return time.time_ns() // 1000
+
+
+class Versioned:
+    """A mixin with the version of a row, which changes whenever the row does: its resource's etag (AIP-154).
+
+    Every UPDATE that SQLAlchemy compiles counts it up by itself, so that a function's own statement need not think
+    of it. An `ON CONFLICT DO UPDATE` and SQL as text must do so themselves.
+
+    Attributes:
+        row_version: The version; later ones are greater.
+    """
+
+    row_version: Mapped[int] = mapped_column(
+        BigInteger,
+        default=first_version,
+        # For rows that were there before the column, and for those that another program makes.
+        server_default="1",
+        onupdate=literal_column("row_version", BigInteger) + 1,
+        sort_order=104,
+    )

@@ -72,6 +72,23 @@ def not_found(name: str) -> StatusError:
     )
 
 
+def stale(name: str, etag: str) -> StatusError:
+    """Return ABORTED for an etag that is not the resource's (AIP-154); nothing was written.
+
+    It has no RetryInfo: whoever sent it must first read what has changed.
+
+    Args:
+        name: The resource's name.
+        etag: Its current etag.
+    """
+    return StatusError(
+        StatusCode.ABORTED,
+        "ETAG_MISMATCH",
+        f"{name} is not the one that the etag was given out for: its etag is {etag} now.",
+        metadata={"resource": name, "etag": etag},
+    )
+
+
 def changed() -> StatusError:
     """Return ABORTED for a call that another one got in the way of, and that may be made again."""
     return StatusError(

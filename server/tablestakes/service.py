@@ -17,6 +17,7 @@ from tablestakes.crud.schema.codec import CodecFor
 from tablestakes.database.migrations import Migrations
 from tablestakes.edge.arrival import Gate
 from tablestakes.filter import Limits
+from tablestakes.reasons import Reason
 from tablestakes.settings import Settings
 
 
@@ -34,6 +35,7 @@ class Service:
         codecs: Codecs of its own, asked before the engine's.
         gates: Makes its gates of its settings; they are asked in their order before a request is decoded.
         commands: Commands of its own.
+        reasons: The reasons of errors of its own, beside the engine's.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Service:
     codecs: Sequence[CodecFor] = ()
     gates: Callable[[Any], Sequence[Gate]] = lambda _: ()
     commands: Sequence[Command] = ()
+    reasons: Sequence[Reason] = ()
 
     def main(self, arguments: Sequence[str] | None = None) -> int:
         """Run the service's command line, and return its exit code.

@@ -76,8 +76,13 @@ async def test_create(tags: "tag_pb2_grpc.TagServiceAsyncStub") -> None:
     sent = tag_pb2.Tag(name="tags/other", display_name="Jazz", create_time=Timestamp(seconds=1))
     created = await tags.CreateTag(tag_pb2.CreateTagRequest(tag_id="jazz", tag=sent))
     assert created.create_time.seconds > 1
+    assert created.etag
     assert created == tag_pb2.Tag(
-        name="tags/jazz", display_name="Jazz", create_time=created.create_time, update_time=created.create_time
+        name="tags/jazz",
+        display_name="Jazz",
+        create_time=created.create_time,
+        update_time=created.create_time,
+        etag=created.etag,
     )
 
 
@@ -167,8 +172,23 @@ async def test_update(tags: "tag_pb2_grpc.TagServiceAsyncStub") -> None:
         display_name="Jazz and more",
         create_time=created.create_time,
         update_time=after.update_time,
+        etag=after.etag,
     )
     assert await tags.GetTag(tag_pb2.GetTagRequest(name="tags/jazz")) == after
+
+
+async def test_update_what_has_changed(tags: "tag_pb2_grpc.TagServiceAsyncStub") -> None:
+    """UpdateTag with the etag of what has changed since is ABORTED with the one that the tag has now."""
+    (read,) = await create(tags, "jazz")
+    mine, theirs = (tag_pb2.Tag(name=read.name, etag=read.etag, display_name=each) for each in ("Mine", "Theirs"))
+    current = await tags.UpdateTag(tag_pb2.UpdateTagRequest(tag=theirs))
+    assert await status(tags.UpdateTag(tag_pb2.UpdateTagRequest(tag=mine))) == error(
+        grpc.StatusCode.ABORTED,
+        f"tags/jazz is not the one that the etag was given out for: its etag is {current.etag} now.",
+        "ETAG_MISMATCH",
+        metadata={"resource": "tags/jazz", "etag": current.etag},
+    )
+    assert await tags.GetTag(tag_pb2.GetTagRequest(name="tags/jazz")) == current
 
 
 async def test_update_what_must_be_set(tags: "tag_pb2_grpc.TagServiceAsyncStub") -> None:

@@ -3,6 +3,8 @@
 from tablestakes.testing.contract import (
     TestBehavior,
     TestCreate,
+    TestEtag,
+    TestMissing,
     TestRehearsal,
     TestUpdate,
 )
@@ -15,6 +17,8 @@ __all__ = [
     "SERVICE",
     "TestBehavior",
     "TestCreate",
+    "TestEtag",
+    "TestMissing",
     "TestRehearsal",
     "TestUpdate",
 ]

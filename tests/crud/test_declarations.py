@@ -24,6 +24,7 @@ from tablestakes import (
     Schema,
     Transition,
     UuidKey,
+    Versioned,
     Work,
     bytewise,
 )
@@ -198,14 +199,22 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "delete_without_name": ("message DeleteWidgetRequest { string name", "message DeleteWidgetRequest { string id"),
 }
 
+PACKAGES |= {
+    "etag": ("string label = 2;", "string label = 2;\n  string etag = 9;"),
+    "etag_by_number": ("string label = 2;", "string label = 2;\n  int64 etag = 9;"),
+    "etag_of_request": ("message DeleteWidgetRequest {", "message DeleteWidgetRequest { string etag = 9;"),
+    "etag_of_get": ("message GetWidgetRequest {", "message GetWidgetRequest { string etag = 9;"),
+    "etag_of_update": ("message UpdateWidgetRequest {", "message UpdateWidgetRequest { string etag = 9;"),
+    "upsert": ("message UpdateWidgetRequest {", "message UpdateWidgetRequest { bool allow_missing = 9;"),
+}
+
 # The packages whose service stands in a file of its own.
 APART = {"apart", "misspelt_apart"}
 
 # Fields that the AIPs define and no standard method serves yet, each with the method whose request has it.
 UNSERVED = {
-    "etag": ("Delete", "string etag"),
     "request_id": ("Create", "string request_id"),
-    "allow_missing": ("Update", "bool allow_missing"),
+    "allow_missing": ("Create", "bool allow_missing"),
     "show_deleted": ("List", "bool show_deleted"),
     "filter": ("Get", "string filter"),
     "order_by": ("Get", "string order_by"),
@@ -233,6 +242,16 @@ class Apart(DeclarativeBase):
     """Models that never join those of the service."""
 
     metadata = MetaData()
+
+
+class Counted(Versioned, Apart):
+    """A table that keeps versions."""
+
+    __tablename__ = "counted_widgets"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    label: Mapped[str]
+    size: Mapped[int]
 
 
 class Widget(Apart):
@@ -964,6 +983,43 @@ def test_an_option_for_no_field_is_named(widgets: Widgets, option: str) -> None:
     """A field that `full_view_only` or `transform` names and is none is refused, with the nearest there is."""
     error = f"right.v1.Widget: {option} names lable, which is no field; did you mean label?"
     assert refusal(widgets("right"), options={option: dict.fromkeys(["lable"])}) == error
+
+
+def test_an_etag_needs_a_version(widgets: Widgets) -> None:
+    """A resource with an etag whose model has no version is refused, and so is an etag that is no text."""
+    assert refusal(widgets("etag")) == (
+        "etag.v1.Widget.etag needs a version: make the model of widgets tablestakes.Versioned"
+    )
+    assert bound(Resource(message=widgets("etag"), model=Counted))
+    assert refusal(widgets("etag_by_number"), Counted) == "etag_by_number.v1.Widget.etag must be a string (AIP-154)"
+
+
+def test_an_etag_that_no_verb_reads_is_named(widgets: Widgets) -> None:
+    """An etag in the request of a Get or an Update is refused: an Update reads that of the resource."""
+    for package, method in (("etag_of_get", "GetWidget"), ("etag_of_update", "UpdateWidget")):
+        assert refusal(widgets(package), Counted) == (
+            f"{package}.v1.{method}Request has etag, which no standard method serves yet: leave it out, or serve"
+            f" {method} by a function"
+        )
+
+
+@pytest.mark.parametrize("functions", [{}, {"DeleteWidget": "function"}, {"DeleteWidget": "transition"}])
+def test_a_request_has_no_etag_that_its_resource_has_not(widgets: Widgets, functions: dict[str, str]) -> None:
+    """A request with the etag of a resource that has none is refused, whatever serves the method."""
+    known = {"function": serve_nothing, "transition": Transition(("OLD",), "NEW")}
+    methods: Any = {name: known[kind] for name, kind in functions.items()}
+    assert refusal(widgets("etag_of_request"), Widget, **methods) == (
+        "etag_of_request.v1.DeleteWidgetRequest has an etag, and etag_of_request.v1.Widget has none: give it"
+        " `string etag`, and its model tablestakes.Versioned"
+    )
+
+
+def test_what_may_be_missing_has_an_id_that_callers_choose(widgets: Widgets) -> None:
+    """An Update with allow_missing is refused where no Create takes an id."""
+    assert refusal(widgets("upsert")) == (
+        "upsert.v1.WidgetService.UpdateWidget: allow_missing needs a CreateWidget whose request has widget_id, for"
+        " to create by a name is to choose the id"
+    )
 
 
 @pytest.mark.parametrize("name", UNSERVED)

@@ -47,7 +47,7 @@ async def test_a_cancellation_from_within_gets_a_status(gadgets: Any) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await poke(gadgets, "cancel")
     told = refusal(caught.value)
-    assert told.code is grpc.StatusCode.UNAVAILABLE
+    assert (told.code, told.info.reason) == (grpc.StatusCode.UNAVAILABLE, "WORK_CANCELLED")
     assert told.retry_delay == 1.0
 
 

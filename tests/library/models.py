@@ -20,7 +20,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from tablestakes import NAMING_CONVENTION, Audited, Document, FixedDecimal, Instant, RandomUuidKey, UuidKey
+from tablestakes import (
+    NAMING_CONVENTION,
+    Audited,
+    Document,
+    FixedDecimal,
+    Instant,
+    RandomUuidKey,
+    UuidKey,
+    Versioned,
+)
 
 
 class Base(DeclarativeBase):
@@ -30,7 +39,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {datetime: Instant}  # noqa: RUF012 - SQLAlchemy declares it so
 
 
-class Reader(Audited, Base):
+class Reader(Versioned, Audited, Base):
     """A reader, whose id says nothing at all."""
 
     __tablename__ = "readers"
@@ -48,7 +57,7 @@ shelf_keepers = Table(
 )
 
 
-class Shelf(Audited, Base):
+class Shelf(Versioned, Audited, Base):
     """A shelf."""
 
     __tablename__ = "shelves"
@@ -76,7 +85,7 @@ class Chapter(Base):
     topics: Mapped[Any] = mapped_column(Document)
 
 
-class Book(Audited, Base):
+class Book(Versioned, Audited, Base):
     """A book on a shelf."""
 
     __tablename__ = "books"
@@ -109,7 +118,7 @@ class Book(Audited, Base):
     )
 
 
-class Note(Base):
+class Note(Versioned, Base):
     """A note in a book."""
 
     __tablename__ = "notes"

@@ -53,9 +53,11 @@ async def reader(library: Stub) -> str:
     return name
 
 
-async def lend(library: Stub, book: str, borrower: str, *, validate_only: bool = False) -> Any:
+async def lend(library: Stub, book: str, borrower: str, *, validate_only: bool = False, etag: str = "") -> Any:
     """Lend a book."""
-    request = library_service_pb2.LendBookRequest(name=book, borrower=borrower, validate_only=validate_only)
+    request = library_service_pb2.LendBookRequest(
+        name=book, borrower=borrower, validate_only=validate_only, etag=etag
+    )
     return await library.LendBook(request)
 
 
@@ -73,6 +75,20 @@ async def get_book(library: Stub, name: str) -> Any:
 
 def _row(statement: Select[*tuple[Any, ...]], connection: Connection) -> tuple[Any, ...]:
     return tuple(connection.execute(statement).one())
+
+
+async def test_a_book_is_lent_by_its_etag(library: Stub) -> None:
+    """A function that knows nothing of etags is not run for a stale one, and is for the current one."""
+    book, borrower = await shelved(library), await reader(library)
+    answer = await refused(lend(library, book.name, borrower, etag='"1"'))
+    assert (answer.code, answer.info.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
+    assert dict(answer.info.metadata) == {"resource": book.name, "etag": book.etag}
+    assert await library.GetBook(library_service_pb2.GetBookRequest(name=book.name)) == book
+    nothing = f"{book.name.rpartition('/')[0]}/00000000-0000-4000-9000-000000000000"
+    assert (await refused(lend(library, nothing, borrower, etag=book.etag))).code is grpc.StatusCode.NOT_FOUND
+    lent = await lend(library, book.name, borrower, etag=book.etag)
+    assert lent.borrower == borrower
+    assert lent.etag != book.etag
 
 
 async def test_nobody_comes_in_without_the_key(locked: Stub) -> None:

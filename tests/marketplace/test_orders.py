@@ -32,7 +32,7 @@ async def test_the_states_are_the_contracts() -> None:
     """The tables above name every state of the proto, and every method that changes it."""
     assert {*STATES, "STATE_UNSPECIFIED"} == set(State.keys())
     (service,) = order_pb2.DESCRIPTOR.services_by_name.values()
-    changing = {method.name for method in service.methods if set(method.input_type.fields_by_name) == {"name"}}
+    changing = {method.name for method in service.methods if "name" in method.input_type.fields_by_name}
     assert changing - {"GetOrder"} == set(TARGETS)
 
 

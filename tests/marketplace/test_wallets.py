@@ -19,7 +19,7 @@ async def test_a_new_user_has_an_empty_wallet(market: Market) -> None:
     user = await market.user()
     wallet = await market.wallets.GetWallet(wallet_pb2.GetWalletRequest(name=f"{user.name}/wallet"))
     assert wallet == wallet_pb2.Wallet(
-        name=f"{user.name}/wallet", create_time=user.create_time, update_time=user.create_time
+        name=f"{user.name}/wallet", create_time=user.create_time, update_time=user.create_time, etag='"0"'
     )
 
 

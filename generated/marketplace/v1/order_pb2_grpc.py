@@ -122,6 +122,7 @@ class OrderServiceServicer(object):
 
         NOT_FOUND when there is no such order; FAILED_PRECONDITION when it is not in the state PENDING, or the
         wallet holds too little.
+        ABORTED when an etag is sent and the order has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,6 +132,7 @@ class OrderServiceServicer(object):
         """Marks a paid order as sent, and returns it (AIP-136, AIP-216).
 
         NOT_FOUND when there is no such order; FAILED_PRECONDITION when it is not in the state PAID.
+        ABORTED when an etag is sent and the order has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -142,6 +144,7 @@ class OrderServiceServicer(object):
 
         NOT_FOUND when there is no such order; FAILED_PRECONDITION when it is in neither of the states PENDING
         and PAID.
+        ABORTED when an etag is sent and the order has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

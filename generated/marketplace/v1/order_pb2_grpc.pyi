@@ -63,11 +63,13 @@ class OrderServiceStub:
 
     NOT_FOUND when there is no such order; FAILED_PRECONDITION when it is not in the state PENDING, or the
     wallet holds too little.
+    ABORTED when an etag is sent and the order has changed since.
     """
     ShipOrder: _grpc.UnaryUnaryMultiCallable[_order_pb2.ShipOrderRequest, _order_pb2.Order]
     """Marks a paid order as sent, and returns it (AIP-136, AIP-216).
 
     NOT_FOUND when there is no such order; FAILED_PRECONDITION when it is not in the state PAID.
+    ABORTED when an etag is sent and the order has changed since.
     """
     CancelOrder: _grpc.UnaryUnaryMultiCallable[_order_pb2.CancelOrderRequest, _order_pb2.Order]
     """Gives the items back to the stock and, when the order was paid, the total back to the customer's wallet;
@@ -75,6 +77,7 @@ class OrderServiceStub:
 
     NOT_FOUND when there is no such order; FAILED_PRECONDITION when it is in neither of the states PENDING
     and PAID.
+    ABORTED when an etag is sent and the order has changed since.
     """
 
 @_typing.type_check_only
@@ -112,11 +115,13 @@ class OrderServiceAsyncStub(OrderServiceStub):
 
     NOT_FOUND when there is no such order; FAILED_PRECONDITION when it is not in the state PENDING, or the
     wallet holds too little.
+    ABORTED when an etag is sent and the order has changed since.
     """
     ShipOrder: _aio.UnaryUnaryMultiCallable[_order_pb2.ShipOrderRequest, _order_pb2.Order]  # type: ignore[assignment]
     """Marks a paid order as sent, and returns it (AIP-136, AIP-216).
 
     NOT_FOUND when there is no such order; FAILED_PRECONDITION when it is not in the state PAID.
+    ABORTED when an etag is sent and the order has changed since.
     """
     CancelOrder: _aio.UnaryUnaryMultiCallable[_order_pb2.CancelOrderRequest, _order_pb2.Order]  # type: ignore[assignment]
     """Gives the items back to the stock and, when the order was paid, the total back to the customer's wallet;
@@ -124,6 +129,7 @@ class OrderServiceAsyncStub(OrderServiceStub):
 
     NOT_FOUND when there is no such order; FAILED_PRECONDITION when it is in neither of the states PENDING
     and PAID.
+    ABORTED when an etag is sent and the order has changed since.
     """
 
 class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -188,6 +194,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND when there is no such order; FAILED_PRECONDITION when it is not in the state PENDING, or the
         wallet holds too little.
+        ABORTED when an etag is sent and the order has changed since.
         """
 
     @_abc_1.abstractmethod
@@ -199,6 +206,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Marks a paid order as sent, and returns it (AIP-136, AIP-216).
 
         NOT_FOUND when there is no such order; FAILED_PRECONDITION when it is not in the state PAID.
+        ABORTED when an etag is sent and the order has changed since.
         """
 
     @_abc_1.abstractmethod
@@ -212,6 +220,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND when there is no such order; FAILED_PRECONDITION when it is in neither of the states PENDING
         and PAID.
+        ABORTED when an etag is sent and the order has changed since.
         """
 
 def add_OrderServiceServicer_to_server(servicer: OrderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -171,6 +171,7 @@ class PostServiceServicer(object):
 
         NOT_FOUND when there is no such post; INVALID_ARGUMENT when the author would change, or a tag does not
         exist.
+        ABORTED when an etag is sent and the post has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -180,6 +181,7 @@ class PostServiceServicer(object):
         """Deletes a post for good (AIP-135).
 
         NOT_FOUND when there is no such post; FAILED_PRECONDITION when it has comments and force is not set.
+        ABORTED when an etag is sent and the post has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -189,6 +191,7 @@ class PostServiceServicer(object):
         """Makes a draft public, and returns the post (AIP-136, AIP-216).
 
         NOT_FOUND when there is no such post; FAILED_PRECONDITION when it is not in the state DRAFT.
+        ABORTED when an etag is sent and the post has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -198,6 +201,7 @@ class PostServiceServicer(object):
         """Takes a published post out of sight, and returns the post (AIP-136, AIP-216).
 
         NOT_FOUND when there is no such post; FAILED_PRECONDITION when it is not in the state PUBLISHED.
+        ABORTED when an etag is sent and the post has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -245,6 +249,7 @@ class PostServiceServicer(object):
         """Changes the fields of a comment that the mask names, and returns the whole comment (AIP-134).
 
         NOT_FOUND when there is no such comment; INVALID_ARGUMENT when the author would change.
+        ABORTED when an etag is sent and the comment has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -254,6 +259,7 @@ class PostServiceServicer(object):
         """Deletes a comment for good (AIP-135).
 
         NOT_FOUND when there is no such comment.
+        ABORTED when an etag is sent and the comment has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

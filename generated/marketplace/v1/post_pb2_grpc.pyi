@@ -68,21 +68,25 @@ class PostServiceStub:
 
     NOT_FOUND when there is no such post; INVALID_ARGUMENT when the author would change, or a tag does not
     exist.
+    ABORTED when an etag is sent and the post has changed since.
     """
     DeletePost: _grpc.UnaryUnaryMultiCallable[_post_pb2.DeletePostRequest, _empty_pb2.Empty]
     """Deletes a post for good (AIP-135).
 
     NOT_FOUND when there is no such post; FAILED_PRECONDITION when it has comments and force is not set.
+    ABORTED when an etag is sent and the post has changed since.
     """
     PublishPost: _grpc.UnaryUnaryMultiCallable[_post_pb2.PublishPostRequest, _post_pb2.Post]
     """Makes a draft public, and returns the post (AIP-136, AIP-216).
 
     NOT_FOUND when there is no such post; FAILED_PRECONDITION when it is not in the state DRAFT.
+    ABORTED when an etag is sent and the post has changed since.
     """
     ArchivePost: _grpc.UnaryUnaryMultiCallable[_post_pb2.ArchivePostRequest, _post_pb2.Post]
     """Takes a published post out of sight, and returns the post (AIP-136, AIP-216).
 
     NOT_FOUND when there is no such post; FAILED_PRECONDITION when it is not in the state PUBLISHED.
+    ABORTED when an etag is sent and the post has changed since.
     """
     GetComment: _grpc.UnaryUnaryMultiCallable[_comment_pb2.GetCommentRequest, _comment_pb2.Comment]
     """Reads one comment (AIP-131).
@@ -110,11 +114,13 @@ class PostServiceStub:
     """Changes the fields of a comment that the mask names, and returns the whole comment (AIP-134).
 
     NOT_FOUND when there is no such comment; INVALID_ARGUMENT when the author would change.
+    ABORTED when an etag is sent and the comment has changed since.
     """
     DeleteComment: _grpc.UnaryUnaryMultiCallable[_comment_pb2.DeleteCommentRequest, _empty_pb2.Empty]
     """Deletes a comment for good (AIP-135).
 
     NOT_FOUND when there is no such comment.
+    ABORTED when an etag is sent and the comment has changed since.
     """
 
 @_typing.type_check_only
@@ -155,21 +161,25 @@ class PostServiceAsyncStub(PostServiceStub):
 
     NOT_FOUND when there is no such post; INVALID_ARGUMENT when the author would change, or a tag does not
     exist.
+    ABORTED when an etag is sent and the post has changed since.
     """
     DeletePost: _aio.UnaryUnaryMultiCallable[_post_pb2.DeletePostRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a post for good (AIP-135).
 
     NOT_FOUND when there is no such post; FAILED_PRECONDITION when it has comments and force is not set.
+    ABORTED when an etag is sent and the post has changed since.
     """
     PublishPost: _aio.UnaryUnaryMultiCallable[_post_pb2.PublishPostRequest, _post_pb2.Post]  # type: ignore[assignment]
     """Makes a draft public, and returns the post (AIP-136, AIP-216).
 
     NOT_FOUND when there is no such post; FAILED_PRECONDITION when it is not in the state DRAFT.
+    ABORTED when an etag is sent and the post has changed since.
     """
     ArchivePost: _aio.UnaryUnaryMultiCallable[_post_pb2.ArchivePostRequest, _post_pb2.Post]  # type: ignore[assignment]
     """Takes a published post out of sight, and returns the post (AIP-136, AIP-216).
 
     NOT_FOUND when there is no such post; FAILED_PRECONDITION when it is not in the state PUBLISHED.
+    ABORTED when an etag is sent and the post has changed since.
     """
     GetComment: _aio.UnaryUnaryMultiCallable[_comment_pb2.GetCommentRequest, _comment_pb2.Comment]  # type: ignore[assignment]
     """Reads one comment (AIP-131).
@@ -197,11 +207,13 @@ class PostServiceAsyncStub(PostServiceStub):
     """Changes the fields of a comment that the mask names, and returns the whole comment (AIP-134).
 
     NOT_FOUND when there is no such comment; INVALID_ARGUMENT when the author would change.
+    ABORTED when an etag is sent and the comment has changed since.
     """
     DeleteComment: _aio.UnaryUnaryMultiCallable[_comment_pb2.DeleteCommentRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a comment for good (AIP-135).
 
     NOT_FOUND when there is no such comment.
+    ABORTED when an etag is sent and the comment has changed since.
     """
 
 class PostServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -275,6 +287,7 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND when there is no such post; INVALID_ARGUMENT when the author would change, or a tag does not
         exist.
+        ABORTED when an etag is sent and the post has changed since.
         """
 
     @_abc_1.abstractmethod
@@ -286,6 +299,7 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes a post for good (AIP-135).
 
         NOT_FOUND when there is no such post; FAILED_PRECONDITION when it has comments and force is not set.
+        ABORTED when an etag is sent and the post has changed since.
         """
 
     @_abc_1.abstractmethod
@@ -297,6 +311,7 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
         """Makes a draft public, and returns the post (AIP-136, AIP-216).
 
         NOT_FOUND when there is no such post; FAILED_PRECONDITION when it is not in the state DRAFT.
+        ABORTED when an etag is sent and the post has changed since.
         """
 
     @_abc_1.abstractmethod
@@ -308,6 +323,7 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes a published post out of sight, and returns the post (AIP-136, AIP-216).
 
         NOT_FOUND when there is no such post; FAILED_PRECONDITION when it is not in the state PUBLISHED.
+        ABORTED when an etag is sent and the post has changed since.
         """
 
     @_abc_1.abstractmethod
@@ -365,6 +381,7 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes the fields of a comment that the mask names, and returns the whole comment (AIP-134).
 
         NOT_FOUND when there is no such comment; INVALID_ARGUMENT when the author would change.
+        ABORTED when an etag is sent and the comment has changed since.
         """
 
     @_abc_1.abstractmethod
@@ -376,6 +393,7 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes a comment for good (AIP-135).
 
         NOT_FOUND when there is no such comment.
+        ABORTED when an etag is sent and the comment has changed since.
         """
 
 def add_PostServiceServicer_to_server(servicer: PostServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

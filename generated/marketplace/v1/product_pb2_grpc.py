@@ -129,6 +129,7 @@ class ProductServiceServicer(object):
 
         NOT_FOUND when there is no such product; ALREADY_EXISTS when another product of the category has the same
         display_name.
+        ABORTED when an etag is sent and the product has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,6 +139,7 @@ class ProductServiceServicer(object):
         """Deletes a product for good (AIP-135).
 
         NOT_FOUND when there is no such product; FAILED_PRECONDITION when an order has it.
+        ABORTED when an etag is sent and the product has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -66,11 +66,13 @@ class ProductServiceStub:
 
     NOT_FOUND when there is no such product; ALREADY_EXISTS when another product of the category has the same
     display_name.
+    ABORTED when an etag is sent and the product has changed since.
     """
     DeleteProduct: _grpc.UnaryUnaryMultiCallable[_product_pb2.DeleteProductRequest, _empty_pb2.Empty]
     """Deletes a product for good (AIP-135).
 
     NOT_FOUND when there is no such product; FAILED_PRECONDITION when an order has it.
+    ABORTED when an etag is sent and the product has changed since.
     """
 
 @_typing.type_check_only
@@ -110,11 +112,13 @@ class ProductServiceAsyncStub(ProductServiceStub):
 
     NOT_FOUND when there is no such product; ALREADY_EXISTS when another product of the category has the same
     display_name.
+    ABORTED when an etag is sent and the product has changed since.
     """
     DeleteProduct: _aio.UnaryUnaryMultiCallable[_product_pb2.DeleteProductRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a product for good (AIP-135).
 
     NOT_FOUND when there is no such product; FAILED_PRECONDITION when an order has it.
+    ABORTED when an etag is sent and the product has changed since.
     """
 
 class ProductServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -187,6 +191,7 @@ class ProductServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND when there is no such product; ALREADY_EXISTS when another product of the category has the same
         display_name.
+        ABORTED when an etag is sent and the product has changed since.
         """
 
     @_abc_1.abstractmethod
@@ -198,6 +203,7 @@ class ProductServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes a product for good (AIP-135).
 
         NOT_FOUND when there is no such product; FAILED_PRECONDITION when an order has it.
+        ABORTED when an etag is sent and the product has changed since.
         """
 
 def add_ProductServiceServicer_to_server(servicer: ProductServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

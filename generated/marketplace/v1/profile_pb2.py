@@ -30,7 +30,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmarketplace/v1/profile.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xf9\x02\n\x07Profile\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x19\n\x03\x62io\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0f\x12\'\n\x0bwebsite_uri\x18\x03 \x01(\tB\x12\xe2\x41\x01\x01\xbaH\x0br\x06\x18\x80\x10\x88\x01\x01\xd8\x01\x01\x12&\n\navatar_uri\x18\x04 \x01(\tB\x12\xe2\x41\x01\x01\xbaH\x0br\x06\x18\x80\x10\x88\x01\x01\xd8\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12+\n\nbirth_date\x18\x08 \x01(\x0b\x32\x11.google.type.DateB\x04\xe2\x41\x01\x01:M\xea\x41J\n\x1fmarketplace.example.com/Profile\x12\x14users/{user}/profile*\x08profiles2\x07profileJ\x04\x08\x05\x10\x06\"\x80\x01\n\x11GetProfileRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Profile\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xc1\x01\n\x17\x42\x61tchGetProfilesRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x01\xfa\x41!\x12\x1fmarketplace.example.com/Profile\x12\x37\n\x05names\x18\x02 \x03(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Profile\x12\x33\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"E\n\x18\x42\x61tchGetProfilesResponse\x12)\n\x08profiles\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Profile\"}\n\x14UpdateProfileRequest\x12.\n\x07profile\x18\x01 \x01(\x0b\x32\x17.marketplace.v1.ProfileB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x42,\n\x1a\x63om.example.marketplace.v1B\x0cProfileProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmarketplace/v1/profile.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\x87\x03\n\x07Profile\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x19\n\x03\x62io\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0f\x12\'\n\x0bwebsite_uri\x18\x03 \x01(\tB\x12\xe2\x41\x01\x01\xbaH\x0br\x06\x18\x80\x10\x88\x01\x01\xd8\x01\x01\x12&\n\navatar_uri\x18\x04 \x01(\tB\x12\xe2\x41\x01\x01\xbaH\x0br\x06\x18\x80\x10\x88\x01\x01\xd8\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12+\n\nbirth_date\x18\x08 \x01(\x0b\x32\x11.google.type.DateB\x04\xe2\x41\x01\x01\x12\x0c\n\x04\x65tag\x18\t \x01(\t:M\xea\x41J\n\x1fmarketplace.example.com/Profile\x12\x14users/{user}/profile*\x08profiles2\x07profileJ\x04\x08\x05\x10\x06\"\x80\x01\n\x11GetProfileRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Profile\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xc1\x01\n\x17\x42\x61tchGetProfilesRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x01\xfa\x41!\x12\x1fmarketplace.example.com/Profile\x12\x37\n\x05names\x18\x02 \x03(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Profile\x12\x33\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"E\n\x18\x42\x61tchGetProfilesResponse\x12)\n\x08profiles\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Profile\"\x9a\x01\n\x14UpdateProfileRequest\x12.\n\x07profile\x18\x01 \x01(\x0b\x32\x17.marketplace.v1.ProfileB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42,\n\x1a\x63om.example.marketplace.v1B\x0cProfileProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -68,14 +68,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEPROFILEREQUEST'].fields_by_name['profile']._serialized_options = b'\342A\001\002'
   _globals['_UPDATEPROFILEREQUEST'].fields_by_name['update_mask']._loaded_options = None
   _globals['_UPDATEPROFILEREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['validate_only']._loaded_options = None
+  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_PROFILE']._serialized_start=229
-  _globals['_PROFILE']._serialized_end=606
-  _globals['_GETPROFILEREQUEST']._serialized_start=609
-  _globals['_GETPROFILEREQUEST']._serialized_end=737
-  _globals['_BATCHGETPROFILESREQUEST']._serialized_start=740
-  _globals['_BATCHGETPROFILESREQUEST']._serialized_end=933
-  _globals['_BATCHGETPROFILESRESPONSE']._serialized_start=935
-  _globals['_BATCHGETPROFILESRESPONSE']._serialized_end=1004
-  _globals['_UPDATEPROFILEREQUEST']._serialized_start=1006
-  _globals['_UPDATEPROFILEREQUEST']._serialized_end=1131
+  _globals['_PROFILE']._serialized_end=620
+  _globals['_GETPROFILEREQUEST']._serialized_start=623
+  _globals['_GETPROFILEREQUEST']._serialized_end=751
+  _globals['_BATCHGETPROFILESREQUEST']._serialized_start=754
+  _globals['_BATCHGETPROFILESREQUEST']._serialized_end=947
+  _globals['_BATCHGETPROFILESRESPONSE']._serialized_start=949
+  _globals['_BATCHGETPROFILESRESPONSE']._serialized_end=1018
+  _globals['_UPDATEPROFILEREQUEST']._serialized_start=1021
+  _globals['_UPDATEPROFILEREQUEST']._serialized_end=1175
 # @@protoc_insertion_point(module_scope)

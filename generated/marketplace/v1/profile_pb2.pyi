@@ -34,6 +34,7 @@ class Profile(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     BIRTH_DATE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The resource name, `users/{user}/profile`; it comes and goes with its user."""
     bio: _builtins.str
@@ -42,6 +43,10 @@ class Profile(_message.Message):
     """The user's own place on the web."""
     avatar_uri: _builtins.str
     """A picture of the user."""
+    etag: _builtins.str
+    """Changes whenever the profile does. Sent with a change as it was read, it keeps the change of another caller from
+    being lost: the call is ABORTED where the profile has changed since (AIP-154).
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the profile was created."""
@@ -64,10 +69,11 @@ class Profile(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         birth_date: _date_pb2.Date | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["birth_date", b"birth_date", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["avatar_uri", b"avatar_uri", "bio", b"bio", "birth_date", b"birth_date", "create_time", b"create_time", "name", b"name", "update_time", b"update_time", "website_uri", b"website_uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["avatar_uri", b"avatar_uri", "bio", b"bio", "birth_date", b"birth_date", "create_time", b"create_time", "etag", b"etag", "name", b"name", "update_time", b"update_time", "website_uri", b"website_uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -169,6 +175,9 @@ class UpdateProfileRequest(_message.Message):
 
     PROFILE_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    validate_only: _builtins.bool
+    """Whether to check everything and answer as if it were done, and to do nothing (AIP-163)."""
     @_builtins.property
     def profile(self) -> Global___Profile:
         """The profile to change, found by its name, with the new values."""
@@ -184,10 +193,11 @@ class UpdateProfileRequest(_message.Message):
         *,
         profile: Global___Profile | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -113,6 +113,7 @@ class TagServiceServicer(object):
         """Changes the fields of a tag that the mask names, and returns the whole tag (AIP-134).
 
         NOT_FOUND when there is no such tag.
+        ABORTED when an etag is sent and the tag has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,6 +123,7 @@ class TagServiceServicer(object):
         """Deletes a tag for good (AIP-135).
 
         NOT_FOUND when there is no such tag; FAILED_PRECONDITION when a post has it.
+        ABORTED when an etag is sent and the tag has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

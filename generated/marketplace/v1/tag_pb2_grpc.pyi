@@ -59,11 +59,13 @@ class TagServiceStub:
     """Changes the fields of a tag that the mask names, and returns the whole tag (AIP-134).
 
     NOT_FOUND when there is no such tag.
+    ABORTED when an etag is sent and the tag has changed since.
     """
     DeleteTag: _grpc.UnaryUnaryMultiCallable[_tag_pb2.DeleteTagRequest, _empty_pb2.Empty]
     """Deletes a tag for good (AIP-135).
 
     NOT_FOUND when there is no such tag; FAILED_PRECONDITION when a post has it.
+    ABORTED when an etag is sent and the tag has changed since.
     """
 
 @_typing.type_check_only
@@ -96,11 +98,13 @@ class TagServiceAsyncStub(TagServiceStub):
     """Changes the fields of a tag that the mask names, and returns the whole tag (AIP-134).
 
     NOT_FOUND when there is no such tag.
+    ABORTED when an etag is sent and the tag has changed since.
     """
     DeleteTag: _aio.UnaryUnaryMultiCallable[_tag_pb2.DeleteTagRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a tag for good (AIP-135).
 
     NOT_FOUND when there is no such tag; FAILED_PRECONDITION when a post has it.
+    ABORTED when an etag is sent and the tag has changed since.
     """
 
 class TagServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -160,6 +164,7 @@ class TagServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes the fields of a tag that the mask names, and returns the whole tag (AIP-134).
 
         NOT_FOUND when there is no such tag.
+        ABORTED when an etag is sent and the tag has changed since.
         """
 
     @_abc_1.abstractmethod
@@ -171,6 +176,7 @@ class TagServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes a tag for good (AIP-135).
 
         NOT_FOUND when there is no such tag; FAILED_PRECONDITION when a post has it.
+        ABORTED when an etag is sent and the tag has changed since.
         """
 
 def add_TagServiceServicer_to_server(servicer: TagServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -160,6 +160,7 @@ class UserServiceServicer(object):
         """Changes the fields of a user that the mask names, and returns the whole user (AIP-134).
 
         NOT_FOUND when there is no such user; ALREADY_EXISTS when another user has the same email or username.
+        ABORTED when an etag is sent and the user has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -170,6 +171,7 @@ class UserServiceServicer(object):
 
         NOT_FOUND when there is no such user; FAILED_PRECONDITION when the user has addresses and force is not
         set, or when others refer to the user: posts, comments, orders, or a wallet that has been used.
+        ABORTED when an etag is sent and the user has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -197,6 +199,7 @@ class UserServiceServicer(object):
         """Changes the fields of a profile that the mask names, and returns the whole profile (AIP-134, AIP-156).
 
         NOT_FOUND when there is no such user.
+        ABORTED when an etag is sent and the profile has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -244,6 +247,7 @@ class UserServiceServicer(object):
         """Changes the fields of an address that the mask names, and returns the whole address (AIP-134).
 
         NOT_FOUND when there is no such address.
+        ABORTED when an etag is sent and the address has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -253,6 +257,7 @@ class UserServiceServicer(object):
         """Deletes an address for good (AIP-135).
 
         NOT_FOUND when there is no such address.
+        ABORTED when an etag is sent and the address has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

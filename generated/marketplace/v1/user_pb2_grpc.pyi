@@ -61,12 +61,14 @@ class UserServiceStub:
     """Changes the fields of a user that the mask names, and returns the whole user (AIP-134).
 
     NOT_FOUND when there is no such user; ALREADY_EXISTS when another user has the same email or username.
+    ABORTED when an etag is sent and the user has changed since.
     """
     DeleteUser: _grpc.UnaryUnaryMultiCallable[_user_pb2.DeleteUserRequest, _empty_pb2.Empty]
     """Deletes a user for good, and the user's profile with it (AIP-135).
 
     NOT_FOUND when there is no such user; FAILED_PRECONDITION when the user has addresses and force is not
     set, or when others refer to the user: posts, comments, orders, or a wallet that has been used.
+    ABORTED when an etag is sent and the user has changed since.
     """
     GetProfile: _grpc.UnaryUnaryMultiCallable[_profile_pb2.GetProfileRequest, _profile_pb2.Profile]
     """Reads the profile of a user (AIP-131, AIP-156).
@@ -82,6 +84,7 @@ class UserServiceStub:
     """Changes the fields of a profile that the mask names, and returns the whole profile (AIP-134, AIP-156).
 
     NOT_FOUND when there is no such user.
+    ABORTED when an etag is sent and the profile has changed since.
     """
     GetAddress: _grpc.UnaryUnaryMultiCallable[_address_pb2.GetAddressRequest, _address_pb2.Address]
     """Reads one address (AIP-131).
@@ -109,11 +112,13 @@ class UserServiceStub:
     """Changes the fields of an address that the mask names, and returns the whole address (AIP-134).
 
     NOT_FOUND when there is no such address.
+    ABORTED when an etag is sent and the address has changed since.
     """
     DeleteAddress: _grpc.UnaryUnaryMultiCallable[_address_pb2.DeleteAddressRequest, _empty_pb2.Empty]
     """Deletes an address for good (AIP-135).
 
     NOT_FOUND when there is no such address.
+    ABORTED when an etag is sent and the address has changed since.
     """
 
 @_typing.type_check_only
@@ -146,12 +151,14 @@ class UserServiceAsyncStub(UserServiceStub):
     """Changes the fields of a user that the mask names, and returns the whole user (AIP-134).
 
     NOT_FOUND when there is no such user; ALREADY_EXISTS when another user has the same email or username.
+    ABORTED when an etag is sent and the user has changed since.
     """
     DeleteUser: _aio.UnaryUnaryMultiCallable[_user_pb2.DeleteUserRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a user for good, and the user's profile with it (AIP-135).
 
     NOT_FOUND when there is no such user; FAILED_PRECONDITION when the user has addresses and force is not
     set, or when others refer to the user: posts, comments, orders, or a wallet that has been used.
+    ABORTED when an etag is sent and the user has changed since.
     """
     GetProfile: _aio.UnaryUnaryMultiCallable[_profile_pb2.GetProfileRequest, _profile_pb2.Profile]  # type: ignore[assignment]
     """Reads the profile of a user (AIP-131, AIP-156).
@@ -167,6 +174,7 @@ class UserServiceAsyncStub(UserServiceStub):
     """Changes the fields of a profile that the mask names, and returns the whole profile (AIP-134, AIP-156).
 
     NOT_FOUND when there is no such user.
+    ABORTED when an etag is sent and the profile has changed since.
     """
     GetAddress: _aio.UnaryUnaryMultiCallable[_address_pb2.GetAddressRequest, _address_pb2.Address]  # type: ignore[assignment]
     """Reads one address (AIP-131).
@@ -194,11 +202,13 @@ class UserServiceAsyncStub(UserServiceStub):
     """Changes the fields of an address that the mask names, and returns the whole address (AIP-134).
 
     NOT_FOUND when there is no such address.
+    ABORTED when an etag is sent and the address has changed since.
     """
     DeleteAddress: _aio.UnaryUnaryMultiCallable[_address_pb2.DeleteAddressRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes an address for good (AIP-135).
 
     NOT_FOUND when there is no such address.
+    ABORTED when an etag is sent and the address has changed since.
     """
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -258,6 +268,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes the fields of a user that the mask names, and returns the whole user (AIP-134).
 
         NOT_FOUND when there is no such user; ALREADY_EXISTS when another user has the same email or username.
+        ABORTED when an etag is sent and the user has changed since.
         """
 
     @_abc_1.abstractmethod
@@ -270,6 +281,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND when there is no such user; FAILED_PRECONDITION when the user has addresses and force is not
         set, or when others refer to the user: posts, comments, orders, or a wallet that has been used.
+        ABORTED when an etag is sent and the user has changed since.
         """
 
     @_abc_1.abstractmethod
@@ -303,6 +315,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes the fields of a profile that the mask names, and returns the whole profile (AIP-134, AIP-156).
 
         NOT_FOUND when there is no such user.
+        ABORTED when an etag is sent and the profile has changed since.
         """
 
     @_abc_1.abstractmethod
@@ -360,6 +373,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes the fields of an address that the mask names, and returns the whole address (AIP-134).
 
         NOT_FOUND when there is no such address.
+        ABORTED when an etag is sent and the address has changed since.
         """
 
     @_abc_1.abstractmethod
@@ -371,6 +385,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes an address for good (AIP-135).
 
         NOT_FOUND when there is no such address.
+        ABORTED when an etag is sent and the address has changed since.
         """
 
 def add_UserServiceServicer_to_server(servicer: UserServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

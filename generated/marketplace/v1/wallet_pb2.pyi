@@ -30,10 +30,15 @@ class Wallet(_message.Message):
     BALANCE_CENTS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The resource name, `users/{user}/wallet`; every user has one."""
     balance_cents: _builtins.int
     """How much is in it, in cents; never less than 0. Deposits, transfers and orders change it."""
+    etag: _builtins.str
+    """Changes whenever the wallet does. Sent with a change as it was read, it keeps the change of another caller from
+    being lost: the call is ABORTED where the wallet has changed since (AIP-154).
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the wallet was created."""
@@ -49,10 +54,11 @@ class Wallet(_message.Message):
         balance_cents: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance_cents", b"balance_cents", "create_time", b"create_time", "name", b"name", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance_cents", b"balance_cents", "create_time", b"create_time", "etag", b"etag", "name", b"name", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -154,19 +160,29 @@ class DepositMoneyRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     AMOUNT_CENTS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The wallet to put money into, `users/{user}/wallet`."""
     amount_cents: _builtins.int
     """How much to put into it, in cents."""
+    validate_only: _builtins.bool
+    """Whether to check everything and answer as if it were done, and to do nothing (AIP-163)."""
+    etag: _builtins.str
+    """The etag of the wallet as it was read: where it has changed since, the call is refused as ABORTED. Any wallet
+    where it is empty (AIP-154).
+    """
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         amount_cents: _builtins.int = ...,
+        validate_only: _builtins.bool = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_cents", b"amount_cents", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_cents", b"amount_cents", "etag", b"etag", "name", b"name", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -99,6 +99,7 @@ class WalletServiceServicer(object):
         """Puts money into a wallet, and returns the wallet (AIP-136).
 
         NOT_FOUND when there is no such user.
+        ABORTED when an etag is sent and the wallet has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

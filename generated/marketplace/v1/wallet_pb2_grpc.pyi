@@ -48,6 +48,7 @@ class WalletServiceStub:
     """Puts money into a wallet, and returns the wallet (AIP-136).
 
     NOT_FOUND when there is no such user.
+    ABORTED when an etag is sent and the wallet has changed since.
     """
     GetTransfer: _grpc.UnaryUnaryMultiCallable[_transfer_pb2.GetTransferRequest, _transfer_pb2.Transfer]
     """Reads one transfer (AIP-131).
@@ -91,6 +92,7 @@ class WalletServiceAsyncStub(WalletServiceStub):
     """Puts money into a wallet, and returns the wallet (AIP-136).
 
     NOT_FOUND when there is no such user.
+    ABORTED when an etag is sent and the wallet has changed since.
     """
     GetTransfer: _aio.UnaryUnaryMultiCallable[_transfer_pb2.GetTransferRequest, _transfer_pb2.Transfer]  # type: ignore[assignment]
     """Reads one transfer (AIP-131).
@@ -149,6 +151,7 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         """Puts money into a wallet, and returns the wallet (AIP-136).
 
         NOT_FOUND when there is no such user.
+        ABORTED when an etag is sent and the wallet has changed since.
         """
 
     @_abc_1.abstractmethod

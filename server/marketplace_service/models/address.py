@@ -4,10 +4,10 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketplace_service.models.declarative import Base
-from tablestakes.columns import Serial
+from tablestakes.columns import Serial, Versioned
 
 
-class Address(Base):
+class Address(Versioned, Base):
     """A place to which a user has goods sent."""
 
     __tablename__ = "addresses"

@@ -4,10 +4,10 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketplace_service.models.declarative import Base
-from tablestakes.columns import Serial
+from tablestakes.columns import Serial, Versioned
 
 
-class Comment(Base):
+class Comment(Versioned, Base):
     """A remark of a user under a post."""
 
     __tablename__ = "comments"

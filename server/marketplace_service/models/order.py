@@ -4,7 +4,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from marketplace_service.models.declarative import Base
-from tablestakes.columns import Serial
+from tablestakes.columns import Serial, Versioned
 
 
 class OrderItem(Base):
@@ -24,7 +24,7 @@ class OrderItem(Base):
     )
 
 
-class Order(Base):
+class Order(Versioned, Base):
     """A purchase of a user."""
 
     __tablename__ = "orders"

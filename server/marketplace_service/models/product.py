@@ -4,10 +4,10 @@ from sqlalchemy import BigInteger, CheckConstraint, Index, String, UniqueConstra
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketplace_service.models.declarative import Base
-from tablestakes.columns import Serial, bytewise
+from tablestakes.columns import Serial, Versioned, bytewise
 
 
-class Product(Base):
+class Product(Versioned, Base):
     """Goods with a price."""
 
     __tablename__ = "products"

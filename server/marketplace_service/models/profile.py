@@ -6,9 +6,10 @@ from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketplace_service.models.declarative import Base
+from tablestakes.columns import Versioned
 
 
-class Profile(Base):
+class Profile(Versioned, Base):
     """The description that a user gives of themselves: at most one row for each user, deleted with the user."""
 
     __tablename__ = "profiles"

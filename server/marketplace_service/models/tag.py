@@ -4,10 +4,10 @@ from sqlalchemy import CheckConstraint, String, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketplace_service.models.declarative import Base
-from tablestakes.columns import bytewise
+from tablestakes.columns import Versioned, bytewise
 
 
-class Tag(Base):
+class Tag(Versioned, Base):
     """A subject that posts may be about, under an id that whoever creates it chooses."""
 
     __tablename__ = "tags"

@@ -4,10 +4,10 @@ from sqlalchemy import CheckConstraint, String, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketplace_service.models.declarative import Base
-from tablestakes.columns import LowerCase, Serial, bytewise
+from tablestakes.columns import LowerCase, Serial, Versioned, bytewise
 
 
-class User(Base):
+class User(Versioned, Base):
     """A person with an account."""
 
     __tablename__ = "users"

@@ -4,9 +4,10 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketplace_service.models.declarative import Base
+from tablestakes.columns import Versioned
 
 
-class Wallet(Base):
+class Wallet(Versioned, Base):
     """The money of a user: a row at the most for each user, who cannot be deleted once there is one."""
 
     __tablename__ = "wallets"

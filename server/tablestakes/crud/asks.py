@@ -22,6 +22,8 @@ STANDARD: dict[str, int | str] = {
     "page_token": STRING,
     "force": BOOL,
     "validate_only": BOOL,
+    "etag": STRING,
+    "allow_missing": BOOL,
 }
 """The type of each standard field, or the full name of its message."""
 
@@ -54,6 +56,9 @@ class Asks:
         read_mask: The paths to read (AIP-157); none for what the view says.
         force: Whether to delete what is below as well (AIP-135).
         validate_only: Whether to do everything but keep its effect (AIP-163).
+        etag: The etag that the resource must have (AIP-154), "" for any: the request's own, or that of the resource
+            in an Update.
+        allow_missing: Whether it is no error that the resource does not exist (AIP-134, AIP-135).
         basic: Whether the caller chose the BASIC view (AIP-157), given what no choice means.
         view: The number of the view that the caller chose, 0 without a choice.
     """
@@ -63,6 +68,8 @@ class Asks:
     read_mask: Callable[[Any], Sequence[str]]
     force: Callable[[Any], bool]
     validate_only: Callable[[Any], bool]
+    etag: Callable[[Any], str]
+    allow_missing: Callable[[Any], bool]
     basic: Callable[[Any, bool], bool]
     view: Callable[[Any], int]
 
@@ -92,6 +99,8 @@ class Asks:
             read_mask=read("read_mask", "read_mask.paths", ()),
             force=read("force", "force", False),
             validate_only=read("validate_only", "validate_only", False),
+            etag=read("etag", "etag", ""),
+            allow_missing=read("allow_missing", "allow_missing", False),
             basic=_basic(request),
             view=attrgetter("view") if _view_of(request) else lambda _: 0,
         )

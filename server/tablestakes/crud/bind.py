@@ -13,6 +13,7 @@ from google.protobuf.descriptor import FileDescriptor, MethodDescriptor, Service
 from tablestakes.crud import transition
 from tablestakes.crud.asks import UNSERVED, Asks
 from tablestakes.crud.declaration import DeclarationError, likely
+from tablestakes.crud.etag_first import etag_first, require_etag
 from tablestakes.crud.method import Method, Rpc
 from tablestakes.crud.query.token import PageTokens
 from tablestakes.crud.query.total import MOST_COUNTED
@@ -116,7 +117,8 @@ def _declared(descriptor: MethodDescriptor, declared: Sequence[Declared], common
                     raise DeclarationError(
                         f"{_name_of(function)} must be `async def`: it serves {descriptor.full_name}"
                     )
-                return _rpc(descriptor, schema, common).method(partial(function, schema), _name_of(function))
+                rpc = _rpc(descriptor, schema, common)
+                return rpc.method(etag_first(rpc, partial(function, schema)), _name_of(function))
     return None
 
 
@@ -136,7 +138,9 @@ def _standard(descriptor: MethodDescriptor, declared: Sequence[Declared], common
 
 
 def _rpc(descriptor: MethodDescriptor, schema: Schema, common: Common) -> Rpc:
-    return Rpc(descriptor, schema, Asks.of(descriptor.input_type), *common)
+    rpc = Rpc(descriptor, schema, Asks.of(descriptor.input_type), *common)
+    require_etag(rpc)
+    return rpc
 
 
 def _name_of(function: Any) -> str:

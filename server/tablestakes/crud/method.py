@@ -95,8 +95,14 @@ class Method:
             return None
         if "update_mask" not in self.asks.fields:
             return self.schema.writable
-        parts = fields_to_write(self.schema, self.asks.update_mask(request), getattr(request, self.body))
-        return frozenset(part.name for part in parts)
+        message = getattr(request, self.body)
+        written = frozenset(
+            part.name for part in fields_to_write(self.schema, self.asks.update_mask(request), message)
+        )
+        if not self.asks.allow_missing(request):
+            return written
+        # Where it creates, the mask does not count.
+        return written | {part.name for part in self.schema.parts if part.writable and part.is_set(message)}
 
     def required_name(self, request: Any) -> str:
         """Return the name in a request of the resource that must exist: the parent's, or its own."""

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy
 from google.protobuf.message import Message
 from grpc import StatusCode
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, or_, select
 
 from tablestakes.crud.asks import STRING
 from tablestakes.crud.call import Call
@@ -14,6 +14,8 @@ from tablestakes.crud.declaration import DeclarationError, likely
 from tablestakes.crud.method import Method, Rpc
 from tablestakes.crud.resource import Transition
 from tablestakes.crud.schema.codec import python_type
+from tablestakes.crud.schema.conditional import Conditional, given, to
+from tablestakes.crud.schema.etag import version_in
 from tablestakes.crud.schema.field import Field
 from tablestakes.crud.schema.schema import Schema
 from tablestakes.crud.session import Session
@@ -28,17 +30,24 @@ def bind(rpc: Rpc, transition: Transition) -> Method:
     Raises:
         DeclarationError: The resource has no such state, or no field that keeps the time.
     """
-    schema, names = rpc.schema, rpc.schema.names
+    schema, asks, names = rpc.schema, rpc.asks, rpc.schema.names
     require(rpc.descriptor.input_type, name=STRING)
     require_response(rpc.descriptor, schema.descriptor.full_name)
     state = _state(schema, transition)
     stamp = None if transition.stamp is None else _stamp(schema, transition.stamp)
-    change = (
-        sqlalchemy.update(schema.table)
-        .where(names.where(), state.column.in_(bindparam("sources", expanding=True)))
-        .returning(*schema.full.columns)
+    columns = frozenset({state.column.name, *([stamp.column.name] if stamp else ()), *schema.audit.changing})
+    allowed = [names.where(), state.column.in_(bindparam("sources", expanding=True))]
+    told = [state.column]
+    if schema.version is not None:
+        # Any version, where the caller sent no etag.
+        wanted = bindparam("version", type_=schema.version.type)
+        allowed.append(or_(wanted.is_(None), schema.version == wanted))
+        told.append(schema.version)
+    change = Conditional(
+        sqlalchemy.update(schema.table).where(*allowed).values(given(columns, schema.table)),
+        schema.full.columns,
+        select(*told).where(names.where()),
     )
-    read = select(state.column).where(names.where())
     # The states as the column keeps them: by name, or by number.
     kept = {name: _kept(schema, state, name) for name in (*transition.sources, transition.target)}
     spelt = {value: name for name, value in kept.items()} | {
@@ -49,23 +58,26 @@ def bind(rpc: Rpc, transition: Transition) -> Method:
     async def transit(call: Call[Any]) -> Work[Message]:
         name: str = call.request.name
         key = names.parse(name, "name")
-        parameters = names.bind(key)
+        version = version_in(asks.etag(call.request))
+        bound = names.bind(key) | {"sources": sources} | ({} if schema.version is None else {"version": version})
 
         def write(session: Session) -> Message:
             connection = session.connection
             values = {state.column.name: target} | schema.audit.changed(session)
             if stamp is not None:
                 values[stamp.column.name] = session.now
+            parameters = bound | to(values)
             while True:
-                row = connection.execute(change, parameters | values | {"sources": sources}).first()
+                row, found = change.execute(connection, parameters)
                 if row is not None:
                     return schema.full.message(connection, row)
-                found = connection.execute(read, parameters).first()
                 if found is None:
                     raise not_found(name)
+                if version is not None:
+                    schema.check_version(key, version, found[1])
                 if found[0] not in sources:
                     raise wrong_state(name, spelt.get(found[0], str(found[0])), transition.target)
-                # Another call brought it into one of the sources between the two statements: try again.
+                # Told before another call brought it into one of the sources: try again.
 
         return Work(write, atomic=bool(schema.collections), key=key)
 

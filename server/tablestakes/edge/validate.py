@@ -9,8 +9,8 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from tablestakes.crud.method import Method
+from tablestakes.crud.required import RequiredFields
 from tablestakes.edge.item import Items
-from tablestakes.edge.required import RequiredFields
 from tablestakes.errors import FieldViolation, invalid_fields
 
 _VALIDATOR = protovalidate.Validator()

@@ -40,7 +40,10 @@ def sample(message: type[Message], fields: Iterable[str] | None = None, inside: 
 
 def settable(message: Descriptor) -> list[FieldDescriptor]:
     """Return the fields of a message that a caller may set."""
-    return [field for field in message.fields if not behaves(field, IDENTIFIER, OUTPUT_ONLY)]
+    # An etag has no behavior of its own (AIP-154), and nobody sets it.
+    return [
+        field for field in message.fields if not behaves(field, IDENTIFIER, OUTPUT_ONLY) and field.name != "etag"
+    ]
 
 
 def refers_to(field: FieldDescriptor) -> str:

@@ -103,7 +103,8 @@ class Facts:
     @property
     def read_only(self) -> list[str]:
         """The names of the fields that an Update ignores."""
-        return ["name", *(each.name for each in self.descriptor.fields if behaves(each, OUTPUT_ONLY))]
+        known = self.descriptor.fields
+        return ["name", *(each.name for each in known if behaves(each, OUTPUT_ONLY) or each.name == "etag")]
 
     def has_default(self, name: str) -> bool:
         """Return whether the column of a field has a default."""
@@ -246,7 +247,12 @@ class Served:
             "transitions": bool(facts.transitions),
             "relationships": bool(relationships(facts)),
             "several types": len(self.by_type) > 1,
-            **{f"{verb} validate_only": facts.asks(verb, "validate_only") for verb in facts.methods},
+            "etag": "etag" in facts.descriptor.fields_by_name,
+            **{
+                f"{verb} {name}": facts.asks(verb, name)
+                for verb in facts.methods
+                for name in ("validate_only", "etag", "allow_missing")
+            },
         }
         return frozenset({*facts.methods, *(trait for trait, had in has.items() if had)})
 

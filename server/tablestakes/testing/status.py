@@ -5,6 +5,10 @@ from dataclasses import dataclass
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
+from tablestakes.reasons import REASONS
+
+KNOWN = {reason.name: reason for reason in REASONS}
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -28,7 +32,7 @@ class Refusal:
 
 
 def refusal(error: grpc.aio.AioRpcError) -> Refusal:
-    """Return what a call's error says, and check what AIP-193 asks of every error."""
+    """Return what a call's error says, and check what AIP-193 and the registry of reasons say of it."""
     details = dict(error.trailing_metadata() or ())["grpc-status-details-bin"]
     assert isinstance(details, bytes)
     status = status_pb2.Status.FromString(details)
@@ -42,6 +46,10 @@ def refusal(error: grpc.aio.AioRpcError) -> Refusal:
     assert info.domain, "every error has an ErrorInfo"
     assert info.reason == info.reason.upper()
     assert len(info.reason) <= 63
+    if (known := KNOWN.get(info.reason)) is not None:
+        assert error.code() in known.codes, info.reason
+        assert set(known.metadata) <= set(info.metadata), info.reason
+        assert known.again == retry.HasField("retry_delay"), info.reason
     return Refusal(
         code=error.code(),
         message=status.message,

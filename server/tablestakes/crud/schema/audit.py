@@ -25,6 +25,11 @@ class Audit:
 
     columns: frozenset[str]
 
+    @property
+    def changing(self) -> frozenset[str]:
+        """The names of those that change with the row."""
+        return self.columns & {UPDATE_TIME, UPDATED_BY}
+
     def created(self, session: Session) -> dict[str, Any]:
         """Return their values for a row that is made."""
         return {name: value for name, value in session.created.items() if name in self.columns}

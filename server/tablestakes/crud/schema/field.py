@@ -12,6 +12,7 @@ from sqlalchemy import Column, ColumnElement, Table, or_
 from tablestakes.crud.declaration import DeclarationError, likely
 from tablestakes.crud.schema.behavior import IDENTIFIER, IMMUTABLE, INPUT_ONLY, OUTPUT_ONLY, REQUIRED, behaves
 from tablestakes.crud.schema.codec import Codec, CodecFor, codec_for
+from tablestakes.crud.schema.etag import CODEC, ETAG, version_column
 from tablestakes.crud.schema.mask import WHOLE, Mask
 from tablestakes.crud.schema.name import Names
 from tablestakes.crud.schema.reference import Reference, reference_to
@@ -213,10 +214,24 @@ def fields_of(message: Descriptor, table: Table, names: Mapping[str, Names], cod
         DeclarationError: A field has no column, or no codec fits the two types.
     """
     return {
-        field.name: _field(field, table, field.name, names, codecs)
+        field.name: _etag(field, table) if field.name == ETAG else _field(field, table, field.name, names, codecs)
         for field in message.fields
         if not behaves(field, IDENTIFIER) and (not field.is_repeated or field.name in table.c)
     }
+
+
+def _etag(field: FieldDescriptor, table: Table) -> Field:
+    """Return the field of an etag, which callers send and never set."""
+    return Field(
+        name=field.name,
+        column=version_column(field, table),
+        codec=CODEC,
+        optional=False,
+        writable=False,
+        immutable=False,
+        readable=True,
+        reference=None,
+    )
 
 
 def _field(

@@ -1,6 +1,6 @@
 """The row of a singleton (AIP-156): the resource is there with its parent, also before a row was written for it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -21,9 +21,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.visitors import replacement_traverse
 
+from tablestakes.columns import first_version
 from tablestakes.crud.declaration import DeclarationError
 from tablestakes.crud.key import Key
 from tablestakes.crud.schema.audit import CREATE_TIME, CREATED_BY, UPDATE_TIME, Audit
+from tablestakes.crud.schema.conditional import Conditional, given, to
+from tablestakes.crud.schema.etag import UNWRITTEN, VERSION
 from tablestakes.crud.schema.name import Names
 from tablestakes.crud.session import Session
 
@@ -47,6 +50,7 @@ class Singleton:
         self._parent = parent
         self._audit = audit
         self._upsert = cache(self._build)
+        self._insert = cache(self._build_insert)
 
     def select(self, columns: Iterable[ColumnElement[Any]]) -> Select[Any]:
         """Return the statement that reads some columns; without a row they have the values of a new one.
@@ -76,6 +80,8 @@ class Singleton:
         if column.name in (CREATE_TIME, UPDATE_TIME) and CREATE_TIME in self._parent.table.c:
             # A singleton that was never written to is as old as its parent.
             return func.coalesce(column, self._parent.table.c[CREATE_TIME])
+        if column.name == VERSION:
+            return func.coalesce(column, UNWRITTEN).label(VERSION)
         default: Any = column.default
         if default is None:
             return column
@@ -98,36 +104,69 @@ class Singleton:
         row: Row[Any] | None = self._execute(session, key, values, tuple(returning)).first()
         return row
 
-    def ensure(self, session: Session, key: Key) -> None:
-        """Make the row, as a new one, where there is a parent and no row yet."""
-        self._execute(session, key, {}, ())
+    def ensure(self, session: Session, key: Key) -> bool:
+        """Make the row, as a new one, where there is a parent and no row yet; return whether it was made."""
+        return bool(self._execute(session, key, {}, (self._key,)).first())
+
+    def insert(
+        self,
+        session: Session,
+        written: frozenset[str],
+        returning: Sequence[ColumnElement[Any]],
+        version: Column[Any],
+    ) -> Conditional:
+        """Return the statement that makes the row where there is none yet, and else tells its version.
+
+        Args:
+            session: The session.
+            written: The columns to write; their parameters are `to_<column>`, and those of `made`.
+            returning: The columns to return.
+            version: The column of the version.
+        """
+        return self._insert(session.connection.dialect.name, written, tuple(returning), version)
+
+    def made(self, session: Session) -> dict[str, Any]:
+        """Return the values of a new row that callers do not give."""
+        version = {VERSION: first_version()} if VERSION in self._table.c else {}
+        return self._audit.created(session) | version
 
     def _execute(
         self, session: Session, key: Key, values: Mapping[str, Any], returning: tuple[ColumnElement[Any], ...]
     ) -> Any:
         connection = session.connection
         statement = self._upsert(connection.dialect.name, frozenset(values), returning)
-        made = self._audit.created(session)
-        parameters = {f"to_{name}": value for name, value in {**made, **values}.items()}
-        return connection.execute(statement, parameters | Names.bind(key))
+        parameters = to({**self.made(session), **values}) | Names.bind(key)
+        return connection.execute(statement, parameters)
 
     def _build(self, dialect: str, written: frozenset[str], returning: tuple[ColumnElement[Any], ...]) -> Insert:
-        # INSERT … SELECT from the parent inserts nothing where there is no parent. One statement is kept for each
-        # set of columns that callers write together.
-        names = sorted(written | self._audit.columns)
-        given: dict[str, ColumnElement[Any]] = {self._key.name: self._parent}
-        given |= {name: bindparam(f"to_{name}", type_=self._table.c[name].type) for name in names}
-        if CREATE_TIME in given and CREATE_TIME in self._parent.table.c:
-            given[CREATE_TIME] = self._parent.table.c[CREATE_TIME]
-        found = select(*given.values()).where(self._parent == bindparam("key_0"))
-        statement = INSERTS[dialect](self._table).from_select(list(given), found)
+        # One statement is kept for each set of columns that callers write together.
+        statement = self._from_parent(dialect, written)
         if written:
-            changed = [name for name in names if name not in (CREATE_TIME, CREATED_BY)]
+            changed = sorted((written | self._audit.columns) - {CREATE_TIME, CREATED_BY})
             new = {name: statement.excluded[name] for name in changed}
+            if VERSION in self._table.c:
+                new[VERSION] = self._table.c[VERSION] + 1
             statement = statement.on_conflict_do_update(index_elements=[self._key], set_=new)
         else:
             statement = statement.on_conflict_do_nothing(index_elements=[self._key])
         return cast(Insert, statement.returning(*returning) if returning else statement)
+
+    def _build_insert(
+        self, dialect: str, written: frozenset[str], returning: tuple[ColumnElement[Any], ...], version: Column[Any]
+    ) -> Conditional:
+        statement = self._from_parent(dialect, written).on_conflict_do_nothing(index_elements=[self._key])
+        of_parent = self.select([version]).where(self._parent == bindparam("key_0"))
+        return Conditional(statement, returning, of_parent)
+
+    def _from_parent(self, dialect: str, written: frozenset[str]) -> Any:
+        # INSERT … SELECT from the parent inserts nothing where there is no parent.
+        names = written | self._audit.columns | ({VERSION} & set(self._table.c.keys()))
+        values: dict[str, ColumnElement[Any]] = {self._key.name: self._parent}
+        values |= given(frozenset(names), self._table)
+        if CREATE_TIME in values and CREATE_TIME in self._parent.table.c:
+            values[CREATE_TIME] = self._parent.table.c[CREATE_TIME]
+        found = select(*values.values()).where(self._parent == bindparam("key_0"))
+        return INSERTS[dialect](self._table).from_select(list(values), found)
 
 
 def singleton_of(message: Descriptor, table: Table, names: Names, audit: Audit) -> Singleton:
@@ -145,7 +184,7 @@ def singleton_of(message: Descriptor, table: Table, names: Names, audit: Audit) 
         )
     for column in table.columns:
         default: Any = column.default
-        if column is key or column.name in audit.columns:
+        if column is key or column.name in audit.columns or column.name == VERSION:
             continue
         if default is not None and not default.is_scalar:
             raise DeclarationError(

@@ -11,11 +11,13 @@ from tablestakes.crud.asks import FIELD_MASK
 from tablestakes.crud.call import Call
 from tablestakes.crud.declaration import DeclarationError
 from tablestakes.crud.method import Method, Rpc
+from tablestakes.crud.schema.etag import version_in
 from tablestakes.crud.schema.field import Field, NestedField
 from tablestakes.crud.schema.schema import Schema
 from tablestakes.crud.session import Session
 from tablestakes.crud.shape import require, require_field, require_response
 from tablestakes.crud.update_mask import fields_to_write
+from tablestakes.crud.verb.upsert import Upsert
 from tablestakes.crud.verb.verb import Verb
 from tablestakes.crud.work import Work
 from tablestakes.errors import FieldViolation, invalid_fields, not_found
@@ -28,10 +30,14 @@ def bind(rpc: Rpc) -> Method:
     require(rpc.descriptor.input_type, update_mask=FIELD_MASK)
     require_response(rpc.descriptor, schema.descriptor.full_name)
     _require_writable(rpc)
+    upsert = Upsert(rpc, body) if "allow_missing" in asks.fields else None
 
     async def update(call: Call[Any]) -> Work[Message]:
         message = getattr(call.request, body)
-        key = names.parse(message.name, f"{body}.name")
+        may_create = upsert if asks.allow_missing(call.request) else None
+        key = may_create.key(message.name) if may_create else names.parse(message.name, f"{body}.name")
+        # Whatever the mask says (AIP-154).
+        version = version_in(message.etag) if schema.version is not None else None
         parts = fields_to_write(schema, asks.update_mask(call.request), message)
         fields = [schema.fields[part.name] for part in parts if part.name in schema.fields]
         values = await schema.values(message, [field for field in fields if not field.immutable], body)
@@ -43,18 +49,24 @@ def bind(rpc: Rpc) -> Method:
         def write(session: Session) -> Message:
             if fixed:
                 require_unchanged(session, schema, call.request, body, fixed, unchanged)
-            # Where nothing is written, update_time stays as it is.
-            row = schema.update(session, key, values) if values or replacements else schema.read(session, key)
+            # Where nothing is written, update_time and the etag stay as they are.
+            if values or replacements:
+                row = schema.update(session, key, values, version)
+            else:
+                row = schema.read(session, key, version)
             if row is None:
                 raise not_found(message.name)
             for replace in replacements:
                 replace(session.connection, key[-1])
             return schema.full.message(session.connection, row)
 
+        if may_create is not None:
+            return await may_create.work(message, key, parts, write, version)
         # Collections are read back with what was written, or the answer could be an error of a write that was done.
         return Work(write, atomic=bool(schema.collections), writes=_writes(schema, key, values), key=key)
 
-    return rpc.method(update, "update singleton" if schema.singleton else "update")
+    chosen = {column.name: f"{body}.name" for column in names.columns} if upsert else {}
+    return rpc.method(update, "update singleton" if schema.singleton else "update", chosen)
 
 
 def require_unchanged(
@@ -119,4 +131,4 @@ def _require_writable(rpc: Rpc) -> None:
         collection.require_writable(rpc.descriptor.full_name)
 
 
-UPDATE = Verb("Update", bind)
+UPDATE = Verb("Update", bind, serves=frozenset({"allow_missing"}))

@@ -10,11 +10,13 @@ from tablestakes.testing.contract.batch_get import TestBatchGet
 from tablestakes.testing.contract.behavior import TestBehavior
 from tablestakes.testing.contract.create import TestCreate
 from tablestakes.testing.contract.delete import TestDelete
+from tablestakes.testing.contract.etag import TestEtag
 from tablestakes.testing.contract.export import TestExport
 from tablestakes.testing.contract.filter import TestFilter
 from tablestakes.testing.contract.force import TestForce
 from tablestakes.testing.contract.get import TestGet
 from tablestakes.testing.contract.list import TestList
+from tablestakes.testing.contract.missing import TestMissing
 from tablestakes.testing.contract.name_list import TestNameList
 from tablestakes.testing.contract.order import TestOrder
 from tablestakes.testing.contract.parent import TestParent
@@ -33,11 +35,13 @@ __all__ = [
     "TestBehavior",
     "TestCreate",
     "TestDelete",
+    "TestEtag",
     "TestExport",
     "TestFilter",
     "TestForce",
     "TestGet",
     "TestList",
+    "TestMissing",
     "TestNameList",
     "TestOrder",
     "TestParent",

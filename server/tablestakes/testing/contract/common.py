@@ -13,6 +13,9 @@ SESSION_LOOP = pytest.mark.asyncio(loop_scope="session")
 """Servers and connections live as long as the session, and so does the event loop that they are on."""
 
 
+CHANGING = ("update_time", "etag")
+"""The fields that change whenever a resource does."""
+
 MINUTE = 60
 """The seconds by which a server's clock may be wrong."""
 
@@ -45,8 +48,8 @@ def check_later(before: Any, after: Any) -> None:
 
 
 def check_same_but(before: Any, after: Any, *fields: str) -> None:
-    """Check that two messages are equal but for some fields and update_time."""
-    assert without(before, "update_time", *fields) == without(after, "update_time", *fields), fields
+    """Check that two messages are equal but for some fields, and what changes with them: update_time and etag."""
+    assert without(before, *CHANGING, *fields) == without(after, *CHANGING, *fields), fields
 
 
 def check_told(answer: Any, sent: Any) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from tablestakes.crud.schema.behavior import IDENTIFIER, OUTPUT_ONLY, behaves
+from tablestakes.crud.schema.behavior import OUTPUT_ONLY, behaves
 from tablestakes.testing.contract.common import (
     MINUTE,
     SESSION_LOOP,
@@ -17,7 +17,7 @@ from tablestakes.testing.contract.common import (
     refused,
 )
 from tablestakes.testing.resource import Contract, copy_fields, told, value_of
-from tablestakes.testing.sample import is_list_of_messages, spoil
+from tablestakes.testing.sample import is_list_of_messages, settable, spoil
 from tablestakes.testing.status import refusal
 
 
@@ -29,10 +29,9 @@ def _with_items(message: Any, other: Any) -> Iterator[tuple[Any, Any]]:
             yield from zip(getattr(message, field.name), getattr(other, field.name), strict=True)
 
 
-def _is_text(field: FieldDescriptor) -> bool:
-    """Return whether callers may set a field to one text."""
-    text = field.type == field.TYPE_STRING and not field.is_repeated
-    return text and not behaves(field, IDENTIFIER, OUTPUT_ONLY)
+def _texts(message: Descriptor) -> list[FieldDescriptor]:
+    """Return the fields that callers may set to one text."""
+    return [field for field in settable(message) if field.type == field.TYPE_STRING and not field.is_repeated]
 
 
 @SESSION_LOOP
@@ -105,18 +104,15 @@ class TestCreate:
 
     async def test_a_nul_character_is_refused_by_field(self, contract: Contract) -> None:
         """Text with a NUL character, which PostgreSQL cannot keep, is refused on every database."""
-        for field in contract.facts.descriptor.fields:
-            if _is_text(field):
-                sent = await contract.sample()
-                setattr(sent, field.name, getattr(sent, field.name) + "\0")
-                assert list((await refused(contract.create(sent))).fields) == [f"{contract.body}.{field.name}"]
+        for field in _texts(contract.facts.descriptor):
+            sent = await contract.sample()
+            setattr(sent, field.name, getattr(sent, field.name) + "\0")
+            assert list((await refused(contract.create(sent))).fields) == [f"{contract.body}.{field.name}"]
 
     async def test_text_comes_back_as_it_was_sent(self, contract: Contract) -> None:
         """Letters of every script, quotes, % and backslashes are kept as they are, where the rules let them."""
         text = "Zoë 'O' \"%s\" \\ ; -- 雪 🦊"
-        for field in contract.facts.descriptor.fields:
-            if not _is_text(field):
-                continue
+        for field in _texts(contract.facts.descriptor):
             sent = await contract.sample()
             setattr(sent, field.name, text)
             try:

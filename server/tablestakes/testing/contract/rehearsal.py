@@ -5,8 +5,9 @@ from typing import Any
 import grpc
 import pytest
 
-from tablestakes.testing.contract.common import SESSION_LOOP, invalid, not_found, refused
-from tablestakes.testing.resource import Contract, copy_fields, told, without
+from tablestakes.testing.contract.common import SESSION_LOOP, check_same_but, invalid, not_found, refused
+from tablestakes.testing.contract.transition import brought, state_of, ways
+from tablestakes.testing.resource import Contract, copy_fields, told
 
 
 @SESSION_LOOP
@@ -53,7 +54,7 @@ class TestRehearsal:
         answer = await contract.update(change, "*", validate_only=True)
         assert told(answer) == told(change)
         assert await contract.get(before.name) == before
-        assert without(await contract.update(change, "*"), "update_time") == without(answer, "update_time")
+        check_same_but(answer, await contract.update(change, "*"))
 
     @pytest.mark.traits("Update validate_only")
     async def test_a_rehearsed_update_of_nothing_is_not_found(self, contract: Contract) -> None:
@@ -70,3 +71,24 @@ class TestRehearsal:
         assert (await contract.call("Delete", name=created.name, validate_only=True)).ByteSize() == 0
         assert await contract.get(created.name) == created
         await not_found(contract.call("Delete", name=contract.nothing, validate_only=True))
+
+    @pytest.mark.verbs("Create")
+    @pytest.mark.traits("transitions")
+    async def test_a_rehearsed_transition_changes_nothing(self, contract: Contract) -> None:
+        """A transition with validate_only answers as one without, and leaves the resource as it was."""
+        start = await contract.create(plain=True)
+        for state, way in ways(contract, state_of(start)).items():
+            for name, transition in contract.facts.transitions.items():
+                if "validate_only" not in contract.facts.package[name].input_type.fields_by_name:
+                    continue
+                before = await brought(contract, way)
+                if state in transition.sources:
+                    answer = await contract.rpc(name, name=before.name, validate_only=True)
+                    assert state_of(answer) == transition.target
+                else:
+                    answers = [
+                        await refused(contract.rpc(name, name=before.name, validate_only=each))
+                        for each in (True, False)
+                    ]
+                    assert answers[0] == answers[1]
+                assert await contract.get(before.name) == before

@@ -7,6 +7,7 @@ import grpc
 import pytest
 
 from tablestakes.testing.contract.common import (
+    CHANGING,
     SESSION_LOOP,
     check_later,
     not_found,
@@ -30,9 +31,7 @@ class TestSingleton:
             if "create_time" in parent.DESCRIPTOR.fields_by_name:
                 assert getattr(found, time) == parent.create_time
         for field in contract.facts.descriptor.fields:
-            if field.name not in ("name", "create_time", "update_time") and not contract.facts.has_default(
-                field.name
-            ):
+            if field.name not in ("name", "create_time", *CHANGING) and not contract.facts.has_default(field.name):
                 assert field.name not in {each.name for each, _ in found.ListFields()}
 
     async def test_it_is_not_there_without_its_parent(self, contract: Contract) -> None:

@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("update_time", sa.DateTime(timezone=True), nullable=False),
         sa.Column("created_by", sa.String(length=255), nullable=True),
         sa.Column("updated_by", sa.String(length=255), nullable=True),
+        sa.Column("row_version", sa.BigInteger(), server_default="1", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_readers")),
         sa.UniqueConstraint("card", name=op.f("uq_readers_card")),
     )
@@ -39,6 +40,7 @@ def upgrade() -> None:
         sa.Column("update_time", sa.DateTime(timezone=True), nullable=False),
         sa.Column("created_by", sa.String(length=255), nullable=True),
         sa.Column("updated_by", sa.String(length=255), nullable=True),
+        sa.Column("row_version", sa.BigInteger(), server_default="1", nullable=False),
         sa.ForeignKeyConstraint(["curator_id"], ["readers.id"], name=op.f("fk_shelves_curator_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_shelves")),
         sa.UniqueConstraint("theme", name=op.f("uq_shelves_theme")),
@@ -67,6 +69,7 @@ def upgrade() -> None:
         sa.Column("update_time", sa.DateTime(timezone=True), nullable=False),
         sa.Column("created_by", sa.String(length=255), nullable=True),
         sa.Column("updated_by", sa.String(length=255), nullable=True),
+        sa.Column("row_version", sa.BigInteger(), server_default="1", nullable=False),
         sa.CheckConstraint("pages < 100000", name=op.f("ck_books_pages")),
         sa.ForeignKeyConstraint(["borrower_id"], ["readers.id"], name=op.f("fk_books_borrower_id")),
         sa.ForeignKeyConstraint(["shelf_id"], ["shelves.id"], name=op.f("fk_books_shelf_id")),
@@ -103,6 +106,7 @@ def upgrade() -> None:
         sa.Column("book_id", sa.Uuid(), nullable=False),
         sa.Column("text", sa.String(length=1000), nullable=False),
         sa.Column("page", sa.Integer(), nullable=True),
+        sa.Column("row_version", sa.BigInteger(), server_default="1", nullable=False),
         sa.ForeignKeyConstraint(
             ["shelf_id", "book_id"], ["books.shelf_id", "books.id"], name=op.f("fk_notes_shelf_id_book_id")
         ),

@@ -1,0 +1,164 @@
+"""The reasons of the engine's errors: with the domain they are what programs tell errors apart by (AIP-193).
+
+A reason that was released keeps its meaning, and its metadata keep their keys.
+"""
+
+from dataclasses import dataclass
+
+from grpc import StatusCode
+
+__all__ = ["REASONS", "Reason"]
+
+FIELD = ("field",)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A cause of an error.
+
+    Attributes:
+        name: The cause for a program, in UPPER_SNAKE_CASE (ErrorInfo.reason, or a FieldViolation's).
+        meaning: A sentence for the caller's developer: what happened, and what to do about it.
+        codes: The status codes that it comes with.
+        metadata: The keys of ErrorInfo's metadata that it always has.
+        again: Whether the same call may succeed a moment later (RetryInfo).
+        field: Whether it is said of a field of the request. Of several fields at fault each has its own in a
+            BadRequest, and the ErrorInfo that of the first, or INVALID_FIELDS.
+    """
+
+    name: str
+    meaning: str
+    codes: tuple[StatusCode, ...]
+    metadata: tuple[str, ...] = ()
+    again: bool = False
+    field: bool = False
+
+
+def of_field(name: str, meaning: str) -> Reason:
+    """Return a reason why a field of a request is INVALID_ARGUMENT."""
+    return Reason(name, meaning, (StatusCode.INVALID_ARGUMENT,), FIELD, field=True)
+
+
+REASONS: tuple[Reason, ...] = (
+    Reason(
+        "ALREADY_EXISTS",
+        "Other resources have the same values in these fields, or the same name.",
+        (StatusCode.ALREADY_EXISTS,),
+        FIELD,
+        field=True,
+    ),
+    Reason(
+        "CONCURRENT_CHANGE",
+        "Another call changed the same resources at the same time, and this one changed nothing.",
+        (StatusCode.ABORTED,),
+        again=True,
+    ),
+    Reason(
+        "DATABASE_BUSY",
+        "Too many calls wait for the database; this one was not begun.",
+        (StatusCode.UNAVAILABLE,),
+        again=True,
+    ),
+    Reason("DATABASE_TIMEOUT", "A statement took longer than it may.", (StatusCode.DEADLINE_EXCEEDED,)),
+    Reason(
+        "DATABASE_UNAVAILABLE",
+        "The service has no database at the moment; a write was not applied.",
+        (StatusCode.UNAVAILABLE,),
+        again=True,
+    ),
+    Reason(
+        "DEADLINE_EXCEEDED",
+        "The call did not end by the caller's deadline, or by the service's where the caller set none.",
+        (StatusCode.DEADLINE_EXCEEDED,),
+    ),
+    Reason(
+        "DRAINING",
+        "The service is about to end; this call was not begun. Another replica may serve it.",
+        (StatusCode.UNAVAILABLE,),
+        again=True,
+    ),
+    of_field("DURATION_OUT_OF_RANGE", "A duration is malformed, or longer than can be kept."),
+    Reason(
+        "ETAG_MISMATCH",
+        "The resource has changed since the etag was given out, and nothing was written. `etag` is its current one:"
+        " read the resource, decide anew, and send that.",
+        (StatusCode.ABORTED,),
+        ("resource", "etag"),
+    ),
+    Reason(
+        "HAS_CHILDREN",
+        "There are resources below the one that was to be deleted; `force` deletes them too.",
+        (StatusCode.FAILED_PRECONDITION,),
+        ("resource",),
+    ),
+    of_field("IMMUTABLE_FIELD", "The field is set when the resource is created, and cannot be changed."),
+    Reason(
+        "INTERNAL",
+        "A fault of the service. `errorId` finds it in the service's log.",
+        (StatusCode.INTERNAL,),
+        ("errorId",),
+    ),
+    of_field("INVALID_DATE", "There is no such day in the calendar."),
+    of_field("INVALID_DECIMAL", "The text is no decimal number."),
+    Reason(
+        "INVALID_FIELDS",
+        "Several fields are wrong for several reasons: the BadRequest has the reason of each.",
+        (StatusCode.INVALID_ARGUMENT,),
+        FIELD,
+    ),
+    of_field("INVALID_FIELD_MASK", "The update mask cannot be applied."),
+    of_field("INVALID_ID", "No resource can have this id."),
+    of_field("INVALID_PAGE_TOKEN", "The page token is not one of this method, for this request."),
+    of_field("INVALID_RESOURCE_NAME", "The text is no name of a resource of the type that is needed."),
+    of_field("INVALID_TIME_OF_DAY", "There is no such time in a day."),
+    of_field("INVALID_UUID", "The text is no UUID in its canonical form."),
+    Reason("MALFORMED_REQUEST", "The request is no message of its type.", (StatusCode.INVALID_ARGUMENT,)),
+    Reason("MISSING_REQUEST", "The call has no request message.", (StatusCode.INVALID_ARGUMENT,)),
+    of_field("NEGATIVE_PAGE_SIZE", "A page cannot have less than no resources."),
+    of_field("NOT_A_NUMBER", "The number must be finite."),
+    of_field("NOT_JSON", "The value has no form in JSON."),
+    of_field("NUL_CHARACTER", "Text cannot have the character NUL."),
+    Reason(
+        "OUTCOME_UNKNOWN",
+        "The service lost its database in the middle of a write, which may have been applied or not: find out"
+        " before sending it again.",
+        (StatusCode.UNAVAILABLE,),
+        ("outcome",),
+    ),
+    of_field("REFERENCE_NOT_FOUND", "The field refers to a resource that does not exist."),
+    of_field("REQUIRED_FIELD", "The field must be set."),
+    Reason(
+        "RESOURCE_IN_USE",
+        "Other resources refer to the one that was to be deleted.",
+        (StatusCode.FAILED_PRECONDITION,),
+    ),
+    Reason(
+        "RESOURCE_NOT_FOUND",
+        "There is no resource of this name.",
+        (StatusCode.NOT_FOUND,),
+        ("resource",),
+    ),
+    Reason(
+        "RESPONSE_TOO_LARGE",
+        "The response is larger than a message may be: ask for fewer resources.",
+        (StatusCode.RESOURCE_EXHAUSTED,),
+    ),
+    Reason(
+        "STATE_NOT_ALLOWED",
+        "The resource is in a state from which there is no way to `target`.",
+        (StatusCode.FAILED_PRECONDITION,),
+        ("resource", "state", "target"),
+    ),
+    Reason("STORAGE_EXHAUSTED", "The service has no room left.", (StatusCode.RESOURCE_EXHAUSTED,)),
+    of_field("TIMESTAMP_OUT_OF_RANGE", "The instant lies outside of the years 1 to 9999, or is malformed."),
+    of_field("TOO_MANY_DECIMALS", "The number has more decimals than are kept."),
+    of_field("TOO_MANY_ITEMS", "The request has more items than a request may have."),
+    of_field("UNKNOWN_ENUM_VALUE", "The number is no value of the enum."),
+    of_field("UNKNOWN_FIELD", "The resource has no such field."),
+    of_field("UNKNOWN_VALUE", "The text is none of the values that the field takes."),
+    of_field("VALUE_NOT_ALLOWED", "A rule of the database does not allow the value."),
+    Reason("VALUE_OUT_OF_RANGE", "A value is larger than can be kept.", (StatusCode.INVALID_ARGUMENT,), field=True),
+    Reason("WORK_CANCELLED", "The service cancelled the call.", (StatusCode.UNAVAILABLE,), again=True),
+)
+"""Every reason of the engine, by name. A violated rule of the proto (`buf.validate`) has the rule's id as its
+reason, in upper case and with underscores: STRING_MIN_LEN."""
