@@ -9,6 +9,7 @@ from benchmarks.database import migrated
 from marketplace_service import SERVICE
 from tablestakes.crud.call import Call
 from tablestakes.crud.method import Method
+from tablestakes.crud.once import Once
 from tablestakes.crud.perform import perform
 from tablestakes.crud.query.token import PageTokens
 from tablestakes.database import Database, open_database
@@ -39,7 +40,8 @@ class Products:
     async def page(self, **fields: Any) -> Any:
         """Return a page."""
         request = self.method.request(page_size=SIZE, **fields)
-        return await perform(self.method, Call(request), self.database)
+        reply = await perform(self.method, Call(request), self.database, Once())
+        return self.method.response.FromString(reply.data)
 
     async def token_of(self, number: int, **fields: Any) -> str:
         """Return the token that asks for a page, counted from 1."""

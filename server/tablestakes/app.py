@@ -15,21 +15,26 @@ import sqlalchemy
 import structlog
 from prometheus_client import CollectorRegistry
 
+from tablestakes.crud.method import Method
+from tablestakes.crud.once import Once
 from tablestakes.crud.query.token import PageTokens
 from tablestakes.database import Database, open_database
 from tablestakes.database.engine import backend_of
+from tablestakes.database.request_ids import require_table
 from tablestakes.edge.access_log import AccessLog
 from tablestakes.edge.door import Door
 from tablestakes.edge.hang_up import hang_up
 from tablestakes.edge.health import Health
 from tablestakes.edge.listen import BindError, listen
+from tablestakes.edge.rpc import Edge
 from tablestakes.edge.stream import stream
 from tablestakes.edge.streams import Streams
 from tablestakes.edge.tasks import Tasks
-from tablestakes.edge.unary import Edge, unary
+from tablestakes.edge.unary import unary
 from tablestakes.filter import Limits
 from tablestakes.service import Service
 from tablestakes.settings import Settings, SettingsError, flag
+from tablestakes.sweeper import Sweeper
 from tablestakes.telemetry import (
     Access,
     Explainer,
@@ -120,8 +125,13 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
         lag.start()
         opened.callback(lag.stop)
 
+        once = Once(settings.request_id_retention)
+        if any(map(_is_repeatable, methods)):
+            await require_table(database[0])
+            opened.push_async_callback(Sweeper(once, database[0]).stop)
         edge = Edge(
             database=database[0],
+            once=once,
             tasks=tasks,
             door=door,
             metrics=metrics,
@@ -157,6 +167,10 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
 def _tokens(settings: Settings) -> PageTokens:
     """Return what makes and reads page tokens: with the keys that are set, or one that ends with this process."""
     return PageTokens(*(settings.token_keys or [secrets.token_bytes(32)]))
+
+
+def _is_repeatable(method: Method) -> bool:
+    return "request_id" in method.asks.fields and not method.reads
 
 
 async def _open_database(

@@ -14,6 +14,7 @@ from tablestakes.crud.query.token import PageTokens
 from tablestakes.crud.query.total import MOST_COUNTED
 from tablestakes.crud.resource import Resource
 from tablestakes.crud.schema.codec import CodecFor
+from tablestakes.database import request_ids
 from tablestakes.database.migrations import Migrations
 from tablestakes.edge.arrival import Gate
 from tablestakes.filter import Limits
@@ -28,7 +29,7 @@ class Service:
     Attributes:
         name: The name of its command, which is also its name in logs, metrics and traces: `tablestakes`.
         resources: Its resources, in the order in which `routes` lists them.
-        metadata: The tables of its models.
+        metadata: The tables of its models; that of request ids is added to them.
         migrations: Alembic's folder of its migrations. Its `env.py` calls `run_migrations`.
         version: Its version.
         settings: Its settings class: `tablestakes.Settings`, or a subclass with fields of its own.
@@ -48,6 +49,10 @@ class Service:
     gates: Callable[[Any], Sequence[Gate]] = lambda _: ()
     commands: Sequence[Command] = ()
     reasons: Sequence[Reason] = ()
+
+    def __post_init__(self) -> None:
+        """Add the engine's own table."""
+        request_ids.declare(self.metadata)
 
     def main(self, arguments: Sequence[str] | None = None) -> int:
         """Run the service's command line, and return its exit code.

@@ -195,6 +195,11 @@ class Settings(BaseSettings):
         " watches health knows at once, one that polls it needs as many polls as it wants failures.",
     )
     drain_grace: Seconds = Field(30.0, description="Seconds that calls in progress get to end after SIGTERM.")
+    request_id_retention: Annotated[float, Field(ge=86_400, allow_inf_nan=False)] = Field(
+        86_400.0,
+        description="Seconds for which a write can be repeated by its request_id and has no second effect; a day at"
+        " the least. Its answer is kept for so long, and an hour more.",
+    )
     page_token_keys: TokenKeys = Field(
         SecretStr(""),
         description="Secrets that seal page tokens, with commas between them, each of at least 16 characters and"

@@ -25,6 +25,7 @@ from tablestakes import (
     Work,
 )
 from tablestakes.crud.bind import bind
+from tablestakes.crud.once import Once
 from tablestakes.crud.perform import perform
 from tablestakes.crud.query.token import PageTokens
 from tablestakes.database import Database, open_database
@@ -156,7 +157,9 @@ class Store:
     async def call(self, method_name: str, subject: str | None = None, /, **fields: Any) -> Any:
         """Call a method, and return its response."""
         method = self.methods[method_name]
-        return await perform(method, Call(method.request(**fields), Caller(subject)), self.database)
+        call = Call(method.request(**fields), Caller(subject))
+        reply = await perform(method, call, self.database, Once())
+        return method.response.FromString(reply.data)
 
     async def refused(self, method_name: str, /, **fields: Any) -> StatusError:
         """Return the error of a call that must fail."""

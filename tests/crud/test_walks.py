@@ -13,6 +13,7 @@ from sqlalchemy import delete, insert
 
 from tablestakes.crud.call import Call
 from tablestakes.crud.method import Method
+from tablestakes.crud.once import Once
 from tablestakes.crud.perform import perform
 from tablestakes.crud.query.token import PageTokens
 from tablestakes.database import Database, open_database
@@ -76,7 +77,9 @@ class Books:
 
     async def page(self, **fields: Any) -> Any:
         """Return a page."""
-        return await perform(self.method, Call(self.method.request(parent=PARENT, **fields)), self.database)
+        call = Call(self.method.request(parent=PARENT, **fields))
+        reply = await perform(self.method, call, self.database, Once())
+        return self.method.response.FromString(reply.data)
 
     async def walk(self, between: Callable[[], Any] | None = None, **fields: Any) -> list[str]:
         """Return the names on all pages, of sizes that change, doing something between each two."""

@@ -15,10 +15,10 @@ from marketplace.v1 import order_pb2, post_pb2, post_pb2_grpc, user_pb2, user_pb
 from marketplace_service.api.password import MAX_WAITING, hash_password
 from tablestakes import StatusError
 from tablestakes.app import App
+from tablestakes.crud.encode import MAX_RESPONSE, encode
 from tablestakes.crud.query.page import MAX_BYTES
 from tablestakes.crud.query.token import PageTokens
 from tablestakes.edge.decode import decoder
-from tablestakes.edge.encode import MAX_RESPONSE, encode
 from tablestakes.edge.listen import MAX_REQUEST
 from tablestakes.edge.validate import validator
 from tests.gadgets import gadget_pb2, gadget_pb2_grpc

@@ -11,9 +11,11 @@ import pytest
 from marketplace.v1 import user_pb2, user_pb2_grpc
 
 from tablestakes.app import App
+from tablestakes.crud.once import Once
 from tablestakes.crud.query.token import PageTokens
 from tablestakes.edge.door import Door
-from tablestakes.edge.unary import Edge, unary
+from tablestakes.edge.rpc import Edge
+from tablestakes.edge.unary import unary
 from tablestakes.telemetry import RpcMetrics, new_registry
 from tests.gadgets import CANARY, gadget_pb2, gadget_pb2_grpc
 from tests.process import HANGS
@@ -166,7 +168,7 @@ async def test_a_status_that_nobody_reads_any_more_is_counted(tmp_path: Path, da
     """A call whose caller leaves while its status is sent is counted by that status."""
     async with serving(settings_for(f"sqlite+aiosqlite:///{tmp_path}/gone.db")) as app:
         registry = new_registry({}, name="gone")
-        edge = Edge(database=app.database, tasks=app.tasks, door=Door(), metrics=RpcMetrics(registry))
+        edge = Edge(database=app.database, once=Once(), tasks=app.tasks, door=Door(), metrics=RpcMetrics(registry))
         (method,) = (each for each in SERVICE.bind(PageTokens(b"")) if each.name == "GetUser")
         handler: Any = unary(method, edge)
         context = GoneContext(data)

@@ -219,7 +219,8 @@ def test_the_sizes_of_messages_are_counted_by_method(registry: CollectorRegistry
     rpcs = RpcMetrics(registry)
     method = rpcs.method("shop.v1.Shop", "Buy")
     rpcs.method("shop.v1.Shop", "Sell")
-    method.finish(enter(method), "OK", received=20, sent=5_000)
+    method.sent(5_000)
+    method.finish(enter(method), "OK", received=20)
     method.finish(enter(method), "NotFound", received=30)
     current_rpc.set(None)
     found = {

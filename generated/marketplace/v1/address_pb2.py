@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmarketplace/v1/address.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\x03\n\x07\x41\x64\x64ress\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x05label\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18?\x12\x1b\n\x05lines\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\x18\xf4\x03\x12\x19\n\x04\x63ity\x18\x04 \x01(\tB\x0b\xe2\x41\x01\x02\xbaH\x04r\x02\x18\x64\x12\x1b\n\x06region\x18\x05 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\x64\x12 \n\x0bpostal_code\x18\x06 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\x14\x12*\n\x0bregion_code\x18\x07 \x01(\tB\x15\xe2\x41\x01\x02\xbaH\x0er\x0c\x32\n^[A-Z]{2}$\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\n \x01(\t:Z\xea\x41W\n\x1fmarketplace.example.com/Address\x12 users/{user}/addresses/{address}*\taddresses2\x07\x61\x64\x64ress\"\x80\x01\n\x11GetAddressRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Address\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xc2\x01\n\x18\x42\x61tchGetAddressesRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x01\xfa\x41!\x12\x1fmarketplace.example.com/Address\x12\x37\n\x05names\x18\x02 \x03(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Address\x12\x33\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"G\n\x19\x42\x61tchGetAddressesResponse\x12*\n\taddresses\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Address\"\x9b\x02\n\x14ListAddressesRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fmarketplace.example.com/Address\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08order_by\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04skip\x18\x0b \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11return_total_size\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x33\n\tread_mask\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xc0\x01\n\x15ListAddressesResponse\x12*\n\taddresses\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Address\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\ntotal_size\x18\n \x01(\x05H\x00\x88\x01\x01\x12!\n\x14\x65stimated_total_size\x18\x0b \x01(\x03H\x01\x88\x01\x01\x42\r\n\x0b_total_sizeB\x17\n\x15_estimated_total_size\"\x9d\x01\n\x14\x43reateAddressRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fmarketplace.example.com/Address\x12.\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0b\x32\x17.marketplace.v1.AddressB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x9a\x01\n\x14UpdateAddressRequest\x12.\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x17.marketplace.v1.AddressB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x9c\x01\n\x14\x44\x65leteAddressRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Address\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rallow_missing\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42,\n\x1a\x63om.example.marketplace.v1B\x0c\x41\x64\x64ressProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmarketplace/v1/address.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\x03\n\x07\x41\x64\x64ress\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x05label\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18?\x12\x1b\n\x05lines\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\x18\xf4\x03\x12\x19\n\x04\x63ity\x18\x04 \x01(\tB\x0b\xe2\x41\x01\x02\xbaH\x04r\x02\x18\x64\x12\x1b\n\x06region\x18\x05 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\x64\x12 \n\x0bpostal_code\x18\x06 \x01(\tB\x0b\xe2\x41\x01\x01\xbaH\x04r\x02\x18\x14\x12*\n\x0bregion_code\x18\x07 \x01(\tB\x15\xe2\x41\x01\x02\xbaH\x0er\x0c\x32\n^[A-Z]{2}$\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\n \x01(\t:Z\xea\x41W\n\x1fmarketplace.example.com/Address\x12 users/{user}/addresses/{address}*\taddresses2\x07\x61\x64\x64ress\"\x80\x01\n\x11GetAddressRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Address\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xc2\x01\n\x18\x42\x61tchGetAddressesRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x01\xfa\x41!\x12\x1fmarketplace.example.com/Address\x12\x37\n\x05names\x18\x02 \x03(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Address\x12\x33\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"G\n\x19\x42\x61tchGetAddressesResponse\x12*\n\taddresses\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Address\"\x9b\x02\n\x14ListAddressesRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fmarketplace.example.com/Address\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08order_by\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04skip\x18\x0b \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11return_total_size\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x33\n\tread_mask\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xc0\x01\n\x15ListAddressesResponse\x12*\n\taddresses\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Address\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\ntotal_size\x18\n \x01(\x05H\x00\x88\x01\x01\x12!\n\x14\x65stimated_total_size\x18\x0b \x01(\x03H\x01\x88\x01\x01\x42\r\n\x0b_total_sizeB\x17\n\x15_estimated_total_size\"\xbf\x01\n\x14\x43reateAddressRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fmarketplace.example.com/Address\x12.\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0b\x32\x17.marketplace.v1.AddressB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x0f \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"\xbc\x01\n\x14UpdateAddressRequest\x12.\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x17.marketplace.v1.AddressB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x0f \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"\xbe\x01\n\x14\x44\x65leteAddressRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Address\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rallow_missing\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x0f \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x42,\n\x1a\x63om.example.marketplace.v1B\x0c\x41\x64\x64ressProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -89,12 +90,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEADDRESSREQUEST'].fields_by_name['address']._serialized_options = b'\342A\001\002'
   _globals['_CREATEADDRESSREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_CREATEADDRESSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEADDRESSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATEADDRESSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_UPDATEADDRESSREQUEST'].fields_by_name['address']._loaded_options = None
   _globals['_UPDATEADDRESSREQUEST'].fields_by_name['address']._serialized_options = b'\342A\001\002'
   _globals['_UPDATEADDRESSREQUEST'].fields_by_name['update_mask']._loaded_options = None
   _globals['_UPDATEADDRESSREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
   _globals['_UPDATEADDRESSREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_UPDATEADDRESSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEADDRESSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_UPDATEADDRESSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_DELETEADDRESSREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_DELETEADDRESSREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A!\n\037marketplace.example.com/Address'
   _globals['_DELETEADDRESSREQUEST'].fields_by_name['validate_only']._loaded_options = None
@@ -103,22 +108,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEADDRESSREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
   _globals['_DELETEADDRESSREQUEST'].fields_by_name['allow_missing']._loaded_options = None
   _globals['_DELETEADDRESSREQUEST'].fields_by_name['allow_missing']._serialized_options = b'\342A\001\001'
-  _globals['_ADDRESS']._serialized_start=205
-  _globals['_ADDRESS']._serialized_end=641
-  _globals['_GETADDRESSREQUEST']._serialized_start=644
-  _globals['_GETADDRESSREQUEST']._serialized_end=772
-  _globals['_BATCHGETADDRESSESREQUEST']._serialized_start=775
-  _globals['_BATCHGETADDRESSESREQUEST']._serialized_end=969
-  _globals['_BATCHGETADDRESSESRESPONSE']._serialized_start=971
-  _globals['_BATCHGETADDRESSESRESPONSE']._serialized_end=1042
-  _globals['_LISTADDRESSESREQUEST']._serialized_start=1045
-  _globals['_LISTADDRESSESREQUEST']._serialized_end=1328
-  _globals['_LISTADDRESSESRESPONSE']._serialized_start=1331
-  _globals['_LISTADDRESSESRESPONSE']._serialized_end=1523
-  _globals['_CREATEADDRESSREQUEST']._serialized_start=1526
-  _globals['_CREATEADDRESSREQUEST']._serialized_end=1683
-  _globals['_UPDATEADDRESSREQUEST']._serialized_start=1686
-  _globals['_UPDATEADDRESSREQUEST']._serialized_end=1840
-  _globals['_DELETEADDRESSREQUEST']._serialized_start=1843
-  _globals['_DELETEADDRESSREQUEST']._serialized_end=1999
+  _globals['_DELETEADDRESSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DELETEADDRESSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
+  _globals['_ADDRESS']._serialized_start=234
+  _globals['_ADDRESS']._serialized_end=670
+  _globals['_GETADDRESSREQUEST']._serialized_start=673
+  _globals['_GETADDRESSREQUEST']._serialized_end=801
+  _globals['_BATCHGETADDRESSESREQUEST']._serialized_start=804
+  _globals['_BATCHGETADDRESSESREQUEST']._serialized_end=998
+  _globals['_BATCHGETADDRESSESRESPONSE']._serialized_start=1000
+  _globals['_BATCHGETADDRESSESRESPONSE']._serialized_end=1071
+  _globals['_LISTADDRESSESREQUEST']._serialized_start=1074
+  _globals['_LISTADDRESSESREQUEST']._serialized_end=1357
+  _globals['_LISTADDRESSESRESPONSE']._serialized_start=1360
+  _globals['_LISTADDRESSESRESPONSE']._serialized_end=1552
+  _globals['_CREATEADDRESSREQUEST']._serialized_start=1555
+  _globals['_CREATEADDRESSREQUEST']._serialized_end=1746
+  _globals['_UPDATEADDRESSREQUEST']._serialized_start=1749
+  _globals['_UPDATEADDRESSREQUEST']._serialized_end=1937
+  _globals['_DELETEADDRESSREQUEST']._serialized_start=1940
+  _globals['_DELETEADDRESSREQUEST']._serialized_end=2130
 # @@protoc_insertion_point(module_scope)

@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmarketplace/v1/comment.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x02\n\x07\x43omment\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x36\n\x06\x61uthor\x18\x02 \x01(\tB&\xe2\x41\x02\x02\x05\xfa\x41\x1e\n\x1cmarketplace.example.com/User\x12\x1a\n\x04\x62ody\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\x18\xd0\x0f\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x06 \x01(\t:X\xea\x41U\n\x1fmarketplace.example.com/Comment\x12\x1fposts/{post}/comments/{comment}*\x08\x63omments2\x07\x63omment\"\x80\x01\n\x11GetCommentRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Comment\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xc1\x01\n\x17\x42\x61tchGetCommentsRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x01\xfa\x41!\x12\x1fmarketplace.example.com/Comment\x12\x37\n\x05names\x18\x02 \x03(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Comment\x12\x33\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"E\n\x18\x42\x61tchGetCommentsResponse\x12)\n\x08\x63omments\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Comment\"\x9a\x02\n\x13ListCommentsRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fmarketplace.example.com/Comment\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08order_by\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04skip\x18\x0b \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11return_total_size\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x33\n\tread_mask\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xbe\x01\n\x14ListCommentsResponse\x12)\n\x08\x63omments\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Comment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\ntotal_size\x18\n \x01(\x05H\x00\x88\x01\x01\x12!\n\x14\x65stimated_total_size\x18\x0b \x01(\x03H\x01\x88\x01\x01\x42\r\n\x0b_total_sizeB\x17\n\x15_estimated_total_size\"\x9d\x01\n\x14\x43reateCommentRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fmarketplace.example.com/Comment\x12.\n\x07\x63omment\x18\x02 \x01(\x0b\x32\x17.marketplace.v1.CommentB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x9a\x01\n\x14UpdateCommentRequest\x12.\n\x07\x63omment\x18\x01 \x01(\x0b\x32\x17.marketplace.v1.CommentB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x9c\x01\n\x14\x44\x65leteCommentRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Comment\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rallow_missing\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42,\n\x1a\x63om.example.marketplace.v1B\x0c\x43ommentProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmarketplace/v1/comment.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x02\n\x07\x43omment\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x36\n\x06\x61uthor\x18\x02 \x01(\tB&\xe2\x41\x02\x02\x05\xfa\x41\x1e\n\x1cmarketplace.example.com/User\x12\x1a\n\x04\x62ody\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\x18\xd0\x0f\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x06 \x01(\t:X\xea\x41U\n\x1fmarketplace.example.com/Comment\x12\x1fposts/{post}/comments/{comment}*\x08\x63omments2\x07\x63omment\"\x80\x01\n\x11GetCommentRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Comment\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xc1\x01\n\x17\x42\x61tchGetCommentsRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x01\xfa\x41!\x12\x1fmarketplace.example.com/Comment\x12\x37\n\x05names\x18\x02 \x03(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Comment\x12\x33\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"E\n\x18\x42\x61tchGetCommentsResponse\x12)\n\x08\x63omments\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Comment\"\x9a\x02\n\x13ListCommentsRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fmarketplace.example.com/Comment\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08order_by\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04skip\x18\x0b \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11return_total_size\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x33\n\tread_mask\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xbe\x01\n\x14ListCommentsResponse\x12)\n\x08\x63omments\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Comment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\ntotal_size\x18\n \x01(\x05H\x00\x88\x01\x01\x12!\n\x14\x65stimated_total_size\x18\x0b \x01(\x03H\x01\x88\x01\x01\x42\r\n\x0b_total_sizeB\x17\n\x15_estimated_total_size\"\xbf\x01\n\x14\x43reateCommentRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fmarketplace.example.com/Comment\x12.\n\x07\x63omment\x18\x02 \x01(\x0b\x32\x17.marketplace.v1.CommentB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x0f \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"\xbc\x01\n\x14UpdateCommentRequest\x12.\n\x07\x63omment\x18\x01 \x01(\x0b\x32\x17.marketplace.v1.CommentB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x0f \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"\xbe\x01\n\x14\x44\x65leteCommentRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Comment\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rallow_missing\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x0f \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x42,\n\x1a\x63om.example.marketplace.v1B\x0c\x43ommentProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -81,12 +82,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATECOMMENTREQUEST'].fields_by_name['comment']._serialized_options = b'\342A\001\002'
   _globals['_CREATECOMMENTREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_CREATECOMMENTREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
+  _globals['_CREATECOMMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATECOMMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_UPDATECOMMENTREQUEST'].fields_by_name['comment']._loaded_options = None
   _globals['_UPDATECOMMENTREQUEST'].fields_by_name['comment']._serialized_options = b'\342A\001\002'
   _globals['_UPDATECOMMENTREQUEST'].fields_by_name['update_mask']._loaded_options = None
   _globals['_UPDATECOMMENTREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
   _globals['_UPDATECOMMENTREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_UPDATECOMMENTREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATECOMMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_UPDATECOMMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_DELETECOMMENTREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_DELETECOMMENTREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A!\n\037marketplace.example.com/Comment'
   _globals['_DELETECOMMENTREQUEST'].fields_by_name['validate_only']._loaded_options = None
@@ -95,22 +100,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETECOMMENTREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
   _globals['_DELETECOMMENTREQUEST'].fields_by_name['allow_missing']._loaded_options = None
   _globals['_DELETECOMMENTREQUEST'].fields_by_name['allow_missing']._serialized_options = b'\342A\001\001'
-  _globals['_COMMENT']._serialized_start=205
-  _globals['_COMMENT']._serialized_end=532
-  _globals['_GETCOMMENTREQUEST']._serialized_start=535
-  _globals['_GETCOMMENTREQUEST']._serialized_end=663
-  _globals['_BATCHGETCOMMENTSREQUEST']._serialized_start=666
-  _globals['_BATCHGETCOMMENTSREQUEST']._serialized_end=859
-  _globals['_BATCHGETCOMMENTSRESPONSE']._serialized_start=861
-  _globals['_BATCHGETCOMMENTSRESPONSE']._serialized_end=930
-  _globals['_LISTCOMMENTSREQUEST']._serialized_start=933
-  _globals['_LISTCOMMENTSREQUEST']._serialized_end=1215
-  _globals['_LISTCOMMENTSRESPONSE']._serialized_start=1218
-  _globals['_LISTCOMMENTSRESPONSE']._serialized_end=1408
-  _globals['_CREATECOMMENTREQUEST']._serialized_start=1411
-  _globals['_CREATECOMMENTREQUEST']._serialized_end=1568
-  _globals['_UPDATECOMMENTREQUEST']._serialized_start=1571
-  _globals['_UPDATECOMMENTREQUEST']._serialized_end=1725
-  _globals['_DELETECOMMENTREQUEST']._serialized_start=1728
-  _globals['_DELETECOMMENTREQUEST']._serialized_end=1884
+  _globals['_DELETECOMMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DELETECOMMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
+  _globals['_COMMENT']._serialized_start=234
+  _globals['_COMMENT']._serialized_end=561
+  _globals['_GETCOMMENTREQUEST']._serialized_start=564
+  _globals['_GETCOMMENTREQUEST']._serialized_end=692
+  _globals['_BATCHGETCOMMENTSREQUEST']._serialized_start=695
+  _globals['_BATCHGETCOMMENTSREQUEST']._serialized_end=888
+  _globals['_BATCHGETCOMMENTSRESPONSE']._serialized_start=890
+  _globals['_BATCHGETCOMMENTSRESPONSE']._serialized_end=959
+  _globals['_LISTCOMMENTSREQUEST']._serialized_start=962
+  _globals['_LISTCOMMENTSREQUEST']._serialized_end=1244
+  _globals['_LISTCOMMENTSRESPONSE']._serialized_start=1247
+  _globals['_LISTCOMMENTSRESPONSE']._serialized_end=1437
+  _globals['_CREATECOMMENTREQUEST']._serialized_start=1440
+  _globals['_CREATECOMMENTREQUEST']._serialized_end=1631
+  _globals['_UPDATECOMMENTREQUEST']._serialized_start=1634
+  _globals['_UPDATECOMMENTREQUEST']._serialized_end=1822
+  _globals['_DELETECOMMENTREQUEST']._serialized_start=1825
+  _globals['_DELETECOMMENTREQUEST']._serialized_end=2015
 # @@protoc_insertion_point(module_scope)

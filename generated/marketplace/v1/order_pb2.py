@@ -26,12 +26,13 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import client_pb2 as google_dot_api_dot_client__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amarketplace/v1/order.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xee\x03\n\x05Order\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x38\n\x08\x63ustomer\x18\x02 \x01(\tB&\xe2\x41\x02\x02\x05\xfa\x41\x1e\n\x1cmarketplace.example.com/User\x12\x38\n\x05items\x18\x03 \x03(\x0b\x32\x19.marketplace.v1.OrderItemB\x0e\xe2\x41\x01\x02\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\x12\x19\n\x0btotal_cents\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x30\n\x05state\x18\x05 \x01(\x0e\x32\x1b.marketplace.v1.Order.StateB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t\"Q\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x08\n\x04PAID\x10\x02\x12\x0b\n\x07SHIPPED\x10\x03\x12\r\n\tCANCELLED\x10\x04:A\xea\x41>\n\x1dmarketplace.example.com/Order\x12\x0eorders/{order}*\x06orders2\x05order\"\x89\x01\n\tOrderItem\x12\x39\n\x07product\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Product\x12!\n\x08quantity\x18\x02 \x01(\x05\x42\x0f\xe2\x41\x01\x02\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01\x12\x1e\n\x10unit_price_cents\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\"|\n\x0fGetOrderRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dmarketplace.example.com/Order\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\x83\x01\n\x15\x42\x61tchGetOrdersRequest\x12\x35\n\x05names\x18\x01 \x03(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dmarketplace.example.com/Order\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"?\n\x16\x42\x61tchGetOrdersResponse\x12%\n\x06orders\x18\x01 \x03(\x0b\x32\x15.marketplace.v1.Order\"\xde\x01\n\x11ListOrdersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08order_by\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04skip\x18\x0b \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11return_total_size\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x33\n\tread_mask\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xb8\x01\n\x12ListOrdersResponse\x12%\n\x06orders\x18\x01 \x03(\x0b\x32\x15.marketplace.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\ntotal_size\x18\n \x01(\x05H\x00\x88\x01\x01\x12!\n\x14\x65stimated_total_size\x18\x0b \x01(\x03H\x01\x88\x01\x01\x42\r\n\x0b_total_sizeB\x17\n\x15_estimated_total_size\"]\n\x12\x43reateOrderRequest\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x15.marketplace.v1.OrderB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"x\n\x0fPayOrderRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dmarketplace.example.com/Order\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"y\n\x10ShipOrderRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dmarketplace.example.com/Order\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"{\n\x12\x43\x61ncelOrderRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dmarketplace.example.com/Order\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x32\xcb\x06\n\x0cOrderService\x12\x66\n\x08GetOrder\x12\x1f.marketplace.v1.GetOrderRequest\x1a\x15.marketplace.v1.Order\"\"\xda\x41\x04name\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/{name=orders/*}\x12\x84\x01\n\x0e\x42\x61tchGetOrders\x12%.marketplace.v1.BatchGetOrdersRequest\x1a&.marketplace.v1.BatchGetOrdersResponse\"#\xda\x41\x05names\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/orders:batchGet\x12j\n\nListOrders\x12!.marketplace.v1.ListOrdersRequest\x1a\".marketplace.v1.ListOrdersResponse\"\x15\xda\x41\x00\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/orders\x12k\n\x0b\x43reateOrder\x12\".marketplace.v1.CreateOrderRequest\x1a\x15.marketplace.v1.Order\"!\xda\x41\x05order\x82\xd3\xe4\x93\x02\x13\"\n/v1/orders:\x05order\x12m\n\x08PayOrder\x12\x1f.marketplace.v1.PayOrderRequest\x1a\x15.marketplace.v1.Order\")\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/{name=orders/*}:pay:\x01*\x12p\n\tShipOrder\x12 .marketplace.v1.ShipOrderRequest\x1a\x15.marketplace.v1.Order\"*\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/{name=orders/*}:ship:\x01*\x12v\n\x0b\x43\x61ncelOrder\x12\".marketplace.v1.CancelOrderRequest\x1a\x15.marketplace.v1.Order\",\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=orders/*}:cancel:\x01*\x1a\x1a\xca\x41\x17marketplace.example.comB*\n\x1a\x63om.example.marketplace.v1B\nOrderProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amarketplace/v1/order.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xee\x03\n\x05Order\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x38\n\x08\x63ustomer\x18\x02 \x01(\tB&\xe2\x41\x02\x02\x05\xfa\x41\x1e\n\x1cmarketplace.example.com/User\x12\x38\n\x05items\x18\x03 \x03(\x0b\x32\x19.marketplace.v1.OrderItemB\x0e\xe2\x41\x01\x02\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\x12\x19\n\x0btotal_cents\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x30\n\x05state\x18\x05 \x01(\x0e\x32\x1b.marketplace.v1.Order.StateB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t\"Q\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x08\n\x04PAID\x10\x02\x12\x0b\n\x07SHIPPED\x10\x03\x12\r\n\tCANCELLED\x10\x04:A\xea\x41>\n\x1dmarketplace.example.com/Order\x12\x0eorders/{order}*\x06orders2\x05order\"\x89\x01\n\tOrderItem\x12\x39\n\x07product\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Product\x12!\n\x08quantity\x18\x02 \x01(\x05\x42\x0f\xe2\x41\x01\x02\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01\x12\x1e\n\x10unit_price_cents\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\"|\n\x0fGetOrderRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dmarketplace.example.com/Order\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\x83\x01\n\x15\x42\x61tchGetOrdersRequest\x12\x35\n\x05names\x18\x01 \x03(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dmarketplace.example.com/Order\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"?\n\x16\x42\x61tchGetOrdersResponse\x12%\n\x06orders\x18\x01 \x03(\x0b\x32\x15.marketplace.v1.Order\"\xde\x01\n\x11ListOrdersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08order_by\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04skip\x18\x0b \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11return_total_size\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x33\n\tread_mask\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xb8\x01\n\x12ListOrdersResponse\x12%\n\x06orders\x18\x01 \x03(\x0b\x32\x15.marketplace.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\ntotal_size\x18\n \x01(\x05H\x00\x88\x01\x01\x12!\n\x14\x65stimated_total_size\x18\x0b \x01(\x03H\x01\x88\x01\x01\x42\r\n\x0b_total_sizeB\x17\n\x15_estimated_total_size\"\x7f\n\x12\x43reateOrderRequest\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x15.marketplace.v1.OrderB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x0f \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"\x9a\x01\n\x0fPayOrderRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dmarketplace.example.com/Order\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x0f \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"\x9b\x01\n\x10ShipOrderRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dmarketplace.example.com/Order\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x0f \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"\x9d\x01\n\x12\x43\x61ncelOrderRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dmarketplace.example.com/Order\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x0f \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x32\xcb\x06\n\x0cOrderService\x12\x66\n\x08GetOrder\x12\x1f.marketplace.v1.GetOrderRequest\x1a\x15.marketplace.v1.Order\"\"\xda\x41\x04name\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/{name=orders/*}\x12\x84\x01\n\x0e\x42\x61tchGetOrders\x12%.marketplace.v1.BatchGetOrdersRequest\x1a&.marketplace.v1.BatchGetOrdersResponse\"#\xda\x41\x05names\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/orders:batchGet\x12j\n\nListOrders\x12!.marketplace.v1.ListOrdersRequest\x1a\".marketplace.v1.ListOrdersResponse\"\x15\xda\x41\x00\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/orders\x12k\n\x0b\x43reateOrder\x12\".marketplace.v1.CreateOrderRequest\x1a\x15.marketplace.v1.Order\"!\xda\x41\x05order\x82\xd3\xe4\x93\x02\x13\"\n/v1/orders:\x05order\x12m\n\x08PayOrder\x12\x1f.marketplace.v1.PayOrderRequest\x1a\x15.marketplace.v1.Order\")\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/{name=orders/*}:pay:\x01*\x12p\n\tShipOrder\x12 .marketplace.v1.ShipOrderRequest\x1a\x15.marketplace.v1.Order\"*\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/{name=orders/*}:ship:\x01*\x12v\n\x0b\x43\x61ncelOrder\x12\".marketplace.v1.CancelOrderRequest\x1a\x15.marketplace.v1.Order\",\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=orders/*}:cancel:\x01*\x1a\x1a\xca\x41\x17marketplace.example.comB*\n\x1a\x63om.example.marketplace.v1B\nOrderProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -87,24 +88,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEORDERREQUEST'].fields_by_name['order']._serialized_options = b'\342A\001\002'
   _globals['_CREATEORDERREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_CREATEORDERREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEORDERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATEORDERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_PAYORDERREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_PAYORDERREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\037\n\035marketplace.example.com/Order'
   _globals['_PAYORDERREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_PAYORDERREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_PAYORDERREQUEST'].fields_by_name['etag']._loaded_options = None
   _globals['_PAYORDERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_PAYORDERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_PAYORDERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_SHIPORDERREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_SHIPORDERREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\037\n\035marketplace.example.com/Order'
   _globals['_SHIPORDERREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_SHIPORDERREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_SHIPORDERREQUEST'].fields_by_name['etag']._loaded_options = None
   _globals['_SHIPORDERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_SHIPORDERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_SHIPORDERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_CANCELORDERREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_CANCELORDERREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\037\n\035marketplace.example.com/Order'
   _globals['_CANCELORDERREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_CANCELORDERREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_CANCELORDERREQUEST'].fields_by_name['etag']._loaded_options = None
   _globals['_CANCELORDERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_CANCELORDERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CANCELORDERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_ORDERSERVICE']._loaded_options = None
   _globals['_ORDERSERVICE']._serialized_options = b'\312A\027marketplace.example.com'
   _globals['_ORDERSERVICE'].methods_by_name['GetOrder']._loaded_options = None
@@ -121,30 +130,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDERSERVICE'].methods_by_name['ShipOrder']._serialized_options = b'\332A\004name\202\323\344\223\002\035\"\030/v1/{name=orders/*}:ship:\001*'
   _globals['_ORDERSERVICE'].methods_by_name['CancelOrder']._loaded_options = None
   _globals['_ORDERSERVICE'].methods_by_name['CancelOrder']._serialized_options = b'\332A\004name\202\323\344\223\002\037\"\032/v1/{name=orders/*}:cancel:\001*'
-  _globals['_ORDER']._serialized_start=258
-  _globals['_ORDER']._serialized_end=752
-  _globals['_ORDER_STATE']._serialized_start=604
-  _globals['_ORDER_STATE']._serialized_end=685
-  _globals['_ORDERITEM']._serialized_start=755
-  _globals['_ORDERITEM']._serialized_end=892
-  _globals['_GETORDERREQUEST']._serialized_start=894
-  _globals['_GETORDERREQUEST']._serialized_end=1018
-  _globals['_BATCHGETORDERSREQUEST']._serialized_start=1021
-  _globals['_BATCHGETORDERSREQUEST']._serialized_end=1152
-  _globals['_BATCHGETORDERSRESPONSE']._serialized_start=1154
-  _globals['_BATCHGETORDERSRESPONSE']._serialized_end=1217
-  _globals['_LISTORDERSREQUEST']._serialized_start=1220
-  _globals['_LISTORDERSREQUEST']._serialized_end=1442
-  _globals['_LISTORDERSRESPONSE']._serialized_start=1445
-  _globals['_LISTORDERSRESPONSE']._serialized_end=1629
-  _globals['_CREATEORDERREQUEST']._serialized_start=1631
-  _globals['_CREATEORDERREQUEST']._serialized_end=1724
-  _globals['_PAYORDERREQUEST']._serialized_start=1726
-  _globals['_PAYORDERREQUEST']._serialized_end=1846
-  _globals['_SHIPORDERREQUEST']._serialized_start=1848
-  _globals['_SHIPORDERREQUEST']._serialized_end=1969
-  _globals['_CANCELORDERREQUEST']._serialized_start=1971
-  _globals['_CANCELORDERREQUEST']._serialized_end=2094
-  _globals['_ORDERSERVICE']._serialized_start=2097
-  _globals['_ORDERSERVICE']._serialized_end=2940
+  _globals['_ORDER']._serialized_start=287
+  _globals['_ORDER']._serialized_end=781
+  _globals['_ORDER_STATE']._serialized_start=633
+  _globals['_ORDER_STATE']._serialized_end=714
+  _globals['_ORDERITEM']._serialized_start=784
+  _globals['_ORDERITEM']._serialized_end=921
+  _globals['_GETORDERREQUEST']._serialized_start=923
+  _globals['_GETORDERREQUEST']._serialized_end=1047
+  _globals['_BATCHGETORDERSREQUEST']._serialized_start=1050
+  _globals['_BATCHGETORDERSREQUEST']._serialized_end=1181
+  _globals['_BATCHGETORDERSRESPONSE']._serialized_start=1183
+  _globals['_BATCHGETORDERSRESPONSE']._serialized_end=1246
+  _globals['_LISTORDERSREQUEST']._serialized_start=1249
+  _globals['_LISTORDERSREQUEST']._serialized_end=1471
+  _globals['_LISTORDERSRESPONSE']._serialized_start=1474
+  _globals['_LISTORDERSRESPONSE']._serialized_end=1658
+  _globals['_CREATEORDERREQUEST']._serialized_start=1660
+  _globals['_CREATEORDERREQUEST']._serialized_end=1787
+  _globals['_PAYORDERREQUEST']._serialized_start=1790
+  _globals['_PAYORDERREQUEST']._serialized_end=1944
+  _globals['_SHIPORDERREQUEST']._serialized_start=1947
+  _globals['_SHIPORDERREQUEST']._serialized_end=2102
+  _globals['_CANCELORDERREQUEST']._serialized_start=2105
+  _globals['_CANCELORDERREQUEST']._serialized_end=2262
+  _globals['_ORDERSERVICE']._serialized_start=2265
+  _globals['_ORDERSERVICE']._serialized_end=3108
 # @@protoc_insertion_point(module_scope)

@@ -26,13 +26,14 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import client_pb2 as google_dot_api_dot_client__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmarketplace/v1/product.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf1\x02\n\x07Product\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x02\xbaH\x04r\x02\x18?\x12\x1d\n\x08\x63\x61tegory\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x02\xbaH\x04r\x02\x18?\x12%\n\x0bprice_cents\x18\x04 \x01(\x03\x42\x10\xe2\x41\x01\x02\xbaH\t\"\x07\x18\x80\xc2\xd7/ \x00\x12 \n\x05stock\x18\x05 \x01(\x03\x42\x11\xe2\x41\x01\x01\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x00\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t:K\xea\x41H\n\x1fmarketplace.example.com/Product\x12\x12products/{product}*\x08products2\x07product\"\x80\x01\n\x11GetProductRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Product\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\x87\x01\n\x17\x42\x61tchGetProductsRequest\x12\x37\n\x05names\x18\x01 \x03(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Product\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"E\n\x18\x42\x61tchGetProductsResponse\x12)\n\x08products\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Product\"\xe0\x01\n\x13ListProductsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08order_by\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04skip\x18\x0b \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11return_total_size\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x33\n\tread_mask\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xbe\x01\n\x14ListProductsResponse\x12)\n\x08products\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Product\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\ntotal_size\x18\n \x01(\x05H\x00\x88\x01\x01\x12!\n\x14\x65stimated_total_size\x18\x0b \x01(\x03H\x01\x88\x01\x01\x42\r\n\x0b_total_sizeB\x17\n\x15_estimated_total_size\"|\n\x15\x45xportProductsRequest\x12\x18\n\npage_token\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x33\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\\\n\x16\x45xportProductsResponse\x12)\n\x08products\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Product\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"c\n\x14\x43reateProductRequest\x12.\n\x07product\x18\x01 \x01(\x0b\x32\x17.marketplace.v1.ProductB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x9a\x01\n\x14UpdateProductRequest\x12.\n\x07product\x18\x01 \x01(\x0b\x32\x17.marketplace.v1.ProductB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x9c\x01\n\x14\x44\x65leteProductRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Product\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rallow_missing\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x32\xa8\x07\n\x0eProductService\x12n\n\nGetProduct\x12!.marketplace.v1.GetProductRequest\x1a\x17.marketplace.v1.Product\"$\xda\x41\x04name\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/{name=products/*}\x12\x8c\x01\n\x10\x42\x61tchGetProducts\x12\'.marketplace.v1.BatchGetProductsRequest\x1a(.marketplace.v1.BatchGetProductsResponse\"%\xda\x41\x05names\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/products:batchGet\x12r\n\x0cListProducts\x12#.marketplace.v1.ListProductsRequest\x1a$.marketplace.v1.ListProductsResponse\"\x17\xda\x41\x00\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/products\x12\x81\x01\n\x0e\x45xportProducts\x12%.marketplace.v1.ExportProductsRequest\x1a&.marketplace.v1.ExportProductsResponse\"\x1e\xda\x41\x00\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/products:export0\x01\x12w\n\rCreateProduct\x12$.marketplace.v1.CreateProductRequest\x1a\x17.marketplace.v1.Product\"\'\xda\x41\x07product\x82\xd3\xe4\x93\x02\x17\"\x0c/v1/products:\x07product\x12\x94\x01\n\rUpdateProduct\x12$.marketplace.v1.UpdateProductRequest\x1a\x17.marketplace.v1.Product\"D\xda\x41\x13product,update_mask\x82\xd3\xe4\x93\x02(2\x1d/v1/{product.name=products/*}:\x07product\x12s\n\rDeleteProduct\x12$.marketplace.v1.DeleteProductRequest\x1a\x16.google.protobuf.Empty\"$\xda\x41\x04name\x82\xd3\xe4\x93\x02\x17*\x15/v1/{name=products/*}\x1a\x1a\xca\x41\x17marketplace.example.comB,\n\x1a\x63om.example.marketplace.v1B\x0cProductProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmarketplace/v1/product.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf1\x02\n\x07Product\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x02\xbaH\x04r\x02\x18?\x12\x1d\n\x08\x63\x61tegory\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x02\xbaH\x04r\x02\x18?\x12%\n\x0bprice_cents\x18\x04 \x01(\x03\x42\x10\xe2\x41\x01\x02\xbaH\t\"\x07\x18\x80\xc2\xd7/ \x00\x12 \n\x05stock\x18\x05 \x01(\x03\x42\x11\xe2\x41\x01\x01\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x00\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t:K\xea\x41H\n\x1fmarketplace.example.com/Product\x12\x12products/{product}*\x08products2\x07product\"\x80\x01\n\x11GetProductRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Product\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\x87\x01\n\x17\x42\x61tchGetProductsRequest\x12\x37\n\x05names\x18\x01 \x03(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Product\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"E\n\x18\x42\x61tchGetProductsResponse\x12)\n\x08products\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Product\"\xe0\x01\n\x13ListProductsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08order_by\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04skip\x18\x0b \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11return_total_size\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x33\n\tread_mask\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xbe\x01\n\x14ListProductsResponse\x12)\n\x08products\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Product\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\ntotal_size\x18\n \x01(\x05H\x00\x88\x01\x01\x12!\n\x14\x65stimated_total_size\x18\x0b \x01(\x03H\x01\x88\x01\x01\x42\r\n\x0b_total_sizeB\x17\n\x15_estimated_total_size\"|\n\x15\x45xportProductsRequest\x12\x18\n\npage_token\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x33\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\\\n\x16\x45xportProductsResponse\x12)\n\x08products\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Product\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x01\n\x14\x43reateProductRequest\x12.\n\x07product\x18\x01 \x01(\x0b\x32\x17.marketplace.v1.ProductB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x0f \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"\xbc\x01\n\x14UpdateProductRequest\x12.\n\x07product\x18\x01 \x01(\x0b\x32\x17.marketplace.v1.ProductB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x0f \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"\xbe\x01\n\x14\x44\x65leteProductRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Product\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rallow_missing\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x0f \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x32\xa8\x07\n\x0eProductService\x12n\n\nGetProduct\x12!.marketplace.v1.GetProductRequest\x1a\x17.marketplace.v1.Product\"$\xda\x41\x04name\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/{name=products/*}\x12\x8c\x01\n\x10\x42\x61tchGetProducts\x12\'.marketplace.v1.BatchGetProductsRequest\x1a(.marketplace.v1.BatchGetProductsResponse\"%\xda\x41\x05names\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/products:batchGet\x12r\n\x0cListProducts\x12#.marketplace.v1.ListProductsRequest\x1a$.marketplace.v1.ListProductsResponse\"\x17\xda\x41\x00\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/products\x12\x81\x01\n\x0e\x45xportProducts\x12%.marketplace.v1.ExportProductsRequest\x1a&.marketplace.v1.ExportProductsResponse\"\x1e\xda\x41\x00\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/products:export0\x01\x12w\n\rCreateProduct\x12$.marketplace.v1.CreateProductRequest\x1a\x17.marketplace.v1.Product\"\'\xda\x41\x07product\x82\xd3\xe4\x93\x02\x17\"\x0c/v1/products:\x07product\x12\x94\x01\n\rUpdateProduct\x12$.marketplace.v1.UpdateProductRequest\x1a\x17.marketplace.v1.Product\"D\xda\x41\x13product,update_mask\x82\xd3\xe4\x93\x02(2\x1d/v1/{product.name=products/*}:\x07product\x12s\n\rDeleteProduct\x12$.marketplace.v1.DeleteProductRequest\x1a\x16.google.protobuf.Empty\"$\xda\x41\x04name\x82\xd3\xe4\x93\x02\x17*\x15/v1/{name=products/*}\x1a\x1a\xca\x41\x17marketplace.example.comB,\n\x1a\x63om.example.marketplace.v1B\x0cProductProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -88,12 +89,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEPRODUCTREQUEST'].fields_by_name['product']._serialized_options = b'\342A\001\002'
   _globals['_CREATEPRODUCTREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_CREATEPRODUCTREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEPRODUCTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATEPRODUCTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['product']._loaded_options = None
   _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['product']._serialized_options = b'\342A\001\002'
   _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['update_mask']._loaded_options = None
   _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
   _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_UPDATEPRODUCTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_DELETEPRODUCTREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_DELETEPRODUCTREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A!\n\037marketplace.example.com/Product'
   _globals['_DELETEPRODUCTREQUEST'].fields_by_name['validate_only']._loaded_options = None
@@ -102,6 +107,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEPRODUCTREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
   _globals['_DELETEPRODUCTREQUEST'].fields_by_name['allow_missing']._loaded_options = None
   _globals['_DELETEPRODUCTREQUEST'].fields_by_name['allow_missing']._serialized_options = b'\342A\001\001'
+  _globals['_DELETEPRODUCTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DELETEPRODUCTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_PRODUCTSERVICE']._loaded_options = None
   _globals['_PRODUCTSERVICE']._serialized_options = b'\312A\027marketplace.example.com'
   _globals['_PRODUCTSERVICE'].methods_by_name['GetProduct']._loaded_options = None
@@ -118,28 +125,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRODUCTSERVICE'].methods_by_name['UpdateProduct']._serialized_options = b'\332A\023product,update_mask\202\323\344\223\002(2\035/v1/{product.name=products/*}:\007product'
   _globals['_PRODUCTSERVICE'].methods_by_name['DeleteProduct']._loaded_options = None
   _globals['_PRODUCTSERVICE'].methods_by_name['DeleteProduct']._serialized_options = b'\332A\004name\202\323\344\223\002\027*\025/v1/{name=products/*}'
-  _globals['_PRODUCT']._serialized_start=289
-  _globals['_PRODUCT']._serialized_end=658
-  _globals['_GETPRODUCTREQUEST']._serialized_start=661
-  _globals['_GETPRODUCTREQUEST']._serialized_end=789
-  _globals['_BATCHGETPRODUCTSREQUEST']._serialized_start=792
-  _globals['_BATCHGETPRODUCTSREQUEST']._serialized_end=927
-  _globals['_BATCHGETPRODUCTSRESPONSE']._serialized_start=929
-  _globals['_BATCHGETPRODUCTSRESPONSE']._serialized_end=998
-  _globals['_LISTPRODUCTSREQUEST']._serialized_start=1001
-  _globals['_LISTPRODUCTSREQUEST']._serialized_end=1225
-  _globals['_LISTPRODUCTSRESPONSE']._serialized_start=1228
-  _globals['_LISTPRODUCTSRESPONSE']._serialized_end=1418
-  _globals['_EXPORTPRODUCTSREQUEST']._serialized_start=1420
-  _globals['_EXPORTPRODUCTSREQUEST']._serialized_end=1544
-  _globals['_EXPORTPRODUCTSRESPONSE']._serialized_start=1546
-  _globals['_EXPORTPRODUCTSRESPONSE']._serialized_end=1638
-  _globals['_CREATEPRODUCTREQUEST']._serialized_start=1640
-  _globals['_CREATEPRODUCTREQUEST']._serialized_end=1739
-  _globals['_UPDATEPRODUCTREQUEST']._serialized_start=1742
-  _globals['_UPDATEPRODUCTREQUEST']._serialized_end=1896
-  _globals['_DELETEPRODUCTREQUEST']._serialized_start=1899
-  _globals['_DELETEPRODUCTREQUEST']._serialized_end=2055
-  _globals['_PRODUCTSERVICE']._serialized_start=2058
-  _globals['_PRODUCTSERVICE']._serialized_end=2994
+  _globals['_PRODUCT']._serialized_start=318
+  _globals['_PRODUCT']._serialized_end=687
+  _globals['_GETPRODUCTREQUEST']._serialized_start=690
+  _globals['_GETPRODUCTREQUEST']._serialized_end=818
+  _globals['_BATCHGETPRODUCTSREQUEST']._serialized_start=821
+  _globals['_BATCHGETPRODUCTSREQUEST']._serialized_end=956
+  _globals['_BATCHGETPRODUCTSRESPONSE']._serialized_start=958
+  _globals['_BATCHGETPRODUCTSRESPONSE']._serialized_end=1027
+  _globals['_LISTPRODUCTSREQUEST']._serialized_start=1030
+  _globals['_LISTPRODUCTSREQUEST']._serialized_end=1254
+  _globals['_LISTPRODUCTSRESPONSE']._serialized_start=1257
+  _globals['_LISTPRODUCTSRESPONSE']._serialized_end=1447
+  _globals['_EXPORTPRODUCTSREQUEST']._serialized_start=1449
+  _globals['_EXPORTPRODUCTSREQUEST']._serialized_end=1573
+  _globals['_EXPORTPRODUCTSRESPONSE']._serialized_start=1575
+  _globals['_EXPORTPRODUCTSRESPONSE']._serialized_end=1667
+  _globals['_CREATEPRODUCTREQUEST']._serialized_start=1670
+  _globals['_CREATEPRODUCTREQUEST']._serialized_end=1803
+  _globals['_UPDATEPRODUCTREQUEST']._serialized_start=1806
+  _globals['_UPDATEPRODUCTREQUEST']._serialized_end=1994
+  _globals['_DELETEPRODUCTREQUEST']._serialized_start=1997
+  _globals['_DELETEPRODUCTREQUEST']._serialized_end=2187
+  _globals['_PRODUCTSERVICE']._serialized_start=2190
+  _globals['_PRODUCTSERVICE']._serialized_end=3126
 # @@protoc_insertion_point(module_scope)

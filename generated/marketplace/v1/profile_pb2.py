@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmarketplace/v1/profile.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\x87\x03\n\x07Profile\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x19\n\x03\x62io\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0f\x12\'\n\x0bwebsite_uri\x18\x03 \x01(\tB\x12\xe2\x41\x01\x01\xbaH\x0br\x06\x18\x80\x10\x88\x01\x01\xd8\x01\x01\x12&\n\navatar_uri\x18\x04 \x01(\tB\x12\xe2\x41\x01\x01\xbaH\x0br\x06\x18\x80\x10\x88\x01\x01\xd8\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12+\n\nbirth_date\x18\x08 \x01(\x0b\x32\x11.google.type.DateB\x04\xe2\x41\x01\x01\x12\x0c\n\x04\x65tag\x18\t \x01(\t:M\xea\x41J\n\x1fmarketplace.example.com/Profile\x12\x14users/{user}/profile*\x08profiles2\x07profileJ\x04\x08\x05\x10\x06\"\x80\x01\n\x11GetProfileRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Profile\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xc1\x01\n\x17\x42\x61tchGetProfilesRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x01\xfa\x41!\x12\x1fmarketplace.example.com/Profile\x12\x37\n\x05names\x18\x02 \x03(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Profile\x12\x33\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"E\n\x18\x42\x61tchGetProfilesResponse\x12)\n\x08profiles\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Profile\"\x9a\x01\n\x14UpdateProfileRequest\x12.\n\x07profile\x18\x01 \x01(\x0b\x32\x17.marketplace.v1.ProfileB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42,\n\x1a\x63om.example.marketplace.v1B\x0cProfileProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmarketplace/v1/profile.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\x87\x03\n\x07Profile\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x19\n\x03\x62io\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xd0\x0f\x12\'\n\x0bwebsite_uri\x18\x03 \x01(\tB\x12\xe2\x41\x01\x01\xbaH\x0br\x06\x18\x80\x10\x88\x01\x01\xd8\x01\x01\x12&\n\navatar_uri\x18\x04 \x01(\tB\x12\xe2\x41\x01\x01\xbaH\x0br\x06\x18\x80\x10\x88\x01\x01\xd8\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12+\n\nbirth_date\x18\x08 \x01(\x0b\x32\x11.google.type.DateB\x04\xe2\x41\x01\x01\x12\x0c\n\x04\x65tag\x18\t \x01(\t:M\xea\x41J\n\x1fmarketplace.example.com/Profile\x12\x14users/{user}/profile*\x08profiles2\x07profileJ\x04\x08\x05\x10\x06\"\x80\x01\n\x11GetProfileRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Profile\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xc1\x01\n\x17\x42\x61tchGetProfilesRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x01\xfa\x41!\x12\x1fmarketplace.example.com/Profile\x12\x37\n\x05names\x18\x02 \x03(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fmarketplace.example.com/Profile\x12\x33\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"E\n\x18\x42\x61tchGetProfilesResponse\x12)\n\x08profiles\x18\x01 \x03(\x0b\x32\x17.marketplace.v1.Profile\"\xbc\x01\n\x14UpdateProfileRequest\x12.\n\x07profile\x18\x01 \x01(\x0b\x32\x17.marketplace.v1.ProfileB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x0f \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x42,\n\x1a\x63om.example.marketplace.v1B\x0cProfileProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -70,14 +71,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEPROFILEREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
   _globals['_UPDATEPROFILEREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_UPDATEPROFILEREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
-  _globals['_PROFILE']._serialized_start=229
-  _globals['_PROFILE']._serialized_end=620
-  _globals['_GETPROFILEREQUEST']._serialized_start=623
-  _globals['_GETPROFILEREQUEST']._serialized_end=751
-  _globals['_BATCHGETPROFILESREQUEST']._serialized_start=754
-  _globals['_BATCHGETPROFILESREQUEST']._serialized_end=947
-  _globals['_BATCHGETPROFILESRESPONSE']._serialized_start=949
-  _globals['_BATCHGETPROFILESRESPONSE']._serialized_end=1018
-  _globals['_UPDATEPROFILEREQUEST']._serialized_start=1021
-  _globals['_UPDATEPROFILEREQUEST']._serialized_end=1175
+  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_UPDATEPROFILEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
+  _globals['_PROFILE']._serialized_start=258
+  _globals['_PROFILE']._serialized_end=649
+  _globals['_GETPROFILEREQUEST']._serialized_start=652
+  _globals['_GETPROFILEREQUEST']._serialized_end=780
+  _globals['_BATCHGETPROFILESREQUEST']._serialized_start=783
+  _globals['_BATCHGETPROFILESREQUEST']._serialized_end=976
+  _globals['_BATCHGETPROFILESRESPONSE']._serialized_start=978
+  _globals['_BATCHGETPROFILESRESPONSE']._serialized_end=1047
+  _globals['_UPDATEPROFILEREQUEST']._serialized_start=1050
+  _globals['_UPDATEPROFILEREQUEST']._serialized_end=1238
 # @@protoc_insertion_point(module_scope)

@@ -26,13 +26,14 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import client_pb2 as google_dot_api_dot_client__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18marketplace/v1/tag.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf1\x01\n\x03Tag\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x02\xbaH\x04r\x02\x18?\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t:7\xea\x41\x34\n\x1bmarketplace.example.com/Tag\x12\ntags/{tag}*\x04tags2\x03tag\"x\n\rGetTagRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xe2\x41\x01\x02\xfa\x41\x1d\n\x1bmarketplace.example.com/Tag\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\x7f\n\x13\x42\x61tchGetTagsRequest\x12\x33\n\x05names\x18\x01 \x03(\tB$\xe2\x41\x01\x02\xfa\x41\x1d\n\x1bmarketplace.example.com/Tag\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"9\n\x14\x42\x61tchGetTagsResponse\x12!\n\x04tags\x18\x01 \x03(\x0b\x32\x13.marketplace.v1.Tag\"\xdc\x01\n\x0fListTagsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08order_by\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04skip\x18\x0b \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11return_total_size\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x33\n\tread_mask\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xb2\x01\n\x10ListTagsResponse\x12!\n\x04tags\x18\x01 \x03(\x0b\x32\x13.marketplace.v1.Tag\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\ntotal_size\x18\n \x01(\x05H\x00\x88\x01\x01\x12!\n\x14\x65stimated_total_size\x18\x0b \x01(\x03H\x01\x88\x01\x01\x42\r\n\x0b_total_sizeB\x17\n\x15_estimated_total_size\"\x95\x01\n\x10\x43reateTagRequest\x12&\n\x03tag\x18\x01 \x01(\x0b\x32\x13.marketplace.v1.TagB\x04\xe2\x41\x01\x02\x12<\n\x06tag_id\x18\x02 \x01(\tB,\xe2\x41\x01\x02\xbaH%r#2!^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xab\x01\n\x10UpdateTagRequest\x12&\n\x03tag\x18\x01 \x01(\x0b\x32\x13.marketplace.v1.TagB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1b\n\rallow_missing\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x94\x01\n\x10\x44\x65leteTagRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xe2\x41\x01\x02\xfa\x41\x1d\n\x1bmarketplace.example.com/Tag\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rallow_missing\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x32\xb5\x05\n\nTagService\x12^\n\x06GetTag\x12\x1d.marketplace.v1.GetTagRequest\x1a\x13.marketplace.v1.Tag\" \xda\x41\x04name\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/{name=tags/*}\x12|\n\x0c\x42\x61tchGetTags\x12#.marketplace.v1.BatchGetTagsRequest\x1a$.marketplace.v1.BatchGetTagsResponse\"!\xda\x41\x05names\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/tags:batchGet\x12\x62\n\x08ListTags\x12\x1f.marketplace.v1.ListTagsRequest\x1a .marketplace.v1.ListTagsResponse\"\x13\xda\x41\x00\x82\xd3\xe4\x93\x02\n\x12\x08/v1/tags\x12\x66\n\tCreateTag\x12 .marketplace.v1.CreateTagRequest\x1a\x13.marketplace.v1.Tag\"\"\xda\x41\ntag,tag_id\x82\xd3\xe4\x93\x02\x0f\"\x08/v1/tags:\x03tag\x12x\n\tUpdateTag\x12 .marketplace.v1.UpdateTagRequest\x1a\x13.marketplace.v1.Tag\"4\xda\x41\x0ftag,update_mask\x82\xd3\xe4\x93\x02\x1c\x32\x15/v1/{tag.name=tags/*}:\x03tag\x12g\n\tDeleteTag\x12 .marketplace.v1.DeleteTagRequest\x1a\x16.google.protobuf.Empty\" \xda\x41\x04name\x82\xd3\xe4\x93\x02\x13*\x11/v1/{name=tags/*}\x1a\x1a\xca\x41\x17marketplace.example.comB(\n\x1a\x63om.example.marketplace.v1B\x08TagProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18marketplace/v1/tag.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf1\x01\n\x03Tag\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x02\xbaH\x04r\x02\x18?\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t:7\xea\x41\x34\n\x1bmarketplace.example.com/Tag\x12\ntags/{tag}*\x04tags2\x03tag\"x\n\rGetTagRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xe2\x41\x01\x02\xfa\x41\x1d\n\x1bmarketplace.example.com/Tag\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\x7f\n\x13\x42\x61tchGetTagsRequest\x12\x33\n\x05names\x18\x01 \x03(\tB$\xe2\x41\x01\x02\xfa\x41\x1d\n\x1bmarketplace.example.com/Tag\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"9\n\x14\x42\x61tchGetTagsResponse\x12!\n\x04tags\x18\x01 \x03(\x0b\x32\x13.marketplace.v1.Tag\"\xdc\x01\n\x0fListTagsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08order_by\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04skip\x18\x0b \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11return_total_size\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x33\n\tread_mask\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xb2\x01\n\x10ListTagsResponse\x12!\n\x04tags\x18\x01 \x03(\x0b\x32\x13.marketplace.v1.Tag\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\ntotal_size\x18\n \x01(\x05H\x00\x88\x01\x01\x12!\n\x14\x65stimated_total_size\x18\x0b \x01(\x03H\x01\x88\x01\x01\x42\r\n\x0b_total_sizeB\x17\n\x15_estimated_total_size\"\xb7\x01\n\x10\x43reateTagRequest\x12&\n\x03tag\x18\x01 \x01(\x0b\x32\x13.marketplace.v1.TagB\x04\xe2\x41\x01\x02\x12<\n\x06tag_id\x18\x02 \x01(\tB,\xe2\x41\x01\x02\xbaH%r#2!^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x0f \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"\xcd\x01\n\x10UpdateTagRequest\x12&\n\x03tag\x18\x01 \x01(\x0b\x32\x13.marketplace.v1.TagB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1b\n\rallow_missing\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x0f \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"\xb6\x01\n\x10\x44\x65leteTagRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xe2\x41\x01\x02\xfa\x41\x1d\n\x1bmarketplace.example.com/Tag\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rallow_missing\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x0f \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x32\xb5\x05\n\nTagService\x12^\n\x06GetTag\x12\x1d.marketplace.v1.GetTagRequest\x1a\x13.marketplace.v1.Tag\" \xda\x41\x04name\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/{name=tags/*}\x12|\n\x0c\x42\x61tchGetTags\x12#.marketplace.v1.BatchGetTagsRequest\x1a$.marketplace.v1.BatchGetTagsResponse\"!\xda\x41\x05names\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/tags:batchGet\x12\x62\n\x08ListTags\x12\x1f.marketplace.v1.ListTagsRequest\x1a .marketplace.v1.ListTagsResponse\"\x13\xda\x41\x00\x82\xd3\xe4\x93\x02\n\x12\x08/v1/tags\x12\x66\n\tCreateTag\x12 .marketplace.v1.CreateTagRequest\x1a\x13.marketplace.v1.Tag\"\"\xda\x41\ntag,tag_id\x82\xd3\xe4\x93\x02\x0f\"\x08/v1/tags:\x03tag\x12x\n\tUpdateTag\x12 .marketplace.v1.UpdateTagRequest\x1a\x13.marketplace.v1.Tag\"4\xda\x41\x0ftag,update_mask\x82\xd3\xe4\x93\x02\x1c\x32\x15/v1/{tag.name=tags/*}:\x03tag\x12g\n\tDeleteTag\x12 .marketplace.v1.DeleteTagRequest\x1a\x16.google.protobuf.Empty\" \xda\x41\x04name\x82\xd3\xe4\x93\x02\x13*\x11/v1/{name=tags/*}\x1a\x1a\xca\x41\x17marketplace.example.comB(\n\x1a\x63om.example.marketplace.v1B\x08TagProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -78,6 +79,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATETAGREQUEST'].fields_by_name['tag_id']._serialized_options = b'\342A\001\002\272H%r#2!^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$'
   _globals['_CREATETAGREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_CREATETAGREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
+  _globals['_CREATETAGREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATETAGREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_UPDATETAGREQUEST'].fields_by_name['tag']._loaded_options = None
   _globals['_UPDATETAGREQUEST'].fields_by_name['tag']._serialized_options = b'\342A\001\002'
   _globals['_UPDATETAGREQUEST'].fields_by_name['update_mask']._loaded_options = None
@@ -86,6 +89,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATETAGREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_UPDATETAGREQUEST'].fields_by_name['allow_missing']._loaded_options = None
   _globals['_UPDATETAGREQUEST'].fields_by_name['allow_missing']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATETAGREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_UPDATETAGREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_DELETETAGREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_DELETETAGREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\035\n\033marketplace.example.com/Tag'
   _globals['_DELETETAGREQUEST'].fields_by_name['validate_only']._loaded_options = None
@@ -94,6 +99,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETETAGREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
   _globals['_DELETETAGREQUEST'].fields_by_name['allow_missing']._loaded_options = None
   _globals['_DELETETAGREQUEST'].fields_by_name['allow_missing']._serialized_options = b'\342A\001\001'
+  _globals['_DELETETAGREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DELETETAGREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_TAGSERVICE']._loaded_options = None
   _globals['_TAGSERVICE']._serialized_options = b'\312A\027marketplace.example.com'
   _globals['_TAGSERVICE'].methods_by_name['GetTag']._loaded_options = None
@@ -108,24 +115,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TAGSERVICE'].methods_by_name['UpdateTag']._serialized_options = b'\332A\017tag,update_mask\202\323\344\223\002\0342\025/v1/{tag.name=tags/*}:\003tag'
   _globals['_TAGSERVICE'].methods_by_name['DeleteTag']._loaded_options = None
   _globals['_TAGSERVICE'].methods_by_name['DeleteTag']._serialized_options = b'\332A\004name\202\323\344\223\002\023*\021/v1/{name=tags/*}'
-  _globals['_TAG']._serialized_start=285
-  _globals['_TAG']._serialized_end=526
-  _globals['_GETTAGREQUEST']._serialized_start=528
-  _globals['_GETTAGREQUEST']._serialized_end=648
-  _globals['_BATCHGETTAGSREQUEST']._serialized_start=650
-  _globals['_BATCHGETTAGSREQUEST']._serialized_end=777
-  _globals['_BATCHGETTAGSRESPONSE']._serialized_start=779
-  _globals['_BATCHGETTAGSRESPONSE']._serialized_end=836
-  _globals['_LISTTAGSREQUEST']._serialized_start=839
-  _globals['_LISTTAGSREQUEST']._serialized_end=1059
-  _globals['_LISTTAGSRESPONSE']._serialized_start=1062
-  _globals['_LISTTAGSRESPONSE']._serialized_end=1240
-  _globals['_CREATETAGREQUEST']._serialized_start=1243
-  _globals['_CREATETAGREQUEST']._serialized_end=1392
-  _globals['_UPDATETAGREQUEST']._serialized_start=1395
-  _globals['_UPDATETAGREQUEST']._serialized_end=1566
-  _globals['_DELETETAGREQUEST']._serialized_start=1569
-  _globals['_DELETETAGREQUEST']._serialized_end=1717
-  _globals['_TAGSERVICE']._serialized_start=1720
-  _globals['_TAGSERVICE']._serialized_end=2413
+  _globals['_TAG']._serialized_start=314
+  _globals['_TAG']._serialized_end=555
+  _globals['_GETTAGREQUEST']._serialized_start=557
+  _globals['_GETTAGREQUEST']._serialized_end=677
+  _globals['_BATCHGETTAGSREQUEST']._serialized_start=679
+  _globals['_BATCHGETTAGSREQUEST']._serialized_end=806
+  _globals['_BATCHGETTAGSRESPONSE']._serialized_start=808
+  _globals['_BATCHGETTAGSRESPONSE']._serialized_end=865
+  _globals['_LISTTAGSREQUEST']._serialized_start=868
+  _globals['_LISTTAGSREQUEST']._serialized_end=1088
+  _globals['_LISTTAGSRESPONSE']._serialized_start=1091
+  _globals['_LISTTAGSRESPONSE']._serialized_end=1269
+  _globals['_CREATETAGREQUEST']._serialized_start=1272
+  _globals['_CREATETAGREQUEST']._serialized_end=1455
+  _globals['_UPDATETAGREQUEST']._serialized_start=1458
+  _globals['_UPDATETAGREQUEST']._serialized_end=1663
+  _globals['_DELETETAGREQUEST']._serialized_start=1666
+  _globals['_DELETETAGREQUEST']._serialized_end=1848
+  _globals['_TAGSERVICE']._serialized_start=1851
+  _globals['_TAGSERVICE']._serialized_end=2544
 # @@protoc_insertion_point(module_scope)

@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmarketplace/v1/transfer.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x04\n\x08Transfer\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x38\n\x06source\x18\x02 \x01(\tB(\xe2\x41\x02\x02\x05\xfa\x41 \n\x1emarketplace.example.com/Wallet\x12=\n\x0b\x64\x65stination\x18\x03 \x01(\tB(\xe2\x41\x02\x02\x05\xfa\x41 \n\x1emarketplace.example.com/Wallet\x12(\n\x0c\x61mount_cents\x18\x04 \x01(\x03\x42\x12\xe2\x41\x01\x02\xbaH\x0b\"\t\x18\x80\xd0\xdb\xc3\xf4\x02 \x00\x12\x35\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:\xd9\x01\xea\x41M\n marketplace.example.com/Transfer\x12\x14transfers/{transfer}*\ttransfers2\x08transfer\xbaH\x85\x01\x1a\x82\x01\n\x14transfer.same_wallet\x12\x34source and destination must be two different wallets\x1a\x34this.source == \'\' || this.source != this.destination\"\x82\x01\n\x12GetTransferRequest\x12\x37\n\x04name\x18\x01 \x01(\tB)\xe2\x41\x01\x02\xfa\x41\"\n marketplace.example.com/Transfer\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\x89\x01\n\x18\x42\x61tchGetTransfersRequest\x12\x38\n\x05names\x18\x01 \x03(\tB)\xe2\x41\x01\x02\xfa\x41\"\n marketplace.example.com/Transfer\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"H\n\x19\x42\x61tchGetTransfersResponse\x12+\n\ttransfers\x18\x01 \x03(\x0b\x32\x18.marketplace.v1.Transfer\"\xe1\x01\n\x14ListTransfersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08order_by\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04skip\x18\x0b \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11return_total_size\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x33\n\tread_mask\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xc1\x01\n\x15ListTransfersResponse\x12+\n\ttransfers\x18\x01 \x03(\x0b\x32\x18.marketplace.v1.Transfer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\ntotal_size\x18\n \x01(\x05H\x00\x88\x01\x01\x12!\n\x14\x65stimated_total_size\x18\x0b \x01(\x03H\x01\x88\x01\x01\x42\r\n\x0b_total_sizeB\x17\n\x15_estimated_total_size\"f\n\x15\x43reateTransferRequest\x12\x30\n\x08transfer\x18\x01 \x01(\x0b\x32\x18.marketplace.v1.TransferB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42-\n\x1a\x63om.example.marketplace.v1B\rTransferProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmarketplace/v1/transfer.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x04\n\x08Transfer\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x38\n\x06source\x18\x02 \x01(\tB(\xe2\x41\x02\x02\x05\xfa\x41 \n\x1emarketplace.example.com/Wallet\x12=\n\x0b\x64\x65stination\x18\x03 \x01(\tB(\xe2\x41\x02\x02\x05\xfa\x41 \n\x1emarketplace.example.com/Wallet\x12(\n\x0c\x61mount_cents\x18\x04 \x01(\x03\x42\x12\xe2\x41\x01\x02\xbaH\x0b\"\t\x18\x80\xd0\xdb\xc3\xf4\x02 \x00\x12\x35\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:\xd9\x01\xea\x41M\n marketplace.example.com/Transfer\x12\x14transfers/{transfer}*\ttransfers2\x08transfer\xbaH\x85\x01\x1a\x82\x01\n\x14transfer.same_wallet\x12\x34source and destination must be two different wallets\x1a\x34this.source == \'\' || this.source != this.destination\"\x82\x01\n\x12GetTransferRequest\x12\x37\n\x04name\x18\x01 \x01(\tB)\xe2\x41\x01\x02\xfa\x41\"\n marketplace.example.com/Transfer\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\x89\x01\n\x18\x42\x61tchGetTransfersRequest\x12\x38\n\x05names\x18\x01 \x03(\tB)\xe2\x41\x01\x02\xfa\x41\"\n marketplace.example.com/Transfer\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"H\n\x19\x42\x61tchGetTransfersResponse\x12+\n\ttransfers\x18\x01 \x03(\x0b\x32\x18.marketplace.v1.Transfer\"\xe1\x01\n\x14ListTransfersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08order_by\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04skip\x18\x0b \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11return_total_size\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x33\n\tread_mask\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xc1\x01\n\x15ListTransfersResponse\x12+\n\ttransfers\x18\x01 \x03(\x0b\x32\x18.marketplace.v1.Transfer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\ntotal_size\x18\n \x01(\x05H\x00\x88\x01\x01\x12!\n\x14\x65stimated_total_size\x18\x0b \x01(\x03H\x01\x88\x01\x01\x42\r\n\x0b_total_sizeB\x17\n\x15_estimated_total_size\"\x88\x01\n\x15\x43reateTransferRequest\x12\x30\n\x08transfer\x18\x01 \x01(\x0b\x32\x18.marketplace.v1.TransferB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x0f \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x42-\n\x1a\x63om.example.marketplace.v1B\rTransferProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -77,18 +78,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATETRANSFERREQUEST'].fields_by_name['transfer']._serialized_options = b'\342A\001\002'
   _globals['_CREATETRANSFERREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_CREATETRANSFERREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
-  _globals['_TRANSFER']._serialized_start=206
-  _globals['_TRANSFER']._serialized_end=729
-  _globals['_GETTRANSFERREQUEST']._serialized_start=732
-  _globals['_GETTRANSFERREQUEST']._serialized_end=862
-  _globals['_BATCHGETTRANSFERSREQUEST']._serialized_start=865
-  _globals['_BATCHGETTRANSFERSREQUEST']._serialized_end=1002
-  _globals['_BATCHGETTRANSFERSRESPONSE']._serialized_start=1004
-  _globals['_BATCHGETTRANSFERSRESPONSE']._serialized_end=1076
-  _globals['_LISTTRANSFERSREQUEST']._serialized_start=1079
-  _globals['_LISTTRANSFERSREQUEST']._serialized_end=1304
-  _globals['_LISTTRANSFERSRESPONSE']._serialized_start=1307
-  _globals['_LISTTRANSFERSRESPONSE']._serialized_end=1500
-  _globals['_CREATETRANSFERREQUEST']._serialized_start=1502
-  _globals['_CREATETRANSFERREQUEST']._serialized_end=1604
+  _globals['_CREATETRANSFERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATETRANSFERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
+  _globals['_TRANSFER']._serialized_start=235
+  _globals['_TRANSFER']._serialized_end=758
+  _globals['_GETTRANSFERREQUEST']._serialized_start=761
+  _globals['_GETTRANSFERREQUEST']._serialized_end=891
+  _globals['_BATCHGETTRANSFERSREQUEST']._serialized_start=894
+  _globals['_BATCHGETTRANSFERSREQUEST']._serialized_end=1031
+  _globals['_BATCHGETTRANSFERSRESPONSE']._serialized_start=1033
+  _globals['_BATCHGETTRANSFERSRESPONSE']._serialized_end=1105
+  _globals['_LISTTRANSFERSREQUEST']._serialized_start=1108
+  _globals['_LISTTRANSFERSREQUEST']._serialized_end=1333
+  _globals['_LISTTRANSFERSRESPONSE']._serialized_start=1336
+  _globals['_LISTTRANSFERSRESPONSE']._serialized_end=1529
+  _globals['_CREATETRANSFERREQUEST']._serialized_start=1532
+  _globals['_CREATETRANSFERREQUEST']._serialized_end=1668
 # @@protoc_insertion_point(module_scope)

@@ -26,13 +26,14 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import client_pb2 as google_dot_api_dot_client__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from marketplace.v1 import transfer_pb2 as marketplace_dot_v1_dot_transfer__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmarketplace/v1/wallet.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmarketplace/v1/transfer.proto\"\x80\x02\n\x06Wallet\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1b\n\rbalance_cents\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t:I\xea\x41\x46\n\x1emarketplace.example.com/Wallet\x12\x13users/{user}/wallet*\x07wallets2\x06wallet\"~\n\x10GetWalletRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1emarketplace.example.com/Wallet\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xbe\x01\n\x16\x42\x61tchGetWalletsRequest\x12\x37\n\x06parent\x18\x01 \x01(\tB\'\xe2\x41\x01\x01\xfa\x41 \x12\x1emarketplace.example.com/Wallet\x12\x36\n\x05names\x18\x02 \x03(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1emarketplace.example.com/Wallet\x12\x33\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"B\n\x17\x42\x61tchGetWalletsResponse\x12\'\n\x07wallets\x18\x01 \x03(\x0b\x32\x16.marketplace.v1.Wallet\"\xa7\x01\n\x13\x44\x65positMoneyRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1emarketplace.example.com/Wallet\x12(\n\x0c\x61mount_cents\x18\x02 \x01(\x03\x42\x12\xe2\x41\x01\x02\xbaH\x0b\"\t\x18\x80\xd0\xdb\xc3\xf4\x02 \x00\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x32\xd2\x07\n\rWalletService\x12o\n\tGetWallet\x12 .marketplace.v1.GetWalletRequest\x1a\x16.marketplace.v1.Wallet\"(\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/{name=users/*/wallet}\x12\xa0\x01\n\x0f\x42\x61tchGetWallets\x12&.marketplace.v1.BatchGetWalletsRequest\x1a\'.marketplace.v1.BatchGetWalletsResponse\"<\xda\x41\x0cparent,names\x82\xd3\xe4\x93\x02\'\x12%/v1/{parent=users/*}/wallets:batchGet\x12\x92\x01\n\x0c\x44\x65positMoney\x12#.marketplace.v1.DepositMoneyRequest\x1a\x16.marketplace.v1.Wallet\"E\xda\x41\x11name,amount_cents\x82\xd3\xe4\x93\x02+\"&/v1/{name=users/*/wallet}:depositMoney:\x01*\x12r\n\x0bGetTransfer\x12\".marketplace.v1.GetTransferRequest\x1a\x18.marketplace.v1.Transfer\"%\xda\x41\x04name\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/{name=transfers/*}\x12\x90\x01\n\x11\x42\x61tchGetTransfers\x12(.marketplace.v1.BatchGetTransfersRequest\x1a).marketplace.v1.BatchGetTransfersResponse\"&\xda\x41\x05names\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/transfers:batchGet\x12v\n\rListTransfers\x12$.marketplace.v1.ListTransfersRequest\x1a%.marketplace.v1.ListTransfersResponse\"\x18\xda\x41\x00\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/transfers\x12}\n\x0e\x43reateTransfer\x12%.marketplace.v1.CreateTransferRequest\x1a\x18.marketplace.v1.Transfer\"*\xda\x41\x08transfer\x82\xd3\xe4\x93\x02\x19\"\r/v1/transfers:\x08transfer\x1a\x1a\xca\x41\x17marketplace.example.comB+\n\x1a\x63om.example.marketplace.v1B\x0bWalletProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmarketplace/v1/wallet.proto\x12\x0emarketplace.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmarketplace/v1/transfer.proto\"\x80\x02\n\x06Wallet\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1b\n\rbalance_cents\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t:I\xea\x41\x46\n\x1emarketplace.example.com/Wallet\x12\x13users/{user}/wallet*\x07wallets2\x06wallet\"~\n\x10GetWalletRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1emarketplace.example.com/Wallet\x12\x33\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\xbe\x01\n\x16\x42\x61tchGetWalletsRequest\x12\x37\n\x06parent\x18\x01 \x01(\tB\'\xe2\x41\x01\x01\xfa\x41 \x12\x1emarketplace.example.com/Wallet\x12\x36\n\x05names\x18\x02 \x03(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1emarketplace.example.com/Wallet\x12\x33\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"B\n\x17\x42\x61tchGetWalletsResponse\x12\'\n\x07wallets\x18\x01 \x03(\x0b\x32\x16.marketplace.v1.Wallet\"\xc9\x01\n\x13\x44\x65positMoneyRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1emarketplace.example.com/Wallet\x12(\n\x0c\x61mount_cents\x18\x02 \x01(\x03\x42\x12\xe2\x41\x01\x02\xbaH\x0b\"\t\x18\x80\xd0\xdb\xc3\xf4\x02 \x00\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x0f \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x32\xd2\x07\n\rWalletService\x12o\n\tGetWallet\x12 .marketplace.v1.GetWalletRequest\x1a\x16.marketplace.v1.Wallet\"(\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/{name=users/*/wallet}\x12\xa0\x01\n\x0f\x42\x61tchGetWallets\x12&.marketplace.v1.BatchGetWalletsRequest\x1a\'.marketplace.v1.BatchGetWalletsResponse\"<\xda\x41\x0cparent,names\x82\xd3\xe4\x93\x02\'\x12%/v1/{parent=users/*}/wallets:batchGet\x12\x92\x01\n\x0c\x44\x65positMoney\x12#.marketplace.v1.DepositMoneyRequest\x1a\x16.marketplace.v1.Wallet\"E\xda\x41\x11name,amount_cents\x82\xd3\xe4\x93\x02+\"&/v1/{name=users/*/wallet}:depositMoney:\x01*\x12r\n\x0bGetTransfer\x12\".marketplace.v1.GetTransferRequest\x1a\x18.marketplace.v1.Transfer\"%\xda\x41\x04name\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/{name=transfers/*}\x12\x90\x01\n\x11\x42\x61tchGetTransfers\x12(.marketplace.v1.BatchGetTransfersRequest\x1a).marketplace.v1.BatchGetTransfersResponse\"&\xda\x41\x05names\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/transfers:batchGet\x12v\n\rListTransfers\x12$.marketplace.v1.ListTransfersRequest\x1a%.marketplace.v1.ListTransfersResponse\"\x18\xda\x41\x00\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/transfers\x12}\n\x0e\x43reateTransfer\x12%.marketplace.v1.CreateTransferRequest\x1a\x18.marketplace.v1.Transfer\"*\xda\x41\x08transfer\x82\xd3\xe4\x93\x02\x19\"\r/v1/transfers:\x08transfer\x1a\x1a\xca\x41\x17marketplace.example.comB+\n\x1a\x63om.example.marketplace.v1B\x0bWalletProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -68,6 +69,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEPOSITMONEYREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_DEPOSITMONEYREQUEST'].fields_by_name['etag']._loaded_options = None
   _globals['_DEPOSITMONEYREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_DEPOSITMONEYREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DEPOSITMONEYREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_WALLETSERVICE']._loaded_options = None
   _globals['_WALLETSERVICE']._serialized_options = b'\312A\027marketplace.example.com'
   _globals['_WALLETSERVICE'].methods_by_name['GetWallet']._loaded_options = None
@@ -84,16 +87,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WALLETSERVICE'].methods_by_name['ListTransfers']._serialized_options = b'\332A\000\202\323\344\223\002\017\022\r/v1/transfers'
   _globals['_WALLETSERVICE'].methods_by_name['CreateTransfer']._loaded_options = None
   _globals['_WALLETSERVICE'].methods_by_name['CreateTransfer']._serialized_options = b'\332A\010transfer\202\323\344\223\002\031\"\r/v1/transfers:\010transfer'
-  _globals['_WALLET']._serialized_start=290
-  _globals['_WALLET']._serialized_end=546
-  _globals['_GETWALLETREQUEST']._serialized_start=548
-  _globals['_GETWALLETREQUEST']._serialized_end=674
-  _globals['_BATCHGETWALLETSREQUEST']._serialized_start=677
-  _globals['_BATCHGETWALLETSREQUEST']._serialized_end=867
-  _globals['_BATCHGETWALLETSRESPONSE']._serialized_start=869
-  _globals['_BATCHGETWALLETSRESPONSE']._serialized_end=935
-  _globals['_DEPOSITMONEYREQUEST']._serialized_start=938
-  _globals['_DEPOSITMONEYREQUEST']._serialized_end=1105
-  _globals['_WALLETSERVICE']._serialized_start=1108
-  _globals['_WALLETSERVICE']._serialized_end=2086
+  _globals['_WALLET']._serialized_start=319
+  _globals['_WALLET']._serialized_end=575
+  _globals['_GETWALLETREQUEST']._serialized_start=577
+  _globals['_GETWALLETREQUEST']._serialized_end=703
+  _globals['_BATCHGETWALLETSREQUEST']._serialized_start=706
+  _globals['_BATCHGETWALLETSREQUEST']._serialized_end=896
+  _globals['_BATCHGETWALLETSRESPONSE']._serialized_start=898
+  _globals['_BATCHGETWALLETSRESPONSE']._serialized_end=964
+  _globals['_DEPOSITMONEYREQUEST']._serialized_start=967
+  _globals['_DEPOSITMONEYREQUEST']._serialized_end=1168
+  _globals['_WALLETSERVICE']._serialized_start=1171
+  _globals['_WALLETSERVICE']._serialized_end=2149
 # @@protoc_insertion_point(module_scope)

@@ -162,6 +162,7 @@ class DepositMoneyRequest(_message.Message):
     AMOUNT_CENTS_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The wallet to put money into, `users/{user}/wallet`."""
     amount_cents: _builtins.int
@@ -172,6 +173,10 @@ class DepositMoneyRequest(_message.Message):
     """The etag of the wallet as it was read: where it has changed since, the call is refused as ABORTED. Any wallet
     where it is empty (AIP-154).
     """
+    request_id: _builtins.str
+    """Makes the call safe to repeat: a UUID of version 4 that no other call has, and that each repetition has
+    again. Whatever of them arrives, the call takes effect once, and each is given its first answer (AIP-155).
+    """
     def __init__(
         self,
         *,
@@ -179,10 +184,11 @@ class DepositMoneyRequest(_message.Message):
         amount_cents: _builtins.int = ...,
         validate_only: _builtins.bool = ...,
         etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_cents", b"amount_cents", "etag", b"etag", "name", b"name", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_cents", b"amount_cents", "etag", b"etag", "name", b"name", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,13 +24,13 @@ STANDARD: dict[str, int | str] = {
     "validate_only": BOOL,
     "etag": STRING,
     "allow_missing": BOOL,
+    "request_id": STRING,
 }
 """The type of each standard field, or the full name of its message."""
 
 UNSERVED = frozenset(
     {
         "etag",
-        "request_id",
         "allow_missing",
         "show_deleted",
         "filter",
@@ -59,6 +59,7 @@ class Asks:
         etag: The etag that the resource must have (AIP-154), "" for any: the request's own, or that of the resource
             in an Update.
         allow_missing: Whether it is no error that the resource does not exist (AIP-134, AIP-135).
+        request_id: The id by which the call may be repeated (AIP-155); "" for none.
         basic: Whether the caller chose the BASIC view (AIP-157), given what no choice means.
         view: The number of the view that the caller chose, 0 without a choice.
     """
@@ -70,6 +71,7 @@ class Asks:
     validate_only: Callable[[Any], bool]
     etag: Callable[[Any], str]
     allow_missing: Callable[[Any], bool]
+    request_id: Callable[[Any], str]
     basic: Callable[[Any, bool], bool]
     view: Callable[[Any], int]
 
@@ -101,6 +103,7 @@ class Asks:
             validate_only=read("validate_only", "validate_only", False),
             etag=read("etag", "etag", ""),
             allow_missing=read("allow_missing", "allow_missing", False),
+            request_id=read("request_id", "request_id", ""),
             basic=_basic(request),
             view=attrgetter("view") if _view_of(request) else lambda _: 0,
         )

@@ -1,6 +1,7 @@
 """One RPC as the function that serves it sees it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic, TypeVar
 
 Q = TypeVar("Q")
@@ -27,7 +28,9 @@ class Call(Generic[Q]):
     Attributes:
         request: The request, of the class of its stub.
         caller: Who calls.
+        first_sent: When the caller made this call for the first time; None where the caller did not say.
     """
 
     request: Q
     caller: Caller = ANONYMOUS
+    first_sent: datetime | None = None

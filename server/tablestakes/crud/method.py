@@ -75,6 +75,11 @@ class Method:
         return GetMessageClass(self.descriptor.input_type)
 
     @cached_property
+    def response(self) -> type[Message]:
+        """The response's class."""
+        return GetMessageClass(self.descriptor.output_type)
+
+    @cached_property
     def domain(self) -> str:
         """The service's host (`google.api.default_host`): the domain of its errors (AIP-193)."""
         host: str = option(self.descriptor.containing_service, client_pb2.default_host)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 from grpc import StatusCode
@@ -10,42 +10,76 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from tablestakes.crud.call import Call
+from tablestakes.crud.encode import encode
 from tablestakes.crud.method import Method
+from tablestakes.crud.once import Once
 from tablestakes.crud.refused import refused
+from tablestakes.crud.reply import Reply
+from tablestakes.crud.request_id import request_id_of
 from tablestakes.crud.session import Session
+from tablestakes.crud.work import Work
 from tablestakes.database import Database
 from tablestakes.database.snapshot import Steps
+
+T = TypeVar("T")
 
 # How often work is done at the most whose refusal is no longer true by the time that it is explained.
 TRIES = 4
 
+Run = Callable[[Callable[[Connection], T]], Awaitable[T]]
 
-async def perform(method: Method, call: Call[Any], database: Database) -> Message:
+
+async def perform(method: Method, call: Call[Any], database: Database, once: Once) -> Reply:
     """Serve an RPC: let its method understand the request, and run the work that it returns.
 
     Args:
         method: The method.
         call: The call.
         database: The database to work on.
+        once: Does the work of one call alone of those with the same request id.
 
     Raises:
         StatusError: The method refused the request, or the database refused a value of it.
         sqlalchemy.exc.SQLAlchemyError: Anything else that the database or the pool said.
     """
-    work = await method.serve(call)
+    given = None if method.reads else request_id_of(method, call)
+    rehearsed = method.asks.validate_only(call.request)
+    if given is None or rehearsed:
+        work = await method.serve(call)
+        run: Run[Message]
+        if rehearsed:
+            run = database.rehearse
+        elif work.atomic:
+            run = database.transact
+        else:
+            # A statement by itself is one round trip; BEGIN and COMMIT would make it three.
+            run = partial(database.run, reads=method.reads)
+        return Reply(encode(await _run(method, call, work, database, run, partial(_apply, work, call))))
 
-    def apply(connection: Connection) -> Message:
-        response: Message = work.apply(Session(connection, call.caller))
-        return response
+    async def first() -> Reply:
+        work = await method.serve(call)
 
-    run: Callable[[Callable[[Connection], Message]], Awaitable[Message]]
-    if method.asks.validate_only(call.request):
-        run = database.rehearse
-    elif work.atomic:
-        run = database.transact
-    else:
-        # A statement by itself is one round trip; BEGIN and COMMIT would make it three.
-        run = partial(database.run, reads=method.reads)
+        def apply(connection: Connection) -> Reply:
+            return once.apply(given, connection, partial(_apply, work, call))
+
+        return await _run(method, call, work, database, database.transact, apply)
+
+    return await once.answer(given, first)
+
+
+def _apply(work: Work[Message], call: Call[Any], connection: Connection) -> Message:
+    return work.apply(Session(connection, call.caller))
+
+
+async def _run(
+    method: Method,
+    call: Call[Any],
+    work: Work[Message],
+    database: Database,
+    run: Run[T],
+    apply: Callable[[Connection], T],
+) -> T:
+    """Run work, and explain it where a constraint refuses it."""
     for left in reversed(range(TRIES)):
         try:
             return await run(apply)

@@ -9,14 +9,18 @@ class Unit:
     Attributes:
         begun: Whether it has a connection. Until then it can be dropped, and has done nothing.
         may_apply: Whether it may have taken effect: a statement by itself was sent, or COMMIT was.
+        repeatable: Whether it has a request id, by which it may be repeated whatever came of it.
+        claimed: Whether it has had that id for itself, and so no call before it has done the same.
         dropped: Whether nobody waits for it any more, and it is not to begin.
     """
 
-    __slots__ = ("begun", "dropped", "may_apply")
+    __slots__ = ("begun", "claimed", "dropped", "may_apply", "repeatable")
 
     def __init__(self) -> None:
         self.begun = False
         self.may_apply = False
+        self.repeatable = False
+        self.claimed = False
         self.dropped = False
 
     def begin(self) -> None:
@@ -31,7 +35,7 @@ class Unit:
 
     def undone(self) -> None:
         """Note that everything it did was undone, and that it may be dropped again."""
-        self.begun = self.may_apply = False
+        self.begun = self.may_apply = self.claimed = False
 
 
 class DroppedError(Exception):

@@ -6,8 +6,8 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tablestakes.crud.encode import MAX_RESPONSE
 from tablestakes.edge.door import Door
-from tablestakes.edge.encode import MAX_RESPONSE
 from tablestakes.edge.handler import RpcHandler
 from tablestakes.edge.health import Health
 from tablestakes.edge.receive import bounded

@@ -35,38 +35,40 @@ class Observation:
 
     Attributes:
         received: The bytes of its request, as soon as that has come.
+        sent: The bytes of its responses, None before the first.
     """
 
-    __slots__ = ("_account", "_metrics", "_span", "received")
+    __slots__ = ("_account", "_metrics", "_span", "received", "sent")
 
     def __init__(self, metrics: MethodMetrics, spans: MethodSpans | None, context: Context) -> None:
         metrics.started()
         self._metrics = metrics
         self.received = 0
+        self.sent: int | None = None
         self._span = None if spans is None else spans.start(context.invocation_metadata() or ())
         if self._span is not None:
             # They end with the RPC's own task, as the account does.
             bind_contextvars(trace_id=self._span.trace_id, span_id=self._span.span_id)
         self._account = enter(metrics)
 
-    def sent(self, size: int) -> None:
-        """Count a message of a stream of responses.
+    def count_sent(self, size: int) -> None:
+        """Count a response.
 
         Args:
             size: Its bytes.
         """
+        self.sent = size + (self.sent or 0)
         self._metrics.sent(size)
 
-    def end(self, code: str, sent: int | None = None) -> float:
+    def end(self, code: str) -> float:
         """Count and time the RPC, and return for how many seconds it was served.
 
         Args:
             code: One of `telemetry.CODES`.
-            sent: The bytes of its one response, None if it has none.
         """
         span = self._span
         exemplar = None if span is None else span.exemplar
-        seconds = self._metrics.finish(self._account, code, exemplar, received=self.received, sent=sent)
+        seconds = self._metrics.finish(self._account, code, exemplar, received=self.received)
         if span is not None:
             span.end(code)
         return seconds

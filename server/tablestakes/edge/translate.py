@@ -79,13 +79,19 @@ def translate(error: Exception, method: Method, unit: Unit) -> StatusError:
 
     An unexpected exception is logged with an error id; the caller gets only that id. For a write, a status that
     does not come from the request itself says in its metadata whether the write took effect: `outcome` is
-    `not_applied` or `unknown`. Only a write that is known not to be applied is to be repeated (RetryInfo).
+    `not_applied` or `unknown`. Only a write that is known not to be applied is to be repeated (RetryInfo), or one
+    that has a request id.
 
     Args:
         error: The exception.
         method: The method.
         unit: Tells how far its work has come.
     """
+    status = _translate(error, method, unit)
+    return _of_repeatable(status, unit) if unit.repeatable else status
+
+
+def _translate(error: Exception, method: Method, unit: Unit) -> StatusError:
     if isinstance(error, StatusError):
         from_request = error.code not in (StatusCode.DEADLINE_EXCEEDED, StatusCode.UNAVAILABLE)
         return error if from_request or method.reads else _of_write(error, applied=unit.begun)
@@ -142,6 +148,18 @@ def _of_write(status: StatusError, *, applied: bool) -> StatusError:
         ),
         applied=True,
     )
+
+
+def _of_repeatable(status: StatusError, unit: Unit) -> StatusError:
+    """Return the status of a write that has a request id, and so may be repeated also where its outcome is unknown.
+
+    Until it has the id for itself an earlier call may have done the same, so that it cannot say "not applied".
+    """
+    if "outcome" not in status.metadata:
+        return status
+    delay = RETRY_DELAY if status.code is StatusCode.UNAVAILABLE else status.retry_delay
+    unknown = {} if unit.claimed else {"outcome": "unknown"}
+    return replace(status, metadata={**status.metadata, **unknown}, retry_delay=delay)
 
 
 def _with_outcome(status: StatusError, *, applied: bool) -> StatusError:

@@ -103,7 +103,6 @@ class MethodMetrics:
         exemplar: Exemplar | None = None,
         *,
         received: int | None = None,
-        sent: int | None = None,
     ) -> float:
         """Close the account of an RPC, count the RPC and its usage of the database, and return how long it took.
 
@@ -115,7 +114,6 @@ class MethodMetrics:
             code: One of `CODES`; any other is counted as `Unknown`.
             exemplar: Points to the RPC's span and becomes the exemplar of its duration, None without a span.
             received: The bytes of its request, None if they are not known.
-            sent: The bytes of its response, None if it has none or they are not known.
 
         Returns:
             Seconds from `enter` to the first call of this method.
@@ -127,8 +125,6 @@ class MethodMetrics:
                 self.usage.add(account)
                 if received is not None:
                     self._received_bytes.add(received)
-                if sent is not None:
-                    self._sent_bytes.add(sent)
             if exemplar is not None:
                 self._handling.mark(seconds, exemplar)
             self.usage.report_repeats(account)
@@ -140,7 +136,7 @@ class MethodMetrics:
             self._received += 1
 
     def sent(self, size: int | None = None) -> None:
-        """Count a message of a response stream; the single message of a unary response is counted with its RPC.
+        """Count the size of a response; the single message of a unary RPC is counted itself with the RPC.
 
         Args:
             size: Its bytes, None if they are not known.

@@ -1,0 +1,125 @@
+"""Around every RPC: it is let in, observed, answered with a status where it fails, and logged."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from tablestakes.crud.method import Method
+from tablestakes.crud.once import Once
+from tablestakes.database import Database
+from tablestakes.database.unit import Unit
+from tablestakes.edge.access_log import AccessLog
+from tablestakes.edge.answer import abort
+from tablestakes.edge.arrival import Arrival, Gate
+from tablestakes.edge.door import Door
+from tablestakes.edge.handler import Context
+from tablestakes.edge.intake import intake
+from tablestakes.edge.observe import Observation, Observer
+from tablestakes.edge.tasks import Tasks
+from tablestakes.edge.translate import translate
+from tablestakes.telemetry import CODES, RpcMetrics, Tracer
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The parts of a server that every RPC needs.
+
+    Attributes:
+        database: The database that it works on.
+        once: Does the work of one call alone of those with the same request id.
+        tasks: Keeps its task until it ends.
+        door: Lets it in, until the server drains.
+        metrics: Counts it.
+        gates: Let it through, or refuse it, in their order.
+        default_deadline: Seconds for callers that set no deadline.
+        tracer: Makes a span of it, None for none.
+        access_log: Logs it, None for no line.
+    """
+
+    database: Database
+    once: Once
+    tasks: Tasks
+    door: Door
+    metrics: RpcMetrics
+    gates: Sequence[Gate] = ()
+    default_deadline: float = 10.0
+    tracer: Tracer | None = None
+    access_log: AccessLog | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A call that was let in, and its request.
+
+    Attributes:
+        context: Its context of grpc.aio.
+        arrival: The call as gates saw it.
+        request: Its request, decoded and valid.
+        unit: Tells how far its work has come.
+        observation: Observes it.
+    """
+
+    context: Context
+    arrival: Arrival
+    request: Any
+    unit: Unit
+    observation: Observation
+
+
+def surround(
+    method: Method, edge: Edge, answer: Callable[[Accepted], Awaitable[R]], grpc_type: str = "unary"
+) -> Callable[[object, Context], Awaitable[R]]:
+    """Return the function of grpc.aio that answers the calls of a method.
+
+    Everything that surrounds an RPC is composed here, once, at start: grpc.aio would run a chain of interceptors
+    anew for each call. It gets bytes, for grpc.aio would send the exception of a request that does not parse to its
+    caller.
+
+    Args:
+        method: The method.
+        edge: The parts of the server that every RPC needs.
+        answer: Answers a call that was let in; its exception becomes the call's status.
+        grpc_type: The method's type in the metrics.
+    """
+    spans = None if edge.tracer is None else edge.tracer.method(method.service, method.name)
+    observer = Observer(edge.metrics.method(method.service, method.name, grpc_type), spans)
+    take_in = intake(method, edge.door, edge.gates, edge.default_deadline)
+    access_log = edge.access_log
+
+    async def handle(_: object, context: Context) -> R:
+        observation, arrival, unit, code = observer.begin(context), Arrival(context), Unit(), "Unknown"
+        request: Any = None
+        reason = ""
+        try:
+            request = await take_in(context, arrival, observation)
+            answered = await answer(Accepted(context, arrival, request, unit, observation))
+            code = "OK"
+        except asyncio.CancelledError:
+            code = _code_of_cancelled(arrival)
+            raise
+        except Exception as error:  # noqa: BLE001 - grpc.aio would send an exception's class and text to the caller
+            status = translate(error, method, unit)
+            code, reason = CODES[status.code.value[0]], status.reason
+            await abort(context, status, method.domain)
+        finally:
+            seconds = observation.end(code)
+            if access_log is not None:
+                received, sent = observation.received, observation.sent
+                access_log.write(
+                    method, arrival, code, seconds, request=request, reason=reason, received=received, sent=sent
+                )
+        return answered
+
+    return handle
+
+
+def _code_of_cancelled(arrival: Arrival) -> str:
+    """Return the name of the code of a call that grpc.aio has cancelled.
+
+    It cancels alike when the caller leaves and when the caller's deadline passes.
+    """
+    left = arrival.seconds_left
+    return "DeadlineExceeded" if left is not None and left <= 0 else "Canceled"
