@@ -6,6 +6,7 @@ from tablestakes.testing.contract import (
     TestEtag,
     TestMissing,
     TestRehearsal,
+    TestRepetition,
     TestUpdate,
 )
 from tests.contract.marketplace import PREPARATIONS, SERVICE
@@ -20,5 +21,6 @@ __all__ = [
     "TestEtag",
     "TestMissing",
     "TestRehearsal",
+    "TestRepetition",
     "TestUpdate",
 ]

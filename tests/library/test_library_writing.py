@@ -9,6 +9,7 @@ from tablestakes.testing.contract import (
     TestMissing,
     TestNameList,
     TestRehearsal,
+    TestRepetition,
     TestUpdate,
 )
 from tests.library.service import SERVICE
@@ -25,5 +26,6 @@ __all__ = [
     "TestMissing",
     "TestNameList",
     "TestRehearsal",
+    "TestRepetition",
     "TestUpdate",
 ]

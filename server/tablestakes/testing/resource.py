@@ -243,6 +243,13 @@ class Contract:
         """Call any method of the resource's package through the generated stub."""
         return await self._send(self.facts.package[method], fields)
 
+    async def raw(self, method: MethodDescriptor, request: Any) -> tuple[bytes, bool]:
+        """Call any method, and return the bytes of its answer, and whether it is one that was given before."""
+        path = f"/{method.containing_service.full_name}/{method.name}"
+        call = self.channel.unary_unary(path)(request.SerializeToString(), timeout=CALL_SECONDS)
+        data: bytes = await call
+        return data, ("idempotent-replayed", "true") in tuple(await call.initial_metadata())
+
     async def _send(self, method: MethodDescriptor, fields: Mapping[str, Any]) -> Any:
         stub = _stub(method, self.channel)
         request = GetMessageClass(method.input_type)(**fields)

@@ -251,7 +251,7 @@ class Served:
             **{
                 f"{verb} {name}": facts.asks(verb, name)
                 for verb in facts.methods
-                for name in ("validate_only", "etag", "allow_missing")
+                for name in ("request_id", "validate_only", "etag", "allow_missing")
             },
         }
         return frozenset({*facts.methods, *(trait for trait, had in has.items() if had)})

@@ -23,6 +23,7 @@ from tablestakes.testing.contract.parent import TestParent
 from tablestakes.testing.contract.read_mask import TestReadMask
 from tablestakes.testing.contract.reference import TestReference
 from tablestakes.testing.contract.rehearsal import TestRehearsal
+from tablestakes.testing.contract.repetition import TestRepetition
 from tablestakes.testing.contract.schema import TestSchema
 from tablestakes.testing.contract.singleton import TestSingleton
 from tablestakes.testing.contract.statements import TestStatements
@@ -48,6 +49,7 @@ __all__ = [
     "TestReadMask",
     "TestReference",
     "TestRehearsal",
+    "TestRepetition",
     "TestSchema",
     "TestSingleton",
     "TestStatements",
