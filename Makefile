@@ -13,9 +13,9 @@ INSTALL_LOCK = $(if $(UV),$(UV) pip install --python $(BIN)/python --require-has
 GENERATED := generated/marketplace generated/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve serve-http demo image test test-long test-money test-export test-clients test-rolling \
-	test-image test-http-fuzz check check-deploy proto baseline monitoring filtering errors migration docs dist sbom \
-	licences hooks lock clean
+.PHONY: help install serve serve-http demo image test test-long test-money test-cuts test-export test-clients \
+	test-rolling test-image test-http-fuzz check check-deploy proto baseline monitoring filtering errors migration \
+	docs dist sbom licences hooks lock clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1mmake %-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ test: $(VENV)/develop.installed  ## Run every test, on SQLite and on a PostgreSQ
 
 test-money: $(VENV)/develop.installed  ## A minute of 32 callers over 10 wallets and 10 products, with the counts (SECONDS=60)
 	@MONEY_SECONDS=$(or $(SECONDS),60) $(BIN)/python -m pytest tests/marketplace/test_money.py -k postgresql -rP
+
+test-cuts: $(VENV)/develop.installed  ## A thousand repeated writes through a proxy that cuts connections, with the counts (OPERATIONS=1000)
+	@CUT_OPERATIONS=$(or $(OPERATIONS),1000) $(BIN)/python -m pytest tests/repetition/test_cuts.py -rP
 
 test-clients: $(VENV)/clients.installed  ## Generate clients in TypeScript and Go, and call a server with each
 	@$(BIN)/python -m pytest tests/clients -m clients $(ARGS)
