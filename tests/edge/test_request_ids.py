@@ -1,4 +1,4 @@
-"""A request_id, beyond what the contract suite holds: its scope, waiting for it, its age, and what is kept of it."""
+"""A request_id, beyond what the contract suite holds: its scope, waits for it, its age, and what is kept of it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,6 +29,7 @@ from tests.serving import eventually, make_schema, serving, settings_for
 from tests.status import Refusal, refusal
 
 DAY = 86_400.0
+KEPT = "SELECT id, digest, response FROM request_ids"
 PASSWORD = "a canary of a password 7c1d"
 
 
@@ -73,9 +74,7 @@ async def test_another_password_is_another_request(users: Any, app: App) -> None
         grpc.StatusCode.INVALID_ARGUMENT,
         {"request_id": "REQUEST_ID_REUSED"},
     )
-    kept = b"".join(
-        bytes(part) for row in await rows(app, "SELECT id, digest, response FROM request_ids") for part in row
-    )
+    kept = b"".join(b"".join(map(bytes, row)) for row in await rows(app, KEPT))
     assert kept
     for hidden in (PASSWORD.encode(), first.request_id.encode(), b"$argon2", b"password"):
         assert hidden not in kept
@@ -119,7 +118,7 @@ async def test_without_an_id_a_write_is_one_statement(users: Any, app: App) -> N
     assert ran == [1, 3]
 
 
-async def test_a_repetition_waits_for_the_first(app: App, gadgets: Any) -> None:
+async def test_a_repetition_waits_for_the_first(gadgets: Any) -> None:
     """Calls with the id of one that is under way get its answer, and its work is done once."""
     request = gadget_pb2.PokeGadgetRequest(how="sleep", seconds=0.5, request_id=str(uuid4()))
     answers = await asyncio.gather(*(outcome(gadgets.PokeGadget(request)) for _ in range(5)))
@@ -156,7 +155,7 @@ async def test_a_wait_for_another_replica_has_an_end(postgres_url: str) -> None:
         request = gadget_pb2.PokeGadgetRequest(how="slow in a transaction", seconds=2, request_id=str(uuid4()))
         first = gadget_pb2_grpc.GadgetServiceStub(one).PokeGadget(request)
         second = gadget_pb2_grpc.GadgetServiceStub(other)
-        await eventually(lambda: slow.database.engine.pool.checkedout())  # type: ignore[attr-defined]
+        await eventually(slow.database.engine.pool.checkedout)  # type: ignore[attr-defined]
         told = await refused_late(second, request)
         assert (told.code, told.info.reason) == (grpc.StatusCode.ABORTED, "REQUEST_IN_PROGRESS")
         assert (told.info.metadata["outcome"], told.retry_delay) == ("unknown", 1.0)
@@ -198,7 +197,7 @@ async def test_old_ids_are_swept_in_batches(empty_url: str) -> None:
         now = datetime.now(UTC)
         ages = [*(timedelta(hours=26) for _ in range(BATCH + 1)), timedelta(hours=24.5), timedelta(0)]
         values = [{"id": uuid4().bytes, "digest": b"", "response": b"", "create_time": now - age} for age in ages]
-        await app.database.transact(lambda connection: connection.execute(insert(TABLE), values) and None)
+        await app.database.transact(lambda connection: connection.execute(insert(TABLE), values).close())
 
         async def count() -> int:
             statement = select(func.count()).select_from(TABLE)
@@ -208,7 +207,7 @@ async def test_old_ids_are_swept_in_batches(empty_url: str) -> None:
         assert await count() == 3
         sweeper = Sweeper(Once(DAY), app.database, period=0.01)
         async with asyncio.timeout(30):
-            while await count() != 2:
+            while await count() != 2:  # noqa: ASYNC110 - no event tells it
                 await asyncio.sleep(0.01)
         await sweeper.stop()
         assert await count() == 2
@@ -260,14 +259,9 @@ async def test_a_service_without_the_table_does_not_start(postgres_url: str) -> 
     settings = settings_for(postgres_url)
     await make_schema(settings)
     async with serving(settings) as app:
-        await rows_of_ddl(app)
+        await app.database.transact(lambda connection: connection.execute(text("DROP TABLE request_ids")).close())
     with pytest.raises(SchemaError, match="no table request_ids"):
         await start(MARKETPLACE, settings)
-
-
-async def rows_of_ddl(app: App) -> None:
-    """Drop the table."""
-    await app.database.transact(lambda connection: connection.execute(text("DROP TABLE request_ids")) and None)
 
 
 def test_ids_are_known_for_a_day_at_the_least() -> None:

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import grpc
 import pytest
@@ -141,6 +141,13 @@ async def test_a_rehearsed_lending_is_refused_as_a_real_one(library: Stub) -> No
     for validate_only in (True, False):
         answer = await refused(lend(library, book.name, borrower, validate_only=validate_only))
         assert (answer.code, answer.info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "LENT")
+
+
+async def test_a_book_is_lent_once_by_one_id(library: Stub) -> None:
+    """A repeated LendBook, which is no standard method, is answered as the first, and not as one of a lent book."""
+    book, borrower = await shelved(library), await reader(library)
+    request = library_service_pb2.LendBookRequest(name=book.name, borrower=borrower, request_id=str(uuid4()))
+    assert await library.LendBook(request) == await library.LendBook(request)
 
 
 async def test_the_services_own_codec_keeps_a_size_as_text(library: Stub, app: App) -> None:

@@ -1,6 +1,7 @@
 """Wallets and transfers: money is neither made nor lost, whoever moves it at the same time."""
 
 import asyncio
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -299,3 +300,14 @@ async def _transfers(market: Market, source: str) -> list[int]:
     """Return the ids of the transfers from a wallet that are on record."""
     rows = await market.sql("SELECT id FROM transfers WHERE source_id = :id", id=key(source))
     return [row[0] for row in rows]
+
+
+async def test_a_repeated_deposit_is_paid_in_once(market: Market) -> None:
+    """A deposit with the request_id of an earlier one gets its answer, and leaves the balance as it is."""
+    name = await market.wallet()
+    request = wallet_pb2.DepositMoneyRequest(name=name, amount_cents=5, request_id=str(uuid4()))
+    first = await market.wallets.DepositMoney(request)
+    await market.deposit(name, 10)
+    assert await market.wallets.DepositMoney(request) == first
+    wallet = await market.wallets.GetWallet(wallet_pb2.GetWalletRequest(name=name))
+    assert (first.balance_cents, wallet.balance_cents) == (5, 15)

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 # The state in which PostgreSQL waits for a first statement: ReadyForQuery, idle.
 READY = b"Z\x00\x00\x00\x05I"
+Side = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 MOMENTS = ("before a statement", "after a statement", "after COMMIT")
 
 
@@ -25,13 +27,12 @@ class Cutter:
         cuts: How many it cut, by their moment.
     """
 
-    target: tuple[str, int]
     share: float = 0.0
     port: int = 0
     cuts: Counter[str] = field(default_factory=Counter)
     chance: random.Random = field(default_factory=lambda: random.Random(13))  # noqa: S311 - cuts are no secrets
 
-    def _moment(self, sent: bytes) -> str:
+    def moment(self, sent: bytes) -> str:
         """Return the moment at which to cut in a round trip, "" for none."""
         if self.chance.random() >= self.share:
             return ""
@@ -39,56 +40,67 @@ class Cutter:
             return self.chance.choice(("before a statement", "after COMMIT", "after COMMIT"))
         return self.chance.choice(MOMENTS[:2])
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass on what one client and the server say, until one of them leaves or it is cut."""
-        server_reader, server_writer = await asyncio.open_connection(*self.target)
-        cut = ""
-        ready = asyncio.Event()
 
-        async def back() -> None:
-            seen = b""
-            while data := await server_reader.read(1 << 16):
-                if cut:
-                    return  # the answer is here, so it was done
-                seen = (seen + data)[-64:]
-                if READY in seen:
-                    ready.set()
-                writer.write(data)
+class Passage:
+    """One connection through a proxy.
 
-        async def forth() -> None:
-            nonlocal cut
-            while data := await reader.read(1 << 16):
-                moment = self._moment(data) if ready.is_set() else ""
-                if moment:
-                    self.cuts[moment] += 1
-                if moment == "before a statement":
-                    return
-                cut = moment
-                server_writer.write(data)
-                if cut:
-                    await ended[0]
-                    return
+    Args:
+        cutter: The proxy.
+        client: The client's side.
+        server: The server's.
+    """
 
-        ended = [asyncio.ensure_future(back())]
-        ended.append(asyncio.ensure_future(forth()))
+    def __init__(self, cutter: Cutter, client: Side, server: Side) -> None:
+        self._cutter = cutter
+        self._client = client
+        self._server = server
+        self._ready = False
+        self._cut = ""
+
+    async def pass_on(self) -> None:
+        """Pass on what both say, until one of them leaves or the connection is cut."""
+        ways = [asyncio.ensure_future(way) for way in (self._back(), self._forth())]
         try:
-            await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for each in ended:
-                each.cancel()
-            await asyncio.gather(*ended, return_exceptions=True)
-            for each in (writer, server_writer):
-                each.transport.abort()
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            for _, writer in (self._client, self._server):
+                writer.transport.abort()
+
+    async def _back(self) -> None:
+        seen = b""
+        while data := await self._server[0].read(1 << 16):
+            if self._cut:
+                return  # the answer is here, so it was done
+            seen = (seen + data)[-64:]
+            self._ready = self._ready or READY in seen
+            self._client[1].write(data)
+
+    async def _forth(self) -> None:
+        while data := await self._client[0].read(1 << 16):
+            self._cut = self._cutter.moment(data) if self._ready else ""
+            if self._cut:
+                self._cutter.cuts[self._cut] += 1
+            if self._cut == MOMENTS[0]:
+                return
+            self._server[1].write(data)
+            if self._cut:
+                await asyncio.Event().wait()  # `_back` ends it
 
 
 @asynccontextmanager
 async def cutting(host: str, port: int) -> AsyncIterator[Cutter]:
     """Run a proxy to a server, which cuts nothing until it is told to."""
-    cutter = Cutter((host, port))
+    cutter = Cutter()
     under_way: set[asyncio.Task[None]] = set()
 
+    async def serve(*client: Any) -> None:
+        await Passage(cutter, client, await asyncio.open_connection(host, port)).pass_on()
+
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(cutter.serve(reader, writer))
+        task = asyncio.ensure_future(serve(reader, writer))
         under_way.add(task)
         task.add_done_callback(under_way.discard)
 

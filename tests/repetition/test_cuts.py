@@ -118,7 +118,7 @@ async def test_with_a_request_id_cuts_neither_lose_nor_double_anything(cut: Cut)
 
     await each(OPERATIONS, operate)
     cut.cutter.share = 0.0
-    print(dict(cut.counted), dict(cut.cutter.cuts))
+    print(dict(cut.counted), dict(cut.cutter.cuts))  # noqa: T201 - the counts of a long run
     assert await cut.database.fetchval("SELECT count(*) FROM users") == 1 + (OPERATIONS + 1) // 2
     assert await cut.database.fetchval("SELECT sum(balance_cents) FROM wallets") == OPERATIONS // 2
     assert cut.counted["answered"] == await cut.database.fetchval("SELECT count(*) FROM request_ids") == OPERATIONS
@@ -139,7 +139,7 @@ async def test_without_one_no_status_says_not_applied_of_what_was(cut: Cut) -> N
     await each(OPERATIONS, operate)
     cut.cutter.share = 0.0
     there = {row["username"] for row in await cut.database.fetch("SELECT username FROM users")}
-    print(Counter(outcomes.values()), dict(cut.cutter.cuts))
+    print(Counter(outcomes.values()), dict(cut.cutter.cuts))  # noqa: T201 - the counts of a long run
     assert set(outcomes.values()) == {"applied", "unknown"}
     assert {name for name, outcome in outcomes.items() if outcome == "applied"} <= there
     assert there <= {name for name, outcome in outcomes.items() if outcome != "not_applied"}

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -16,9 +17,7 @@ CREATE = "/marketplace.v1.UserService/CreateUser"
 
 
 async def test_fifty_calls_at_two_processes_make_one_row(postgres_url: str) -> None:
-    """Of 50 identical Creates at once, at two processes, one makes a row, and all get the same bytes; so does one
-    after a restart.
-    """
+    """Of 50 identical Creates at two processes one makes a row, and all get its answer, as after a restart."""
     request = user_pb2.CreateUserRequest(
         user=user_pb2.User(email="once@example.com", username="once", password="a password of some length"),
         request_id=str(uuid4()),
@@ -28,7 +27,8 @@ async def test_fifty_calls_at_two_processes_make_one_row(postgres_url: str) -> N
 
     async def create(channel: grpc.aio.Channel) -> None:
         nonlocal replayed
-        call = channel.unary_unary(CREATE)(request, timeout=60)
+        send: Any = channel.unary_unary(CREATE)
+        call = send(request, timeout=60)
         answers[await call] += 1
         replayed += ("idempotent-replayed", "true") in tuple(await call.initial_metadata())
 

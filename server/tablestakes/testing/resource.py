@@ -246,7 +246,8 @@ class Contract:
     async def raw(self, method: MethodDescriptor, request: Any) -> tuple[bytes, bool]:
         """Call any method, and return the bytes of its answer, and whether it is one that was given before."""
         path = f"/{method.containing_service.full_name}/{method.name}"
-        call = self.channel.unary_unary(path)(request.SerializeToString(), timeout=CALL_SECONDS)
+        send: Any = self.channel.unary_unary(path)
+        call = send(request.SerializeToString(), timeout=CALL_SECONDS)
         data: bytes = await call
         return data, ("idempotent-replayed", "true") in tuple(await call.initial_metadata())
 

@@ -44,7 +44,7 @@ class TestRepetition:
         before = len(await contract.everything())
         first, replayed = await contract.raw(method, request)
         assert not replayed
-        created = contract.resource.message.FromString(first)
+        created: Any = contract.resource.message.FromString(first)
         assert await contract.get(created.name)
         await check_repeated(contract, method, request, first)
         assert len(await contract.everything()) == before + 1
@@ -77,7 +77,8 @@ class TestRepetition:
         request.validate_only = False
         data, replayed = await contract.raw(method, request)
         assert not replayed
-        assert await contract.get(contract.resource.message.FromString(data).name)
+        created: Any = contract.resource.message.FromString(data)
+        assert await contract.get(created.name)
 
     @pytest.mark.traits("Create request_id")
     async def test_an_id_that_is_no_uuid4_is_refused(self, contract: Contract) -> None:
