@@ -21,6 +21,8 @@ from protos import imports
 from protos.openapi.document import document
 from protos.openapi.index import Index
 from protos.openapi.page import page
+from tablestakes.client.config import service_config
+from tablestakes.client.generate import clients, services_of
 from tablestakes.stubs import SCRIPTS, files, protoc
 from tablestakes.stubs import generate as generate_with
 
@@ -34,6 +36,13 @@ DESCRIPTORS = Path("generated", "marketplace", "v1", "descriptors.binpb")
 # The protos for Envoy, which makes JSON of them: with the types of error details, and without comments.
 TRANSCODED = Path("k8s", "envoy", "descriptors.binpb")
 ERRORS = ("google/rpc/error_details.proto", "google/rpc/status.proto")
+# Python clients with a method for each RPC, and the service configs of clients in any language: one for those that
+# send a request_id with each write, and one for all others.
+CLIENTS = Path("generated", "marketplace", "v1", "clients.py")
+CONFIGS = {
+    Path("generated", "marketplace", "v1", "service_config.json"): False,
+    Path("generated", "marketplace", "v1", "service_config_with_request_ids.json"): True,
+}
 # The API reference: for programs, and for people.
 OPENAPI, PAGE = Path("docs", "api", "openapi.json"), Path("docs", "api", "index.html")
 PACKAGE = "marketplace.v1"
@@ -110,6 +119,10 @@ def _refer(fresh: Path) -> None:
     )
     (fresh / OPENAPI).write_text(json.dumps(reference, indent=1, ensure_ascii=False) + "\n")
     (fresh / PAGE).write_text(page(reference))
+    services = services_of(compiled, PACKAGE)
+    (fresh / CLIENTS).write_text(clients(PACKAGE, services))
+    for path, request_ids in CONFIGS.items():
+        (fresh / path).write_text(service_config(services, request_ids=request_ids))
     for file in compiled.file:
         file.ClearField("source_code_info")
     (fresh / TRANSCODED).write_bytes(compiled.SerializeToString(deterministic=True))
