@@ -30,7 +30,7 @@ class Cutter:
     share: float = 0.0
     port: int = 0
     cuts: Counter[str] = field(default_factory=Counter)
-    chance: random.Random = field(default_factory=lambda: random.Random(13))  # noqa: S311 - cuts are no secrets
+    chance: random.Random = field(default_factory=lambda: random.Random(13))
 
     def moment(self, sent: bytes) -> str:
         """Return the moment at which to cut in a round trip, "" for none."""

@@ -6,7 +6,6 @@ from typing import TypeVar
 
 import grpc
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 from marketplace.v1 import (
     order_pb2_grpc,
@@ -18,6 +17,7 @@ from marketplace.v1 import (
 )
 
 from marketplace_service.demo.options import DemoError
+from tablestakes.client import ApiError, with_request_id
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -63,13 +63,16 @@ class Client:
         Raises:
             grpc.aio.AioRpcError: The server refused it.
         """
+        # The same id with each try: whatever became of an earlier one, there is one thing of it.
+        request = with_request_id(request)
         for left in range(TRIES, 0, -1):
             try:
                 response = await method(request, timeout=DEADLINE_SECONDS)
                 break
             except grpc.aio.AioRpcError as error:
                 self.calls += error.code() is StatusCode.ALREADY_EXISTS
-                if left == 1 or _reason(error) not in UNDONE:
+                told = ApiError.of(error)
+                if left == 1 or (told.reason not in UNDONE and told.retry_delay is None):
                     raise
             await asyncio.sleep(PAUSE_SECONDS)
         self.calls += 1
@@ -98,16 +101,6 @@ def explained(error: grpc.aio.AioRpcError, target: str) -> DemoError:
     """Return what a refusal means for the demo, in one line."""
     details = (error.details() or "").partition("\n")[0]
     # Without a reason it was not the server that answered, but the connection to it.
-    if error.code() is StatusCode.UNAVAILABLE and not _reason(error):
+    if error.code() is StatusCode.UNAVAILABLE and not ApiError.of(error).reason:
         return DemoError(f"{target} cannot be reached: {details}")
     return DemoError(f"{target} answered {error.code().name}: {details}")
-
-
-def _reason(error: grpc.aio.AioRpcError) -> str:
-    """Return the reason that the server gave (google.rpc.ErrorInfo); empty where it gave none."""
-    packed = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin", b"")
-    info = error_details_pb2.ErrorInfo()
-    for detail in status_pb2.Status.FromString(packed if isinstance(packed, bytes) else b"").details:
-        if detail.Unpack(info):
-            return info.reason
-    return ""

@@ -5,8 +5,9 @@ methods are built on `AsyncClient` and `Client`.
 """
 
 from tablestakes.client.asynchronous import AsyncClient
+from tablestakes.client.attempt import with_request_id
 from tablestakes.client.config import service_config
 from tablestakes.client.error import ApiError
 from tablestakes.client.synchronous import Client
 
-__all__ = ["ApiError", "AsyncClient", "Client", "service_config"]
+__all__ = ["ApiError", "AsyncClient", "Client", "service_config", "with_request_id"]
