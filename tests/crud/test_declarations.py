@@ -213,7 +213,6 @@ APART = {"apart", "misspelt_apart"}
 
 # Fields that the AIPs define and no standard method serves yet, each with the method whose request has it.
 UNSERVED = {
-    "request_id": ("Create", "string request_id"),
     "allow_missing": ("Create", "bool allow_missing"),
     "show_deleted": ("List", "bool show_deleted"),
     "filter": ("Get", "string filter"),
