@@ -19,7 +19,7 @@ async def create_gadget(gadgets: Schema, call: Call[Any]) -> Work[Message]:
     """Create a gadget, by nothing but what a function is given."""
     parts = [field for field in gadgets.fields.values() if field.writable]
     values = await gadgets.values(call.request.gadget, parts, "gadget")
-    return Work(lambda session: gadgets.full.to_message(gadgets.insert(session, values)), writes=values)
+    return Work(lambda session: gadgets.full.to_message(gadgets.rows.insert(session, values)), writes=values)
 
 
 async def update_gadget(gadgets: Schema, call: Call[Any]) -> Work[Message]:
@@ -29,7 +29,7 @@ async def update_gadget(gadgets: Schema, call: Call[Any]) -> Work[Message]:
     values = await gadgets.values(gadget, [field for field in gadgets.fields.values() if field.writable], "gadget")
 
     def change(session: Session) -> Message:
-        row = gadgets.update(session, key, values)
+        row = gadgets.rows.update(session, key, values)
         if row is None:
             raise not_found(gadget.name)
         return gadgets.full.to_message(row)

@@ -142,7 +142,7 @@ async def add_rack(racks: Schema, call: Call[Any]) -> Work[Any]:
     values = {"label": call.request.rack.label}
 
     def write(session: Any) -> Any:
-        return racks.full.message(session.connection, racks.insert(session, values))
+        return racks.full.message(session.connection, racks.rows.insert(session, values))
 
     return Work(write, writes=values)
 

@@ -200,7 +200,7 @@ def test_a_message_without_what_is_asked_of_it_is_still_there() -> None:
     view = BOOK.views.of_paths(["price.units"])
     dialects: Any = (sqlite, postgresql)
     for dialect in (each.dialect() for each in dialects):
-        text = str(BOOK.select(view).compile(dialect=dialect))
+        text = str(BOOK.rows.select(view).compile(dialect=dialect))
         assert "price_currency_code IS NOT NULL OR" in text
     unset: Any = (None, None, False, None)
     empty: Any = (None, None, True, None)
@@ -228,7 +228,7 @@ def _memory_of(schema: Schema, start: int, count: int) -> int:
     fields = [field.name for field in schema.descriptor.fields]
     for number in range(start, start + count):
         chosen = [name for bit, name in enumerate(fields) if number >> (bit % 16) & 1]
-        schema.select(schema.views.of_paths([*chosen, f"labels.key{number}"]))
+        schema.rows.select(schema.views.of_paths([*chosen, f"labels.key{number}"]))
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
 

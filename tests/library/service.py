@@ -85,7 +85,7 @@ async def lend_book(books: Schema, call: Call[Any]) -> Work[Message]:
             raise StatusError(
                 StatusCode.FAILED_PRECONDITION, "LENT", f"{name} is lent.", metadata={"resource": name}
             )
-        row = books.update(session, key, values)
+        row = books.rows.update(session, key, values)
         assert row is not None
         return books.full.message(session.connection, row)
 

@@ -46,7 +46,7 @@ async def create_order(orders: Schema, call: Call[order_pb2.CreateOrderRequest])
             raise invalid_fields(_dangling("order.customer"))
         prices = _take_stock(session, quantities, products)
         total = sum(prices[key] * item.quantity for key, item in zip(products, order.items, strict=True))
-        row = orders.insert(session, {"customer_id": customer, "total_cents": total})
+        row = orders.rows.insert(session, {"customer_id": customer, "total_cents": total})
         (order_id,) = orders.full.key(row)
         items = [
             {
@@ -150,7 +150,7 @@ def _locked(session: Session, orders: Schema, key: Key, name: str, sources: Sequ
 
 
 def _become(session: Session, orders: Schema, key: Key, state: str) -> Message:
-    row = orders.update(session, key, {"state": state})
+    row = orders.rows.update(session, key, {"state": state})
     assert row is not None  # noqa: S101 - it is locked
     return orders.full.message(session.connection, row)
 

@@ -33,11 +33,11 @@ async def create_transfer(transfers: Schema, call: Call[transfer_pb2.CreateTrans
         # Before anything is locked: a wallet that another call makes meanwhile would not be among those locked
         # here, and be locked later, out of the order.
         for user in sorted(absent):
-            transfers.of(wallet_pb2.Wallet).ensure(session, (user,))
+            transfers.of(wallet_pb2.Wallet).rows.ensure(session, (user,))
         connection.execute(wallets.with_for_update())
         debit(session, source, cents, transfer.source)
         credit(session, destination, cents, transfer.destination)
-        return transfers.full.message(connection, transfers.insert(session, values))
+        return transfers.full.message(connection, transfers.rows.insert(session, values))
 
     return Work(move, atomic=True, writes=values)
 

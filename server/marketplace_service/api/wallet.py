@@ -21,9 +21,9 @@ async def deposit_money(wallets: Schema, call: Call[wallet_pb2.DepositMoneyReque
     def pay_in(session: Session) -> Message:
         (user,) = key
         if not add(session, user, request.amount_cents):
-            wallets.ensure(session, key)
+            wallets.rows.ensure(session, key)
             credit(session, user, request.amount_cents, request.name)
-        row = wallets.read(session, key)
+        row = wallets.rows.read(session, key)
         if row is None:
             raise not_found(request.name)
         return wallets.full.message(session.connection, row)

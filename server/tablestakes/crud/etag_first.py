@@ -38,7 +38,7 @@ def etag_first(rpc: Rpc, serve: Serve) -> Serve:
             raise TypeError(f"{rpc.descriptor.full_name} takes an etag: its Work needs the key of its resource")
 
         def apply(session: Session) -> Any:
-            if not schema.lock(session, key, version):
+            if not schema.rows.lock(session, key, version):
                 raise not_found(schema.names.format(key))
             return work.apply(session)
 

@@ -74,7 +74,7 @@ def bind(rpc: Rpc, transition: Transition) -> Method:
                 if found is None:
                     raise not_found(name)
                 if version is not None:
-                    schema.check_version(key, version, found[1])
+                    schema.rows.check_version(key, version, found[1])
                 if found[0] not in sources:
                     raise wrong_state(name, spelt.get(found[0], str(found[0])), transition.target)
                 # Told before another call brought it into one of the sources: try again.

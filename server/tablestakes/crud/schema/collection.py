@@ -72,7 +72,7 @@ class Collection(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class OwnedRows:
     """The rows of a collection in their table.
 
     Attributes:
@@ -88,9 +88,9 @@ class Rows:
     insert: Insert
 
     @staticmethod
-    def of(owner: Column[Any], columns: Iterable[ColumnElement[Any]], order: Iterable[Any]) -> "Rows":
+    def of(owner: Column[Any], columns: Iterable[ColumnElement[Any]], order: Iterable[Any]) -> "OwnedRows":
         """Return the rows that an owner column finds, with some columns, in an order."""
-        return Rows(
+        return OwnedRows(
             owner=owner,
             select=select(owner, *columns)
             .where(owner.in_(bindparam("owners", expanding=True)))

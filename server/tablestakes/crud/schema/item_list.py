@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf.message import Message
 from sqlalchemy import Column, Connection
 
-from tablestakes.crud.schema.collection import Replace, Rows, require_filled
+from tablestakes.crud.schema.collection import OwnedRows, Replace, require_filled
 from tablestakes.crud.schema.field import Field, Fields, masked_fields, positions, selected_columns
 from tablestakes.crud.schema.mask import WHOLE, Mask, prune
 from tablestakes.crud.schema.reference import existing, missing
@@ -34,7 +34,7 @@ class ItemList:
     name: str
     writable: bool
     immutable: bool
-    rows: Rows
+    rows: OwnedRows
     message: type[Message]
     fields: Fields
     order: tuple[Any, ...]
@@ -51,7 +51,7 @@ class ItemList:
         if mask.whole:
             return self
         fields = masked_fields(self.fields, mask)
-        rows = Rows.of(self.rows.owner, selected_columns(fields.values()), self.order)
+        rows = OwnedRows.of(self.rows.owner, selected_columns(fields.values()), self.order)
         return replace(self, rows=rows, fields=fields, mask=mask)
 
     def read(self, connection: Connection, messages: Mapping[Any, Message]) -> None:

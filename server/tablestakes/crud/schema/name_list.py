@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.message import Message
 from sqlalchemy import Column, Connection
 
-from tablestakes.crud.schema.collection import Replace, Rows, require_filled
+from tablestakes.crud.schema.collection import OwnedRows, Replace, require_filled
 from tablestakes.crud.schema.mask import Mask
 from tablestakes.crud.schema.reference import Reference, existing, missing
 from tablestakes.errors import invalid_field
@@ -29,7 +29,7 @@ class NameList:
     name: str
     writable: bool
     immutable: bool
-    rows: Rows
+    rows: OwnedRows
     reference: Reference
     column: Column[Any]
     readable: bool = True

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapper, RelationshipProperty
 from tablestakes.crud.declaration import DeclarationError, likely
 from tablestakes.crud.schema.behavior import IMMUTABLE, OUTPUT_ONLY, behaves
 from tablestakes.crud.schema.codec import CodecFor, python_type
-from tablestakes.crud.schema.collection import Collection, Rows
+from tablestakes.crud.schema.collection import Collection, OwnedRows
 from tablestakes.crud.schema.field import fields_of, selected_columns
 from tablestakes.crud.schema.item_list import ItemList
 from tablestakes.crud.schema.name import Names
@@ -66,7 +66,7 @@ def _name_list(field: FieldDescriptor, relationship: RelationshipProperty[Any], 
         name=field.name,
         writable=not behaves(field, OUTPUT_ONLY),
         immutable=behaves(field, IMMUTABLE),
-        rows=Rows.of(_owner(relationship), (column,), (column,)),
+        rows=OwnedRows.of(_owner(relationship), (column,), (column,)),
         reference=target,
         column=column,
     )
@@ -94,7 +94,7 @@ def _item_list(
         name=field.name,
         writable=not behaves(field, OUTPUT_ONLY),
         immutable=behaves(field, IMMUTABLE),
-        rows=Rows.of(owner, columns, order),
+        rows=OwnedRows.of(owner, columns, order),
         message=GetMessageClass(message),
         fields=fields,
         order=order,

@@ -2,28 +2,19 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from sqlalchemy import (
-    BindParameter,
     Column,
     Connection,
     Index,
-    Insert,
-    Row,
-    Select,
     Table,
     UniqueConstraint,
-    Update,
-    bindparam,
-    delete,
-    insert,
     inspect,
     select,
-    update,
 )
 from sqlalchemy.orm import Mapper
 
@@ -34,18 +25,16 @@ from tablestakes.crud.schema.audit import CREATE_TIME, UPDATE_TIME, Audit, audit
 from tablestakes.crud.schema.behavior import IDENTIFIER, behaves
 from tablestakes.crud.schema.codec import CodecFor
 from tablestakes.crud.schema.collection import Collection
-from tablestakes.crud.schema.conditional import Conditional, given, to
-from tablestakes.crud.schema.etag import ETAG, UNWRITTEN, etag_of
+from tablestakes.crud.schema.etag import ETAG
 from tablestakes.crud.schema.field import Field, Fields, NestedField, fields_of
 from tablestakes.crud.schema.item_list import ItemList
 from tablestakes.crud.schema.mask import WHOLE, Mask
 from tablestakes.crud.schema.name import Names, names_of, type_of
 from tablestakes.crud.schema.reference import existing
 from tablestakes.crud.schema.relationship import collections_of
-from tablestakes.crud.schema.singleton import INSERTS, Singleton, singleton_of
+from tablestakes.crud.schema.rows import Rows
+from tablestakes.crud.schema.singleton import Singleton, singleton_of
 from tablestakes.crud.schema.view import Part, View, Views
-from tablestakes.crud.session import Session
-from tablestakes.errors import stale
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,229 +120,16 @@ class Schema:
         found: list[Any] = [self.table.primary_key, *constraints, *indexes]
         return tuple(sorted({tuple(column.name for column in each.columns) for each in found}))
 
-    def select(self, view: View) -> Select[Any]:
-        """Return the statement that reads the row of a name for a view; `names.bind` gives its parameters."""
-        if self.singleton is not None:
-            return self.singleton.select(view.columns).where(self.singleton.id == bindparam("key_0"))
-        return select(*view.columns).where(self.names.where())
-
-    def select_many(self, view: View) -> Select[Any]:
-        """Return the statement that reads rows for a view, by the last ids in their names: the parameter `ids`."""
-        ids: BindParameter[Any] = bindparam("ids", expanding=True)
-        if self.singleton is not None:
-            return self.singleton.select(view.columns).where(self.singleton.id.in_(ids))
-        return select(*view.columns).where(self.names.id_column.in_(ids))
-
-    def insert(self, session: Session, values: Mapping[str, Any]) -> Row[Any]:
-        """Insert a row, and return it as the full view reads it.
-
-        Args:
-            session: The session.
-            values: The values by column; the audit columns are filled, and others have their defaults.
-        """
-        audit = self.audit.created(session)
-        return session.connection.execute(self._insert, {**values, **audit}).one()
-
-    def insert_absent(self, session: Session, values: Mapping[str, Any]) -> Row[Any] | None:
-        """Insert a row as `insert` does, and return it; None where there is one with its primary key.
-
-        Args:
-            session: The session.
-            values: The values by column, those of the primary key among them.
-        """
-        connection = session.connection
-        statement = self._insert_absent(connection.dialect.name)
-        return connection.execute(statement, {**values, **self.audit.created(session)}).first()
-
-    def update(
-        self, session: Session, key: Key, values: Mapping[str, Any], version: int | None = None
-    ) -> Row[Any] | None:
-        """Change the row of a key, and return it as the full view reads it; None where there is none.
-
-        A singleton's row is made where there is a parent and no row yet.
-
-        Args:
-            session: The session.
-            key: The ids in the resource's name.
-            values: The values by column; the audit columns and the version are filled.
-            version: The version that the row must have, None for any.
-
-        Raises:
-            StatusError: ABORTED, the row has another version; nothing was written.
-        """
-        if version is not None:
-            return self._update_version(session, key, values, version)
-        if self.singleton is not None:
-            return self.singleton.write(session, key, values, self.full.columns)
-        written = {**values, **self.audit.changed(session)}
-        if not written and self.version is None:
-            return self.read(session, key)
-        return session.connection.execute(self._update, self.names.bind(key) | written).first()
-
-    def delete(self, session: Session, key: Key, version: int | None = None) -> bool:
-        """Delete the row of a key, and return whether there was one.
-
-        Args:
-            session: The session.
-            key: The ids in the resource's name.
-            version: The version that the row must have, None for any.
-
-        Raises:
-            StatusError: ABORTED, the row has another version; nothing was deleted.
-        """
-        parameters = self.names.bind(key)
-        if version is None:
-            # RETURNING says whether there was a row, in the same round trip.
-            return session.connection.execute(self._delete, parameters).first() is not None
-        return self._changed(session, self._delete_version, key, parameters, version) is not None
-
-    def read(self, session: Session, key: Key, version: int | None = None) -> Row[Any] | None:
-        """Return the row of a key as the full view reads it; None where there is none.
-
-        Args:
-            session: The session.
-            key: The ids in the resource's name.
-            version: The version that the row must have, None for any.
-
-        Raises:
-            StatusError: ABORTED, the row has another version.
-        """
-        row = session.connection.execute(self._read, self.names.bind(key)).first()
-        if row is not None and version is not None:
-            self.check_version(key, version, row[self._version_index])
-        return row
-
-    def lock(self, session: Session, key: Key, version: int | None = None) -> bool:
-        """Lock the row of a key until the transaction ends, and return whether there is one.
-
-        A singleton's is made where there is a parent and no row yet.
-
-        Args:
-            session: The session, in a transaction.
-            key: The ids in the resource's name.
-            version: The version that the row must have, None for any.
-
-        Raises:
-            StatusError: ABORTED, the row has another version.
-        """
-        parameters = self.names.bind(key)
-        made = self.singleton is not None and self.singleton.ensure(session, key)
-        row = session.connection.execute(self._lock, parameters).first()
-        if row is not None and version is not None:
-            self.check_version(key, version, UNWRITTEN if made else row[-1])
-        return row is not None
-
-    def check_version(self, key: Key, wanted: int, found: int) -> None:
-        """Refuse an etag that is not the resource's.
-
-        Args:
-            key: The ids in the resource's name.
-            wanted: The version that the caller's etag stands for.
-            found: The version that the resource has.
-
-        Raises:
-            StatusError: ABORTED, they differ.
-        """
-        if wanted != found:
-            raise stale(self.names.format(key), etag_of(found))
+    @cached_property
+    def rows(self) -> Rows:
+        """Its rows: the statements that read and write them."""
+        return Rows(self)
 
     @cached_property
     def version(self) -> Column[Any] | None:
         """The column of the version that the etag is made of, None where the resource has no etag."""
         field = self.fields.get(ETAG)
         return field.column if isinstance(field, Field) else None
-
-    @cached_property
-    def _version_index(self) -> int:
-        return self.full.columns.index(self._versioned)
-
-    @property
-    def _versioned(self) -> Column[Any]:
-        if self.version is None:
-            raise TypeError(f"{self.descriptor.full_name} has no etag")
-        return self.version
-
-    def _update_version(
-        self, session: Session, key: Key, values: Mapping[str, Any], version: int
-    ) -> Row[Any] | None:
-        if self.singleton is not None and version == UNWRITTEN:
-            change = self.singleton.insert(session, frozenset(values), self.full.columns, self._versioned)
-            written = {**self.singleton.made(session), **values}
-        else:
-            written = {**values, **self.audit.changed(session)}
-            change = self._updates(frozenset(written))
-        parameters = self.names.bind(key) | to(written)
-        return self._changed(session, change, key, parameters, version)
-
-    def _changed(
-        self, session: Session, change: Conditional, key: Key, parameters: Mapping[str, Any], version: int
-    ) -> Row[Any] | None:
-        """Make a change of one version of a row, and return what it returns; None where there is no such row."""
-        wanted = {**parameters, "version": version}
-        row, told = change.execute(session.connection, wanted)
-        while row is None and told is not None:
-            self.check_version(key, version, told[0])
-            # Told before the other transaction that was in the way: now it is known what that one wrote.
-            row, told = change.execute(session.connection, wanted)
-        return row
-
-    @cached_property
-    def _updates(self) -> Callable[[frozenset[str]], Conditional]:
-        @cache  # one for each set of columns that callers write together
-        def build(names: frozenset[str]) -> Conditional:
-            change = self._of_version(update(self.table)).values(given(names, self.table))
-            return Conditional(change, self.full.columns, self._look)
-
-        return build
-
-    @cached_property
-    def _delete_version(self) -> Conditional:
-        return Conditional(self._of_version(delete(self.table)), [self.names.id_column], self._look)
-
-    def _of_version(self, change: Any) -> Any:
-        return change.where(self.names.where(), self._versioned == bindparam("version"))
-
-    @cached_property
-    def _look(self) -> Select[Any]:
-        if self.singleton is not None:
-            return self.singleton.select([self._versioned]).where(self.singleton.id == bindparam("key_0"))
-        return select(self._versioned).where(self.names.where())
-
-    @cached_property
-    def _lock(self) -> Select[Any]:
-        columns = [self.names.id_column, *([] if self.version is None else [self.version])]
-        return select(*columns).where(self.names.where()).with_for_update()
-
-    @cached_property
-    def _delete(self) -> Any:
-        return delete(self.table).where(self.names.where()).returning(self.names.id_column)
-
-    def ensure(self, session: Session, key: Key) -> None:
-        """Make the row of a singleton, as a new one, where there is a parent and no row yet."""
-        if self.singleton is None:
-            raise TypeError(f"{self.descriptor.full_name} is no singleton")
-        self.singleton.ensure(session, key)
-
-    @cached_property
-    def _insert(self) -> Insert:
-        return insert(self.table).returning(*self.full.columns)
-
-    @cached_property
-    def _insert_absent(self) -> Callable[[str], Any]:
-        @cache
-        def build(dialect: str) -> Any:
-            statement = INSERTS[dialect](self.table).returning(*self.full.columns)
-            return statement.on_conflict_do_nothing(index_elements=list(self.table.primary_key.columns))
-
-        return build
-
-    @cached_property
-    def _update(self) -> Update:
-        return update(self.table).where(self.names.where()).returning(*self.full.columns)
-
-    @cached_property
-    def _read(self) -> Select[Any]:
-        return self.select(self.full)
 
     def has_parent(self, connection: Connection, key: Key) -> bool:
         """Return whether the parent of names exists; with wildcards, whether any or the one above them does.

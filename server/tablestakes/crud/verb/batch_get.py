@@ -33,7 +33,7 @@ def bind(rpc: Rpc) -> Method:
     items = require_field(rpc.descriptor.output_type, schema.descriptor, repeated=True)
     response = GetMessageClass(rpc.descriptor.output_type)
     chosen = view_chooser(schema, asks)
-    statement_for = lru_cache(KEPT_VIEWS)(schema.select_many)
+    statement_for = lru_cache(KEPT_VIEWS)(schema.rows.select_many)
 
     async def batch_get(call: Call[Any]) -> Work[Message]:
         request = call.request

@@ -54,7 +54,7 @@ def bind(rpc: Rpc) -> Method:
         replacements = [each.replacement(message, body) for each in lists if each.is_set(message)]
 
         def write(session: Session) -> Message:
-            row = schema.insert(session, values)
+            row = schema.rows.insert(session, values)
             for replace in replacements:
                 replace(session.connection, schema.full.key(row)[-1])
             # Without lists there is none to read either.

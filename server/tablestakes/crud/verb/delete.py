@@ -40,11 +40,11 @@ def bind(rpc: Rpc) -> Method:
             if force:
                 # Whoever makes a resource below locks this row too, for its foreign key: from here on nobody can,
                 # until this transaction ends. SQLite has one writer, and no such clause.
-                if not schema.lock(session, key, version):
+                if not schema.rows.lock(session, key, version):
                     return False
                 for each in below:
                     session.connection.execute(each, names.bind(key))
-            return schema.delete(session, key, version)
+            return schema.rows.delete(session, key, version)
 
         def write(session: Session) -> Empty:
             if not remove(session) and not missing_is_fine:

@@ -23,7 +23,7 @@ def bind(rpc: Rpc) -> Method:
     require(rpc.descriptor.input_type, name=STRING)
     require_response(rpc.descriptor, schema.descriptor.full_name)
     chosen = view_chooser(schema, asks)
-    statement_for = lru_cache(KEPT_VIEWS)(schema.select)
+    statement_for = lru_cache(KEPT_VIEWS)(schema.rows.select)
 
     async def get(call: Call[Any]) -> Work[Message]:
         name: str = call.request.name

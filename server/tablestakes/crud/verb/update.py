@@ -51,9 +51,9 @@ def bind(rpc: Rpc) -> Method:
                 require_unchanged(session, schema, call.request, body, fixed, unchanged)
             # Where nothing is written, update_time and the etag stay as they are.
             if values or replacements:
-                row = schema.update(session, key, values, version)
+                row = schema.rows.update(session, key, values, version)
             else:
-                row = schema.read(session, key, version)
+                row = schema.rows.read(session, key, version)
             if row is None:
                 raise not_found(message.name)
             for replace in replacements:

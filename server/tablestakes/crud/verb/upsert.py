@@ -92,8 +92,8 @@ class Upsert:
         def write(session: Session) -> Message:
             connection = session.connection
             for last in (False, True):
-                if schema.lock(session, key, version):
-                    row = schema.read(session, key)
+                if schema.rows.lock(session, key, version):
+                    row = schema.rows.read(session, key)
                     before = None if row is None else schema.full.message(connection, row)
                     return before if before is not None and _same(before, message, parts) else update(session)
                 if version is not None:
@@ -103,7 +103,7 @@ class Upsert:
                 if names.parent and not schema.has_parent(connection, key[:-1]):
                     raise not_found(names.parent.format(key[:-1]))
                 # A second time it is in the way under another name, and the constraint says so.
-                row = schema.insert(session, values) if last else schema.insert_absent(session, values)
+                row = schema.rows.insert(session, values) if last else schema.rows.insert_absent(session, values)
                 if row is not None:
                     break
             assert row is not None  # noqa: S101 - inserted, or an IntegrityError
