@@ -17,7 +17,14 @@ from tests.status import Refusal, refusal
 
 ROOT = Path(__file__).resolve().parents[1]
 # What makes errors, with the position of the reason among its arguments.
-MAKERS = {"StatusError": 1, "Answer": 1, "FieldViolation": 2, "invalid_field": 2, "_violations": 2}
+MAKERS = {
+    "StatusError": 1,
+    "Answer": 1,
+    "FieldViolation": 2,
+    "FilterError": 2,
+    "invalid_field": 2,
+    "_violations": 2,
+}
 # Made of others: where a write's outcome is not known, and where several fields are at fault.
 DERIVED = {"OUTCOME_UNKNOWN", "INVALID_FIELDS"}
 

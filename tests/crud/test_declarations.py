@@ -211,7 +211,7 @@ PACKAGES |= {
 # The packages whose service stands in a file of its own.
 APART = {"apart", "misspelt_apart"}
 
-# Fields that the AIPs define and no standard method serves yet, each with the method whose request has it.
+# Fields that the AIPs define and not every standard method serves, each with the method whose request has it.
 UNSERVED = {
     "allow_missing": ("Create", "bool allow_missing"),
     "show_deleted": ("List", "bool show_deleted"),
@@ -997,8 +997,8 @@ def test_an_etag_that_no_verb_reads_is_named(widgets: Widgets) -> None:
     """An etag in the request of a Get or an Update is refused: an Update reads that of the resource."""
     for package, method in (("etag_of_get", "GetWidget"), ("etag_of_update", "UpdateWidget")):
         assert refusal(widgets(package), Counted) == (
-            f"{package}.v1.{method}Request has etag, which no standard method serves yet: leave it out, or serve"
-            f" {method} by a function"
+            f"{package}.v1.{method}Request has etag, which this standard method does not serve: leave it out, or"
+            f" serve {method} by a function"
         )
 
 

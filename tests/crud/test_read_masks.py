@@ -151,13 +151,18 @@ def test_any_text_is_a_path_or_is_refused(text: str) -> None:
         (BOOK.descriptor, "`title`", "is not a field"),
         (BOOK.descriptor, "price.*", "is not a field"),
         (SHELF, "place" + ".inner" * 100, "has more than 100 steps"),
-        (BOOK.descriptor, "labels." + "x" * MAX_CHARACTERS, "characters"),
     ],
 )
 def test_what_is_wrong_with_a_path_is_told(message: Descriptor, path: str, problem: str) -> None:
     """A path that is none is INVALID_ARGUMENT on `read_mask`, which says what is wrong with it."""
     error = rejected("read_mask", lambda: read_mask(message, ["name", path]))
     assert problem in error.violations[0].description
+
+
+def test_a_mask_is_not_endless() -> None:
+    """A mask with more characters than one may have is refused before it is read."""
+    error = rejected("read_mask", lambda: read_mask(BOOK.descriptor, ["labels." + "x" * MAX_CHARACTERS]))
+    assert error.violations[0].reason == "FIELD_MASK_TOO_LONG"
 
 
 def test_a_key_that_looks_like_a_wildcard_is_a_key() -> None:

@@ -164,6 +164,41 @@ def test_a_value_must_be_of_its_fields_type(resource: str, text: str) -> None:
         Filters(SCHEMAS[resource]).read(text)
 
 
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ("FILTER_ESCAPE", r'title = "\x"'),
+        ("FILTER_FUNCTION", "f(title)"),
+        ("FILTER_OPERATOR", "state > DRAFT"),
+        ("FILTER_PARAMETER", "title = $caller"),
+        ("FILTER_SCAN", "title:a title:b content:c content:d title:e"),
+        ("FILTER_SYNTAX", "title ="),
+        ("FILTER_TOO_DEEP", "(" * 20 + "title = a" + ")" * 20),
+        ("FILTER_TOO_LARGE", "title = a " * 200),
+        ("FILTER_TOO_LONG", "title = " + "a" * 5000),
+        ("FILTER_UNKNOWN_FIELD", "titel = a"),
+        ("FILTER_VALUE", "create_time > 5"),
+        ("FILTER_WILDCARD", 'title = "a*b"'),
+    ],
+)
+def test_an_error_has_its_reason(reason: str, text: str) -> None:
+    """A program learns from the reason of the field's violation why a filter was refused."""
+    with pytest.raises(FilterError) as caught:
+        POSTS.read(text)
+    assert [each.reason for each in caught.value.status("filter").violations] == [reason]
+
+
+def test_reasons_of_what_a_service_does_not_take() -> None:
+    """A message cannot be compared, and a field without an index only where the service takes such filters."""
+    for filters, text, reason in (
+        (Filters(SCHEMAS["Book"]), "price = 5", "FILTER_TYPE"),
+        (Filters(SCHEMAS["Post"], Limits(unindexed=False)), "title = a", "FILTER_UNINDEXED"),
+    ):
+        with pytest.raises(FilterError) as caught:
+            filters.read(text)
+        assert caught.value.reason == reason
+
+
 @checked
 @given(st.one_of(NEARLY, st.text(), st.binary().map(lambda raw: raw.decode(errors="replace"))))
 @example("a" * 5000)

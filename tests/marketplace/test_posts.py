@@ -26,6 +26,15 @@ async def test_the_states_are_the_contracts() -> None:
     assert changing - {"GetPost", "DeletePost", "GetComment", "DeleteComment"} == set(TARGETS)
 
 
+async def test_a_view_and_a_mask_are_not_chosen_together(market: Market) -> None:
+    """A Get with a view and a read mask is INVALID_ARGUMENT: neither says less than the other."""
+    draft = await _post(market, "DRAFT")
+    mask = FieldMask(paths=["title"])
+    request = post_pb2.GetPostRequest(name=draft.name, view=post_pb2.POST_VIEW_FULL, read_mask=mask)
+    answer = await refused(market.posts.GetPost(request))
+    assert answer.reasons == {"view": "VIEW_AND_MASK"}
+
+
 async def test_a_post_is_published_and_archived(market: Market) -> None:
     """A post begins as a DRAFT without a publish_time, which PublishPost sets and nothing changes after that."""
     draft = await _post(market, "DRAFT")

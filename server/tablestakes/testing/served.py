@@ -112,6 +112,8 @@ class Facts:
 
     def columns(self, name: str) -> list[Column[Any]]:
         """Return the columns that keep a field; none where another table does."""
+        if name == "etag":
+            return [self.table.c.row_version]
         kept = f"{name}_id" if refers_to(self.descriptor.fields_by_name[name]) else name
         if kept in self.table.c:
             return [self.table.c[kept]]

@@ -55,4 +55,4 @@ def version_column(field: FieldDescriptor, table: Table) -> Column[Any]:
     return column
 
 
-CODEC = Codec(etag_of)
+CODEC = Codec(etag_of, lambda etag, _: version_in(etag))

@@ -44,7 +44,7 @@ class TestOrder:
         assert [each.name for each in page] == [everything[2].name]
         assert bool(following) == (len(everything) > 3)
         assert await contract.page(skip=2**31 - 1) == ([], "")
-        assert (await invalid(contract.page(skip=-1))).fields == {"skip": "must not be negative."}
+        assert (await invalid(contract.page(skip=-1))).reasons == {"skip": "NEGATIVE_SKIP"}
 
     @pytest.mark.traits("total")
     async def test_a_total_is_told_where_it_is_asked_for(self, contract: Contract) -> None:

@@ -87,7 +87,8 @@ class TestRepetition:
         sent, beside = await contract.sample(), await contract.beside()
         for wrong in ("1", "00000000-0000-0000-0000-000000000000", "f47ac10b-58cc-1372-8567-0e02b2c3d479"):
             request = request_of(method, **{contract.body: sent}, **beside, request_id=wrong)
-            assert list((await invalid(contract.raw(method, request))).fields) == ["request_id"]
+            answer = await invalid(contract.raw(method, request))
+            assert answer.reasons == {"request_id": "INVALID_REQUEST_ID"}
 
     @pytest.mark.traits("Update request_id")
     async def test_a_repeated_update_changes_once(self, contract: Contract) -> None:
