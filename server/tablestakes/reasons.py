@@ -156,9 +156,7 @@ REASONS: tuple[Reason, ...] = (
         (StatusCode.FAILED_PRECONDITION,),
         ("outcome", "retention"),
     ),
-    of_field(
-        "REQUEST_ID_REUSED", "Another request had the same request id: each needs an id of its own."
-    ),
+    of_field("REQUEST_ID_REUSED", "Another request had the same request id: each needs an id of its own."),
     Reason(
         "REQUEST_IN_PROGRESS",
         "An earlier call with the same request id has not ended yet; a later one will have its answer.",

@@ -22,10 +22,38 @@ from sqlalchemy import (
 
 from tablestakes.crud.declaration import DeclarationError
 from tablestakes.crud.schema.mask import Mask
+from tablestakes.crud.schema.reference import existing, missing
+from tablestakes.errors import invalid_fields
 
-Replace = Callable[[Connection, Any], None]
-"""Replaces the rows of one owner, given its id, in a transaction. It raises StatusError, INVALID_ARGUMENT, where a
-row refers to a resource that does not exist."""
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A name in a request, of a resource to which a row is to refer.
+
+    Attributes:
+        column: The row's column that refers to it.
+        id: The id in the name.
+        path: The path of the name in the request.
+        name: The name.
+    """
+
+    column: Column[Any]
+    id: Any
+    path: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """The rows that an owner is to have in place of its own.
+
+    Attributes:
+        rows: Their values by column, without the owner.
+        mentions: The resources to which they refer.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    mentions: Sequence[Mention] = ()
 
 
 class Collection(Protocol):
@@ -47,6 +75,10 @@ class Collection(Protocol):
     def readable(self) -> bool:
         """Whether it is ever returned."""
 
+    @property
+    def rows(self) -> "OwnedRows":
+        """Its rows."""
+
     def is_set(self, message: Message) -> bool:
         """Return whether a message has an item in this field."""
 
@@ -56,8 +88,8 @@ class Collection(Protocol):
     def read(self, connection: Connection, messages: Mapping[Any, Message]) -> None:
         """Fill the field of messages, given by the ids of their rows."""
 
-    def replacement(self, message: Message, path: str) -> Replace:
-        """Return the function that makes the rows of an owner those of a message's field.
+    def replacement(self, message: Message, path: str) -> Replacement:
+        """Return the rows that an owner has by a message's field.
 
         Raises:
             StatusError: INVALID_ARGUMENT, with the path of an item below that of the message.
@@ -78,7 +110,7 @@ class OwnedRows:
     Attributes:
         owner: The column that refers to the row's owner.
         select: Selects the rows of the owners `owners`: the owner, then what an item is made of.
-        delete: Deletes the rows of the owner `owner`.
+        delete: Deletes the rows of the owners `owners`.
         insert: Inserts rows.
     """
 
@@ -95,7 +127,7 @@ class OwnedRows:
             select=select(owner, *columns)
             .where(owner.in_(bindparam("owners", expanding=True)))
             .order_by(owner, *order),
-            delete=delete(owner.table).where(owner == bindparam("owner")),
+            delete=delete(owner.table).where(owner.in_(bindparam("owners", expanding=True))),
             insert=insert(owner.table),
         )
 
@@ -109,11 +141,38 @@ class OwnedRows:
         for id_, values in items.items():
             getattr(messages[id_], name).extend(values)
 
-    def replace(self, connection: Connection, owner: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Replace the rows of an owner."""
-        connection.execute(self.delete, {"owner": owner})
+    def replace(self, connection: Connection, replacements: Mapping[Any, Replacement]) -> None:
+        """Replace the rows of owners, given by their ids, in as many statements for many as for one.
+
+        Args:
+            connection: A connection, in a transaction.
+            replacements: The new rows of each owner.
+
+        Raises:
+            StatusError: INVALID_ARGUMENT on each name of a resource that does not exist.
+        """
+        require_existing(connection, [each for new in replacements.values() for each in new.mentions])
+        if not replacements:
+            return
+        connection.execute(self.delete, {"owners": padded(list(replacements))})
+        rows = [{self.owner.name: owner, **row} for owner, new in replacements.items() for row in new.rows]
         if rows:
-            connection.execute(self.insert, [{self.owner.name: owner, **row} for row in rows])
+            connection.execute(self.insert, rows)
+
+
+def require_existing(connection: Connection, mentions: Sequence[Mention]) -> None:
+    """Require that resources exist, and keep them from being deleted until the transaction ends.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT on each name of one that does not exist.
+    """
+    ids: dict[Column[Any], set[Any]] = defaultdict(set)
+    for each in mentions:
+        ids[each.column].add(each.id)
+    unknown = {column: wanted - existing(connection, column, wanted, keep=True) for column, wanted in ids.items()}
+    absent = [missing(each.path, each.name) for each in mentions if each.id in unknown[each.column]]
+    if absent:
+        raise invalid_fields(*(violation for error in absent for violation in error.violations))
 
 
 def padded(ids: list[Any]) -> list[Any]:

@@ -8,10 +8,9 @@ from typing import Any
 from google.protobuf.message import Message
 from sqlalchemy import Column, Connection
 
-from tablestakes.crud.schema.collection import OwnedRows, Replace, require_filled
+from tablestakes.crud.schema.collection import Mention, OwnedRows, Replacement, require_filled
 from tablestakes.crud.schema.field import Field, Fields, masked_fields, positions, selected_columns
 from tablestakes.crud.schema.mask import WHOLE, Mask, prune
-from tablestakes.crud.schema.reference import existing, missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,41 +73,20 @@ class ItemList:
 
         return item
 
-    def replacement(self, message: Message, path: str) -> Replace:
-        """Return the function that makes the rows of an owner the items of a message's field."""
-        items = list(getattr(message, self.name))
+    def replacement(self, message: Message, path: str) -> Replacement:
+        """Return the rows that an owner has by the items of a message's field."""
+        rows, mentions = [], []
         writable = [field for field in self.fields.values() if field.writable]
-        rows = []
-        for index, item in enumerate(items):
+        for index, item in enumerate(getattr(message, self.name)):
+            below = f"{path}.{self.name}[{index}]"
             # Every field in every row, set or not: one INSERT of many rows has the same columns in each.
             row: dict[str, Any] = {} if self.position is None else {self.position.name: index}
             for field in writable:
-                row |= field.values(item, f"{path}.{self.name}[{index}]")
+                row |= field.values(item, below)
+                if isinstance(field, Field) and field.reference and (id_ := row[field.column.name]) is not None:
+                    mentions.append(Mention(field.column, id_, f"{below}.{field.name}", getattr(item, field.name)))
             rows.append(row)
-
-        def replace_rows(connection: Connection, owner: Any) -> None:
-            for field in writable:
-                if isinstance(field, Field) and field.reference is not None:
-                    self._require_existing(connection, field, rows, items, path)
-            self.rows.replace(connection, owner, rows)
-
-        return replace_rows
-
-    def _require_existing(
-        self,
-        connection: Connection,
-        field: Field,
-        rows: Sequence[Mapping[str, Any]],
-        items: Sequence[Message],
-        path: str,
-    ) -> None:
-        ids = [row.get(field.column.name) for row in rows]
-        if wanted := {id_ for id_ in ids if id_ is not None}:
-            unknown = wanted - existing(connection, field.column, wanted, keep=True)
-            for index, id_ in enumerate(ids):
-                if id_ in unknown:
-                    below = f"{path}.{self.name}[{index}].{field.name}"
-                    raise missing(below, getattr(items[index], field.name))
+        return Replacement(rows, mentions)
 
     def require_writable(self, method: str) -> None:
         """Verify that a row needs no value but the owner, the position and the fields that callers may set."""

@@ -7,9 +7,9 @@ from typing import Any
 from google.protobuf.message import Message
 from sqlalchemy import Column, Connection
 
-from tablestakes.crud.schema.collection import OwnedRows, Replace, require_filled
+from tablestakes.crud.schema.collection import Mention, OwnedRows, Replacement, require_filled
 from tablestakes.crud.schema.mask import Mask
-from tablestakes.crud.schema.reference import Reference, existing, missing
+from tablestakes.crud.schema.reference import Reference
 from tablestakes.errors import invalid_field
 
 
@@ -47,24 +47,18 @@ class NameList:
         format_name = self.reference.names.format
         self.rows.fill(connection, messages, self.name, lambda row: format_name((row[1],)))
 
-    def replacement(self, message: Message, path: str) -> Replace:
-        """Return the function that links an owner to the resources that a message's field names."""
-        names = list(getattr(message, self.name))
-        ids = []
-        for index, name in enumerate(names):
+    def replacement(self, message: Message, path: str) -> Replacement:
+        """Return the links that an owner has by the names in a message's field, each once."""
+        mentions = []
+        for index, name in enumerate(getattr(message, self.name)):
             below = f"{path}.{self.name}[{index}]"
             if (id_ := self.reference.id_in(name, below)) is None:
                 form = self.reference.names.pattern
                 raise invalid_field(below, f"must be of the form {form}.", "INVALID_RESOURCE_NAME")
-            ids.append(id_)
-
-        def replace(connection: Connection, owner: Any) -> None:
-            if ids and (unknown := set(ids) - existing(connection, self.column, ids, keep=True)):
-                index = next(index for index, each in enumerate(ids) if each in unknown)
-                raise missing(f"{path}.{self.name}[{index}]", names[index])
-            self.rows.replace(connection, owner, [{self.column.name: id_} for id_ in dict.fromkeys(ids)])
-
-        return replace
+            mentions.append(Mention(self.column, id_, below, name))
+        return Replacement(
+            [{self.column.name: id_} for id_ in dict.fromkeys(each.id for each in mentions)], mentions
+        )
 
     def require_writable(self, method: str) -> None:
         """Verify that a row of the link table needs no value but the two references."""

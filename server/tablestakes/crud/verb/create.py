@@ -1,6 +1,7 @@
 """Create: a new resource (AIP-133), below a parent and under a chosen id where its request has them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from tablestakes.crud.declaration import DeclarationError
 from tablestakes.crud.method import Method, Rpc
 from tablestakes.crud.schema.behavior import REQUIRED, behaves
 from tablestakes.crud.schema.codec import python_type
-from tablestakes.crud.schema.collection import unfilled_columns
+from tablestakes.crud.schema.collection import OwnedRows, Replacement, unfilled_columns
 from tablestakes.crud.schema.field import Field, NestedField
 from tablestakes.crud.schema.name import Names, read_id
 from tablestakes.crud.schema.schema import Schema
@@ -24,46 +25,99 @@ from tablestakes.crud.work import Work
 from tablestakes.errors import invalid_field
 
 
+@dataclass(frozen=True, slots=True)
+class New:
+    """A resource that is to be created.
+
+    Attributes:
+        values: The values of its row by column, as far as the caller and the engine give them.
+        lists: The rows of its collections.
+    """
+
+    values: dict[str, Any]
+    lists: Sequence[tuple[OwnedRows, Replacement]]
+
+
+class Creation:
+    """The creation of resources, one or many.
+
+    Args:
+        rpc: The Create.
+
+    Raises:
+        DeclarationError: The request or the response is not of the shape that a Create needs, or a column of the
+            table would have no value.
+    """
+
+    def __init__(self, rpc: Rpc) -> None:
+        schema = self._schema = rpc.schema
+        parent = self._parent = schema.names.parent
+        self._body = require_field(rpc.descriptor.input_type, schema.descriptor)
+        if parent:
+            require(rpc.descriptor.input_type, parent=STRING)
+        require_response(rpc.descriptor, schema.descriptor.full_name)
+        self._chosen_id = _chosen_id(rpc, self._body)
+        self._make_id = None if self._chosen_id else id_maker(schema)
+        _require_filled(rpc, filled_by_name=self._chosen_id is not None or self._make_id is not None)
+        self._writable = [part for part in schema.fields.values() if part.writable]
+        self._lists = [collection for collection in schema.collections.values() if collection.writable]
+        for collection in self._lists:
+            collection.require_writable(rpc.descriptor.full_name)
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The paths in the request behind columns that are behind no field of the resource."""
+        names = self._schema.names
+        paths = {column.name: "parent" for column in (self._parent.columns if self._parent else ())}
+        return paths | ({names.id_column.name: self._chosen_id} if self._chosen_id else {})
+
+    async def new(self, request: Any, before: str = "") -> New:
+        """Return the resource that a request creates.
+
+        Args:
+            request: The request of the Create.
+            before: The beginning of the paths in errors.
+
+        Raises:
+            StatusError: The request is refused.
+        """
+        schema, names, parent = self._schema, self._schema.names, self._parent
+        message, path = getattr(request, self._body), f"{before}{self._body}"
+        above = parent.parse(request.parent, f"{before}parent") if parent else ()
+        # A field that is not set is left to the column's default.
+        sent = (each for each in self._writable if not each.optional or each.is_set(message))
+        values = await schema.values(message, sent, path)
+        values |= {column.name: value for column, value in zip(names.columns, above, strict=False)}
+        if self._chosen_id:
+            chosen = getattr(request, self._chosen_id)
+            values[names.id_column.name] = _chosen(names, chosen, f"{before}{self._chosen_id}")
+        elif self._make_id:
+            values[names.id_column.name] = self._make_id()
+        lists = [(each.rows, each.replacement(message, path)) for each in self._lists if each.is_set(message)]
+        return New(values, lists)
+
+    def write(self, session: Session, new: New) -> Message:
+        """Create a resource, and return it."""
+        schema = self._schema
+        row = schema.rows.insert(session, new.values)
+        for rows, replacement in new.lists:
+            rows.replace(session.connection, {schema.full.key(row)[-1]: replacement})
+        # Without lists there is none to read either.
+        return schema.full.message(session.connection, row) if new.lists else schema.full.to_message(row)
+
+    def work(self, new: New) -> Work[Message]:
+        """Return the work of creating a resource."""
+        return Work(lambda session: self.write(session, new), atomic=bool(new.lists), writes=new.values)
+
+
 def bind(rpc: Rpc) -> Method:
     """Return the method that creates a resource."""
-    schema = rpc.schema
-    names, parent = schema.names, schema.names.parent
-    body = require_field(rpc.descriptor.input_type, schema.descriptor)
-    if parent:
-        require(rpc.descriptor.input_type, parent=STRING)
-    require_response(rpc.descriptor, schema.descriptor.full_name)
-    chosen_id = _chosen_id(rpc, body)
-    make_id = None if chosen_id else id_maker(schema)
-    _require_filled(rpc, filled_by_name=chosen_id is not None or make_id is not None)
-    writable = [part for part in schema.fields.values() if part.writable]
-    lists = [collection for collection in schema.collections.values() if collection.writable]
-    for collection in lists:
-        collection.require_writable(rpc.descriptor.full_name)
-    id_name = names.id_column.name
+    creation = Creation(rpc)
 
     async def create(call: Call[Any]) -> Work[Message]:
-        message = getattr(call.request, body)
-        key = parent.parse(call.request.parent, "parent") if parent else ()
-        # A field that is not set is left to the column's default.
-        values = await schema.values(message, (f for f in writable if not f.optional or f.is_set(message)), body)
-        values |= {column.name: value for column, value in zip(names.columns, key, strict=False)}
-        if chosen_id:
-            values[id_name] = _chosen(names, getattr(call.request, chosen_id), chosen_id)
-        elif make_id:
-            values[id_name] = make_id()
-        replacements = [each.replacement(message, body) for each in lists if each.is_set(message)]
+        return creation.work(await creation.new(call.request))
 
-        def write(session: Session) -> Message:
-            row = schema.rows.insert(session, values)
-            for replace in replacements:
-                replace(session.connection, schema.full.key(row)[-1])
-            # Without lists there is none to read either.
-            return schema.full.message(session.connection, row) if replacements else schema.full.to_message(row)
-
-        return Work(write, atomic=bool(replacements), writes=values)
-
-    paths = {column.name: "parent" for column in (parent.columns if parent else ())}
-    return rpc.method(create, "create", paths | ({id_name: chosen_id} if chosen_id else {}))
+    return rpc.method(create, "create", creation.paths)
 
 
 def id_maker(schema: Schema) -> Callable[[], Any] | None:

@@ -1,6 +1,7 @@
 """Update: the fields of a resource that a mask selects (AIP-134)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import Message
@@ -10,7 +11,9 @@ from tablestakes.columns import Document
 from tablestakes.crud.asks import FIELD_MASK
 from tablestakes.crud.call import Call
 from tablestakes.crud.declaration import DeclarationError
+from tablestakes.crud.key import Key
 from tablestakes.crud.method import Method, Rpc
+from tablestakes.crud.schema.collection import OwnedRows, Replacement
 from tablestakes.crud.schema.etag import version_in
 from tablestakes.crud.schema.field import Field, NestedField
 from tablestakes.crud.schema.schema import Schema
@@ -23,60 +26,134 @@ from tablestakes.crud.work import Work
 from tablestakes.errors import FieldViolation, invalid_fields, not_found
 
 
-def bind(rpc: Rpc) -> Method:
-    """Return the method that updates a resource; the first update of a singleton makes its row (AIP-156)."""
-    schema, asks, names = rpc.schema, rpc.asks, rpc.schema.names
-    body = require_field(rpc.descriptor.input_type, schema.descriptor)
-    require(rpc.descriptor.input_type, update_mask=FIELD_MASK)
-    require_response(rpc.descriptor, schema.descriptor.full_name)
-    _require_writable(rpc)
-    upsert = Upsert(rpc, body) if "allow_missing" in asks.fields else None
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of a resource, as a request of an Update asks for it.
 
-    async def update(call: Call[Any]) -> Work[Message]:
-        message = getattr(call.request, body)
-        may_create = upsert if asks.allow_missing(call.request) else None
-        key = may_create.key(message.name) if may_create else names.parse(message.name, f"{body}.name")
-        # Whatever the mask says (AIP-154).
-        version = version_in(message.etag) if schema.version is not None else None
-        parts = fields_to_write(schema, asks.update_mask(call.request), message)
+    Attributes:
+        name: The resource's name.
+        key: The ids in it.
+        version: The version that the resource must have, None for any.
+        values: The values to write, by column.
+        fixed: The IMMUTABLE fields that were sent.
+        sent: Their values by column, which must be those that the resource has.
+        lists: The rows of its collections.
+        path: The path of the resource in the request.
+    """
+
+    name: str
+    key: Key
+    version: int | None
+    values: dict[str, Any]
+    fixed: Sequence[Field | NestedField]
+    sent: dict[str, Any]
+    lists: Sequence[tuple[OwnedRows, Replacement]]
+    path: str
+
+
+class Changing:
+    """The changing of resources, one or many.
+
+    Args:
+        rpc: The Update.
+
+    Raises:
+        DeclarationError: The request or the response is not of the shape that an Update needs, or a field could not
+            be written, or not be kept as it is.
+    """
+
+    def __init__(self, rpc: Rpc) -> None:
+        self._schema, self._asks = rpc.schema, rpc.asks
+        self._body = require_field(rpc.descriptor.input_type, rpc.schema.descriptor)
+        require(rpc.descriptor.input_type, update_mask=FIELD_MASK)
+        require_response(rpc.descriptor, rpc.schema.descriptor.full_name)
+        _require_writable(rpc)
+        self._upsert = Upsert(rpc, self._body) if "allow_missing" in rpc.asks.fields else None
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The paths in the request behind columns that are behind no field of the resource."""
+        columns = self._schema.names.columns if self._upsert else ()
+        return {column.name: f"{self._body}.name" for column in columns}
+
+    def may_create(self, request: Any) -> bool:
+        """Return whether a request creates the resource where there is none."""
+        return self._upsert is not None and self._asks.allow_missing(request)
+
+    async def change(self, request: Any, before: str = "") -> Change:
+        """Return the change that a request asks for.
+
+        Args:
+            request: The request of the Update.
+            before: The beginning of the paths in errors.
+
+        Raises:
+            StatusError: The request is refused.
+        """
+        schema, message, path = self._schema, getattr(request, self._body), f"{before}{self._body}"
+        if self._upsert is not None and self._asks.allow_missing(request):
+            key = self._upsert.key(message.name)
+        else:
+            key = schema.names.parse(message.name, f"{path}.name")
+        parts = fields_to_write(schema, self._asks.update_mask(request), message)
         fields = [schema.fields[part.name] for part in parts if part.name in schema.fields]
-        values = await schema.values(message, [field for field in fields if not field.immutable], body)
         fixed = [field for field in fields if field.immutable]
-        unchanged = await schema.values(message, fixed, body)
         lists = [schema.collections[part.name] for part in parts if part.name in schema.collections]
-        replacements = [each.replacement(message, body) for each in lists]
+        return Change(
+            name=message.name,
+            key=key,
+            # Whatever the mask says (AIP-154).
+            version=version_in(message.etag) if schema.version is not None else None,
+            values=await schema.values(message, [field for field in fields if not field.immutable], path),
+            fixed=fixed,
+            sent=await schema.values(message, fixed, path),
+            lists=[(each.rows, each.replacement(message, path)) for each in lists],
+            path=path,
+        )
+
+    def write(self, session: Session, change: Change) -> Message:
+        """Change a resource, and return it."""
+        schema, key = self._schema, change.key
+        if change.fixed:
+            require_unchanged(session, schema, change)
+        # Where nothing is written, update_time and the etag stay as they are.
+        if change.values or change.lists:
+            row = schema.rows.update(session, key, change.values, change.version)
+        else:
+            row = schema.rows.read(session, key, change.version)
+        if row is None:
+            raise not_found(change.name)
+        for rows, replacement in change.lists:
+            rows.replace(session.connection, {key[-1]: replacement})
+        return schema.full.message(session.connection, row)
+
+    async def work(self, request: Any, change: Change) -> Work[Message]:
+        """Return the work of changing a resource, or of creating it where the request allows that."""
+        schema = self._schema
 
         def write(session: Session) -> Message:
-            if fixed:
-                require_unchanged(session, schema, call.request, body, fixed, unchanged)
-            # Where nothing is written, update_time and the etag stay as they are.
-            if values or replacements:
-                row = schema.rows.update(session, key, values, version)
-            else:
-                row = schema.rows.read(session, key, version)
-            if row is None:
-                raise not_found(message.name)
-            for replace in replacements:
-                replace(session.connection, key[-1])
-            return schema.full.message(session.connection, row)
+            return self.write(session, change)
 
-        if may_create is not None:
-            return await may_create.work(message, key, parts, write, version)
+        if self._upsert is not None and self._asks.allow_missing(request):
+            message = getattr(request, self._body)
+            parts = fields_to_write(schema, self._asks.update_mask(request), message)
+            return await self._upsert.work(message, change.key, parts, write, change.version)
         # Collections are read back with what was written, or the answer could be an error of a write that was done.
-        return Work(write, atomic=bool(schema.collections), writes=_writes(schema, key, values), key=key)
-
-    chosen = {column.name: f"{body}.name" for column in names.columns} if upsert else {}
-    return rpc.method(update, "update singleton" if schema.singleton else "update", chosen)
+        writes = _writes(schema, change.key, change.values)
+        return Work(write, atomic=bool(schema.collections), writes=writes, key=change.key)
 
 
-def require_unchanged(
-    session: Session,
-    schema: Schema,
-    request: Any,
-    body: str,
-    fields: Sequence[Field | NestedField],
-    values: dict[str, Any],
-) -> None:
+def bind(rpc: Rpc) -> Method:
+    """Return the method that updates a resource; the first update of a singleton makes its row (AIP-156)."""
+    changing = Changing(rpc)
+
+    async def update(call: Call[Any]) -> Work[Message]:
+        return await changing.work(call.request, await changing.change(call.request))
+
+    return rpc.method(update, "update singleton" if rpc.schema.singleton else "update", changing.paths)
+
+
+def require_unchanged(session: Session, schema: Schema, change: Change) -> None:
     """Refuse a new value of an IMMUTABLE field, and accept the value that it has (AIP-203).
 
     The database compares, for it knows what a value becomes once it is kept. A statement of its own is enough: no
@@ -85,20 +162,18 @@ def require_unchanged(
     Raises:
         StatusError: INVALID_ARGUMENT on each field whose value would change; NOT_FOUND, there is no such resource.
     """
-    message = getattr(request, body)
-    key = schema.names.parse(message.name, f"{body}.name")
-    columns = [(field, column) for field in fields for column in field.columns]
+    columns = [(field, column) for field in change.fixed for column in field.columns]
     same = [
         column.is_not_distinct_from(bindparam(f"sent_{column.name}", type_=column.type)) for _, column in columns
     ]
-    parameters = schema.names.bind(key) | {f"sent_{column}": value for column, value in values.items()}
+    parameters = schema.names.bind(change.key) | {f"sent_{name}": value for name, value in change.sent.items()}
     row = session.connection.execute(select(*same).where(schema.names.where()), parameters).first()
     if row is None:
-        raise not_found(message.name)
+        raise not_found(change.name)
     changed = dict.fromkeys(field.name for (field, _), equal in zip(columns, row, strict=True) if not equal)
     if changed:
         raise invalid_fields(
-            *(FieldViolation(f"{body}.{name}", "cannot be changed.", "IMMUTABLE_FIELD") for name in changed)
+            *(FieldViolation(f"{change.path}.{name}", "cannot be changed.", "IMMUTABLE_FIELD") for name in changed)
         )
 
 

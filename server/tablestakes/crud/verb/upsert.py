@@ -87,7 +87,7 @@ class Upsert:
         """
         schema, names = self._schema, self._schema.names
         values, problem = await self._new(message, key)
-        replacements = [each.replacement(message, self._body) for each in self._lists if each.is_set(message)]
+        lists = [(each.rows, each.replacement(message, self._body)) for each in self._lists if each.is_set(message)]
 
         def write(session: Session) -> Message:
             connection = session.connection
@@ -107,8 +107,8 @@ class Upsert:
                 if row is not None:
                     break
             assert row is not None  # noqa: S101 - inserted, or an IntegrityError
-            for replace in replacements:
-                replace(connection, key[-1])
+            for rows, replacement in lists:
+                rows.replace(connection, {key[-1]: replacement})
             return schema.full.message(connection, row)
 
         return Work(write, atomic=True, writes=values, key=key)
