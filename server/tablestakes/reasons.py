@@ -78,6 +78,7 @@ REASONS: tuple[Reason, ...] = (
         (StatusCode.UNAVAILABLE,),
         again=True,
     ),
+    of_field("DUPLICATE_ITEM", "Two items of a batch are of the same resource."),
     of_field("DURATION_OUT_OF_RANGE", "A duration is malformed, or longer than can be kept."),
     Reason(
         "ETAG_MISMATCH",
@@ -133,6 +134,7 @@ REASONS: tuple[Reason, ...] = (
     of_field("INVALID_RESOURCE_NAME", "The text is no name of a resource of the type that is needed."),
     of_field("INVALID_TIME_OF_DAY", "There is no such time in a day."),
     of_field("INVALID_UUID", "The text is no UUID in its canonical form."),
+    of_field("ITEM_FIELD", "The field is that of a batch as a whole, and no item has it by itself."),
     Reason("MALFORMED_REQUEST", "The request is no message of its type.", (StatusCode.INVALID_ARGUMENT,)),
     Reason("MISSING_REQUEST", "The call has no request message.", (StatusCode.INVALID_ARGUMENT,)),
     of_field("NEGATIVE_PAGE_SIZE", "A page cannot have less than no resources."),

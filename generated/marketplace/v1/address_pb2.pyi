@@ -397,3 +397,171 @@ class DeleteAddressRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteAddressRequest: _TypeAlias = DeleteAddressRequest  # noqa: Y015
+
+@_typing.final
+class BatchCreateAddressesRequest(_message.Message):
+    """The request of BatchCreateAddresses."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """The user that all of them are below: `users/{user}`, or with `-` in place of an id for any. The
+    parents of the items must be it.
+    """
+    validate_only: _builtins.bool
+    """Whether to check everything and answer as if it were done, and to do nothing (AIP-163)."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat: a UUID of version 4 that no other call has, and that each repetition has
+    again. Whatever of them arrives, the call takes effect once, and each is given its first answer (AIP-155).
+    """
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateAddressRequest]:
+        """What to create, at most 1000, as CreateAddress takes it. None has a request_id or validate_only of its own."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        requests: _abc.Iterable[Global___CreateAddressRequest] | None = ...,
+        validate_only: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "request_id", b"request_id", "requests", b"requests", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreateAddressesRequest: _TypeAlias = BatchCreateAddressesRequest  # noqa: Y015
+
+@_typing.final
+class BatchCreateAddressesResponse(_message.Message):
+    """The response of BatchCreateAddresses."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Address]:
+        """The addresses, in the order of the requests."""
+
+    def __init__(
+        self,
+        *,
+        addresses: _abc.Iterable[Global___Address] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreateAddressesResponse: _TypeAlias = BatchCreateAddressesResponse  # noqa: Y015
+
+@_typing.final
+class BatchUpdateAddressesRequest(_message.Message):
+    """The request of BatchUpdateAddresses."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """The user that all of them are below: `users/{user}`, or with `-` in place of an id for any. The
+    names of the items must be below it.
+    """
+    validate_only: _builtins.bool
+    """Whether to check everything and answer as if it were done, and to do nothing (AIP-163)."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat: a UUID of version 4 that no other call has, and that each repetition has
+    again. Whatever of them arrives, the call takes effect once, and each is given its first answer (AIP-155).
+    """
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___UpdateAddressRequest]:
+        """What to change, at most 1000, as UpdateAddress takes it. None has a request_id or validate_only of its own."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        requests: _abc.Iterable[Global___UpdateAddressRequest] | None = ...,
+        validate_only: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "request_id", b"request_id", "requests", b"requests", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchUpdateAddressesRequest: _TypeAlias = BatchUpdateAddressesRequest  # noqa: Y015
+
+@_typing.final
+class BatchUpdateAddressesResponse(_message.Message):
+    """The response of BatchUpdateAddresses."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Address]:
+        """The addresses, in the order of the requests."""
+
+    def __init__(
+        self,
+        *,
+        addresses: _abc.Iterable[Global___Address] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchUpdateAddressesResponse: _TypeAlias = BatchUpdateAddressesResponse  # noqa: Y015
+
+@_typing.final
+class BatchDeleteAddressesRequest(_message.Message):
+    """The request of BatchDeleteAddresses."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """The user that all of them are below: `users/{user}`, or with `-` in place of an id for any. The
+    names of the items must be below it.
+    """
+    validate_only: _builtins.bool
+    """Whether to check everything and answer as if it were done, and to do nothing (AIP-163)."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat: a UUID of version 4 that no other call has, and that each repetition has
+    again. Whatever of them arrives, the call takes effect once, and each is given its first answer (AIP-155).
+    """
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeleteAddressRequest]:
+        """What to delete, at most 1000, as DeleteAddress takes it. None has a request_id or validate_only of its own."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        requests: _abc.Iterable[Global___DeleteAddressRequest] | None = ...,
+        validate_only: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "request_id", b"request_id", "requests", b"requests", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchDeleteAddressesRequest: _TypeAlias = BatchDeleteAddressesRequest  # noqa: Y015

@@ -245,6 +245,48 @@ class AsyncMarketplaceClient(AsyncClient):
             "/marketplace.v1.PostService/DeletePost", request, empty_pb2.Empty, safe=False, seconds=seconds
         )
 
+    async def batch_create_posts(
+        self,
+        *,
+        requests: Iterable[post_pb2.CreatePostRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> post_pb2.BatchCreatePostsResponse:
+        """Call marketplace.v1.PostService.BatchCreatePosts."""
+        request = post_pb2.BatchCreatePostsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.PostService/BatchCreatePosts", request, post_pb2.BatchCreatePostsResponse, safe=False, seconds=seconds
+        )
+
+    async def batch_update_posts(
+        self,
+        *,
+        requests: Iterable[post_pb2.UpdatePostRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> post_pb2.BatchUpdatePostsResponse:
+        """Call marketplace.v1.PostService.BatchUpdatePosts."""
+        request = post_pb2.BatchUpdatePostsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.PostService/BatchUpdatePosts", request, post_pb2.BatchUpdatePostsResponse, safe=False, seconds=seconds
+        )
+
+    async def batch_delete_posts(
+        self,
+        *,
+        requests: Iterable[post_pb2.DeletePostRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> empty_pb2.Empty:
+        """Call marketplace.v1.PostService.BatchDeletePosts."""
+        request = post_pb2.BatchDeletePostsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.PostService/BatchDeletePosts", request, empty_pb2.Empty, safe=False, seconds=seconds
+        )
+
     async def publish_post(
         self,
         *,
@@ -366,6 +408,51 @@ class AsyncMarketplaceClient(AsyncClient):
             "/marketplace.v1.PostService/DeleteComment", request, empty_pb2.Empty, safe=False, seconds=seconds
         )
 
+    async def batch_create_comments(
+        self,
+        *,
+        parent: str = "",
+        requests: Iterable[comment_pb2.CreateCommentRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> comment_pb2.BatchCreateCommentsResponse:
+        """Call marketplace.v1.PostService.BatchCreateComments."""
+        request = comment_pb2.BatchCreateCommentsRequest(parent=parent, requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.PostService/BatchCreateComments", request, comment_pb2.BatchCreateCommentsResponse, safe=False, seconds=seconds
+        )
+
+    async def batch_update_comments(
+        self,
+        *,
+        parent: str = "",
+        requests: Iterable[comment_pb2.UpdateCommentRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> comment_pb2.BatchUpdateCommentsResponse:
+        """Call marketplace.v1.PostService.BatchUpdateComments."""
+        request = comment_pb2.BatchUpdateCommentsRequest(parent=parent, requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.PostService/BatchUpdateComments", request, comment_pb2.BatchUpdateCommentsResponse, safe=False, seconds=seconds
+        )
+
+    async def batch_delete_comments(
+        self,
+        *,
+        parent: str = "",
+        requests: Iterable[comment_pb2.DeleteCommentRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> empty_pb2.Empty:
+        """Call marketplace.v1.PostService.BatchDeleteComments."""
+        request = comment_pb2.BatchDeleteCommentsRequest(parent=parent, requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.PostService/BatchDeleteComments", request, empty_pb2.Empty, safe=False, seconds=seconds
+        )
+
     async def get_product(
         self,
         *,
@@ -467,6 +554,48 @@ class AsyncMarketplaceClient(AsyncClient):
             "/marketplace.v1.ProductService/DeleteProduct", request, empty_pb2.Empty, safe=False, seconds=seconds
         )
 
+    async def batch_create_products(
+        self,
+        *,
+        requests: Iterable[product_pb2.CreateProductRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> product_pb2.BatchCreateProductsResponse:
+        """Call marketplace.v1.ProductService.BatchCreateProducts."""
+        request = product_pb2.BatchCreateProductsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.ProductService/BatchCreateProducts", request, product_pb2.BatchCreateProductsResponse, safe=False, seconds=seconds
+        )
+
+    async def batch_update_products(
+        self,
+        *,
+        requests: Iterable[product_pb2.UpdateProductRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> product_pb2.BatchUpdateProductsResponse:
+        """Call marketplace.v1.ProductService.BatchUpdateProducts."""
+        request = product_pb2.BatchUpdateProductsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.ProductService/BatchUpdateProducts", request, product_pb2.BatchUpdateProductsResponse, safe=False, seconds=seconds
+        )
+
+    async def batch_delete_products(
+        self,
+        *,
+        requests: Iterable[product_pb2.DeleteProductRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> empty_pb2.Empty:
+        """Call marketplace.v1.ProductService.BatchDeleteProducts."""
+        request = product_pb2.BatchDeleteProductsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.ProductService/BatchDeleteProducts", request, empty_pb2.Empty, safe=False, seconds=seconds
+        )
+
     async def get_tag(
         self,
         *,
@@ -557,6 +686,48 @@ class AsyncMarketplaceClient(AsyncClient):
             "/marketplace.v1.TagService/DeleteTag", request, empty_pb2.Empty, safe=False, seconds=seconds
         )
 
+    async def batch_create_tags(
+        self,
+        *,
+        requests: Iterable[tag_pb2.CreateTagRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> tag_pb2.BatchCreateTagsResponse:
+        """Call marketplace.v1.TagService.BatchCreateTags."""
+        request = tag_pb2.BatchCreateTagsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.TagService/BatchCreateTags", request, tag_pb2.BatchCreateTagsResponse, safe=False, seconds=seconds
+        )
+
+    async def batch_update_tags(
+        self,
+        *,
+        requests: Iterable[tag_pb2.UpdateTagRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> tag_pb2.BatchUpdateTagsResponse:
+        """Call marketplace.v1.TagService.BatchUpdateTags."""
+        request = tag_pb2.BatchUpdateTagsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.TagService/BatchUpdateTags", request, tag_pb2.BatchUpdateTagsResponse, safe=False, seconds=seconds
+        )
+
+    async def batch_delete_tags(
+        self,
+        *,
+        requests: Iterable[tag_pb2.DeleteTagRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> empty_pb2.Empty:
+        """Call marketplace.v1.TagService.BatchDeleteTags."""
+        request = tag_pb2.BatchDeleteTagsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.TagService/BatchDeleteTags", request, empty_pb2.Empty, safe=False, seconds=seconds
+        )
+
     async def get_user(
         self,
         *,
@@ -644,6 +815,48 @@ class AsyncMarketplaceClient(AsyncClient):
         request = user_pb2.DeleteUserRequest(name=name, force=force, validate_only=validate_only, etag=etag, allow_missing=allow_missing, request_id=request_id)
         return await self.call(
             "/marketplace.v1.UserService/DeleteUser", request, empty_pb2.Empty, safe=False, seconds=seconds
+        )
+
+    async def batch_create_users(
+        self,
+        *,
+        requests: Iterable[user_pb2.CreateUserRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> user_pb2.BatchCreateUsersResponse:
+        """Call marketplace.v1.UserService.BatchCreateUsers."""
+        request = user_pb2.BatchCreateUsersRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.UserService/BatchCreateUsers", request, user_pb2.BatchCreateUsersResponse, safe=False, seconds=seconds
+        )
+
+    async def batch_update_users(
+        self,
+        *,
+        requests: Iterable[user_pb2.UpdateUserRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> user_pb2.BatchUpdateUsersResponse:
+        """Call marketplace.v1.UserService.BatchUpdateUsers."""
+        request = user_pb2.BatchUpdateUsersRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.UserService/BatchUpdateUsers", request, user_pb2.BatchUpdateUsersResponse, safe=False, seconds=seconds
+        )
+
+    async def batch_delete_users(
+        self,
+        *,
+        requests: Iterable[user_pb2.DeleteUserRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> empty_pb2.Empty:
+        """Call marketplace.v1.UserService.BatchDeleteUsers."""
+        request = user_pb2.BatchDeleteUsersRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.UserService/BatchDeleteUsers", request, empty_pb2.Empty, safe=False, seconds=seconds
         )
 
     async def get_profile(
@@ -777,6 +990,51 @@ class AsyncMarketplaceClient(AsyncClient):
         request = address_pb2.DeleteAddressRequest(name=name, validate_only=validate_only, etag=etag, allow_missing=allow_missing, request_id=request_id)
         return await self.call(
             "/marketplace.v1.UserService/DeleteAddress", request, empty_pb2.Empty, safe=False, seconds=seconds
+        )
+
+    async def batch_create_addresses(
+        self,
+        *,
+        parent: str = "",
+        requests: Iterable[address_pb2.CreateAddressRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> address_pb2.BatchCreateAddressesResponse:
+        """Call marketplace.v1.UserService.BatchCreateAddresses."""
+        request = address_pb2.BatchCreateAddressesRequest(parent=parent, requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.UserService/BatchCreateAddresses", request, address_pb2.BatchCreateAddressesResponse, safe=False, seconds=seconds
+        )
+
+    async def batch_update_addresses(
+        self,
+        *,
+        parent: str = "",
+        requests: Iterable[address_pb2.UpdateAddressRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> address_pb2.BatchUpdateAddressesResponse:
+        """Call marketplace.v1.UserService.BatchUpdateAddresses."""
+        request = address_pb2.BatchUpdateAddressesRequest(parent=parent, requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.UserService/BatchUpdateAddresses", request, address_pb2.BatchUpdateAddressesResponse, safe=False, seconds=seconds
+        )
+
+    async def batch_delete_addresses(
+        self,
+        *,
+        parent: str = "",
+        requests: Iterable[address_pb2.DeleteAddressRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> empty_pb2.Empty:
+        """Call marketplace.v1.UserService.BatchDeleteAddresses."""
+        request = address_pb2.BatchDeleteAddressesRequest(parent=parent, requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.UserService/BatchDeleteAddresses", request, empty_pb2.Empty, safe=False, seconds=seconds
         )
 
     async def get_wallet(
@@ -1100,6 +1358,48 @@ class MarketplaceClient(Client):
             "/marketplace.v1.PostService/DeletePost", request, empty_pb2.Empty, safe=False, seconds=seconds
         )
 
+    def batch_create_posts(
+        self,
+        *,
+        requests: Iterable[post_pb2.CreatePostRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> post_pb2.BatchCreatePostsResponse:
+        """Call marketplace.v1.PostService.BatchCreatePosts."""
+        request = post_pb2.BatchCreatePostsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.PostService/BatchCreatePosts", request, post_pb2.BatchCreatePostsResponse, safe=False, seconds=seconds
+        )
+
+    def batch_update_posts(
+        self,
+        *,
+        requests: Iterable[post_pb2.UpdatePostRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> post_pb2.BatchUpdatePostsResponse:
+        """Call marketplace.v1.PostService.BatchUpdatePosts."""
+        request = post_pb2.BatchUpdatePostsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.PostService/BatchUpdatePosts", request, post_pb2.BatchUpdatePostsResponse, safe=False, seconds=seconds
+        )
+
+    def batch_delete_posts(
+        self,
+        *,
+        requests: Iterable[post_pb2.DeletePostRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> empty_pb2.Empty:
+        """Call marketplace.v1.PostService.BatchDeletePosts."""
+        request = post_pb2.BatchDeletePostsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.PostService/BatchDeletePosts", request, empty_pb2.Empty, safe=False, seconds=seconds
+        )
+
     def publish_post(
         self,
         *,
@@ -1221,6 +1521,51 @@ class MarketplaceClient(Client):
             "/marketplace.v1.PostService/DeleteComment", request, empty_pb2.Empty, safe=False, seconds=seconds
         )
 
+    def batch_create_comments(
+        self,
+        *,
+        parent: str = "",
+        requests: Iterable[comment_pb2.CreateCommentRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> comment_pb2.BatchCreateCommentsResponse:
+        """Call marketplace.v1.PostService.BatchCreateComments."""
+        request = comment_pb2.BatchCreateCommentsRequest(parent=parent, requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.PostService/BatchCreateComments", request, comment_pb2.BatchCreateCommentsResponse, safe=False, seconds=seconds
+        )
+
+    def batch_update_comments(
+        self,
+        *,
+        parent: str = "",
+        requests: Iterable[comment_pb2.UpdateCommentRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> comment_pb2.BatchUpdateCommentsResponse:
+        """Call marketplace.v1.PostService.BatchUpdateComments."""
+        request = comment_pb2.BatchUpdateCommentsRequest(parent=parent, requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.PostService/BatchUpdateComments", request, comment_pb2.BatchUpdateCommentsResponse, safe=False, seconds=seconds
+        )
+
+    def batch_delete_comments(
+        self,
+        *,
+        parent: str = "",
+        requests: Iterable[comment_pb2.DeleteCommentRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> empty_pb2.Empty:
+        """Call marketplace.v1.PostService.BatchDeleteComments."""
+        request = comment_pb2.BatchDeleteCommentsRequest(parent=parent, requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.PostService/BatchDeleteComments", request, empty_pb2.Empty, safe=False, seconds=seconds
+        )
+
     def get_product(
         self,
         *,
@@ -1322,6 +1667,48 @@ class MarketplaceClient(Client):
             "/marketplace.v1.ProductService/DeleteProduct", request, empty_pb2.Empty, safe=False, seconds=seconds
         )
 
+    def batch_create_products(
+        self,
+        *,
+        requests: Iterable[product_pb2.CreateProductRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> product_pb2.BatchCreateProductsResponse:
+        """Call marketplace.v1.ProductService.BatchCreateProducts."""
+        request = product_pb2.BatchCreateProductsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.ProductService/BatchCreateProducts", request, product_pb2.BatchCreateProductsResponse, safe=False, seconds=seconds
+        )
+
+    def batch_update_products(
+        self,
+        *,
+        requests: Iterable[product_pb2.UpdateProductRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> product_pb2.BatchUpdateProductsResponse:
+        """Call marketplace.v1.ProductService.BatchUpdateProducts."""
+        request = product_pb2.BatchUpdateProductsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.ProductService/BatchUpdateProducts", request, product_pb2.BatchUpdateProductsResponse, safe=False, seconds=seconds
+        )
+
+    def batch_delete_products(
+        self,
+        *,
+        requests: Iterable[product_pb2.DeleteProductRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> empty_pb2.Empty:
+        """Call marketplace.v1.ProductService.BatchDeleteProducts."""
+        request = product_pb2.BatchDeleteProductsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.ProductService/BatchDeleteProducts", request, empty_pb2.Empty, safe=False, seconds=seconds
+        )
+
     def get_tag(
         self,
         *,
@@ -1412,6 +1799,48 @@ class MarketplaceClient(Client):
             "/marketplace.v1.TagService/DeleteTag", request, empty_pb2.Empty, safe=False, seconds=seconds
         )
 
+    def batch_create_tags(
+        self,
+        *,
+        requests: Iterable[tag_pb2.CreateTagRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> tag_pb2.BatchCreateTagsResponse:
+        """Call marketplace.v1.TagService.BatchCreateTags."""
+        request = tag_pb2.BatchCreateTagsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.TagService/BatchCreateTags", request, tag_pb2.BatchCreateTagsResponse, safe=False, seconds=seconds
+        )
+
+    def batch_update_tags(
+        self,
+        *,
+        requests: Iterable[tag_pb2.UpdateTagRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> tag_pb2.BatchUpdateTagsResponse:
+        """Call marketplace.v1.TagService.BatchUpdateTags."""
+        request = tag_pb2.BatchUpdateTagsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.TagService/BatchUpdateTags", request, tag_pb2.BatchUpdateTagsResponse, safe=False, seconds=seconds
+        )
+
+    def batch_delete_tags(
+        self,
+        *,
+        requests: Iterable[tag_pb2.DeleteTagRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> empty_pb2.Empty:
+        """Call marketplace.v1.TagService.BatchDeleteTags."""
+        request = tag_pb2.BatchDeleteTagsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.TagService/BatchDeleteTags", request, empty_pb2.Empty, safe=False, seconds=seconds
+        )
+
     def get_user(
         self,
         *,
@@ -1499,6 +1928,48 @@ class MarketplaceClient(Client):
         request = user_pb2.DeleteUserRequest(name=name, force=force, validate_only=validate_only, etag=etag, allow_missing=allow_missing, request_id=request_id)
         return self.call(
             "/marketplace.v1.UserService/DeleteUser", request, empty_pb2.Empty, safe=False, seconds=seconds
+        )
+
+    def batch_create_users(
+        self,
+        *,
+        requests: Iterable[user_pb2.CreateUserRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> user_pb2.BatchCreateUsersResponse:
+        """Call marketplace.v1.UserService.BatchCreateUsers."""
+        request = user_pb2.BatchCreateUsersRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.UserService/BatchCreateUsers", request, user_pb2.BatchCreateUsersResponse, safe=False, seconds=seconds
+        )
+
+    def batch_update_users(
+        self,
+        *,
+        requests: Iterable[user_pb2.UpdateUserRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> user_pb2.BatchUpdateUsersResponse:
+        """Call marketplace.v1.UserService.BatchUpdateUsers."""
+        request = user_pb2.BatchUpdateUsersRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.UserService/BatchUpdateUsers", request, user_pb2.BatchUpdateUsersResponse, safe=False, seconds=seconds
+        )
+
+    def batch_delete_users(
+        self,
+        *,
+        requests: Iterable[user_pb2.DeleteUserRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> empty_pb2.Empty:
+        """Call marketplace.v1.UserService.BatchDeleteUsers."""
+        request = user_pb2.BatchDeleteUsersRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.UserService/BatchDeleteUsers", request, empty_pb2.Empty, safe=False, seconds=seconds
         )
 
     def get_profile(
@@ -1632,6 +2103,51 @@ class MarketplaceClient(Client):
         request = address_pb2.DeleteAddressRequest(name=name, validate_only=validate_only, etag=etag, allow_missing=allow_missing, request_id=request_id)
         return self.call(
             "/marketplace.v1.UserService/DeleteAddress", request, empty_pb2.Empty, safe=False, seconds=seconds
+        )
+
+    def batch_create_addresses(
+        self,
+        *,
+        parent: str = "",
+        requests: Iterable[address_pb2.CreateAddressRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> address_pb2.BatchCreateAddressesResponse:
+        """Call marketplace.v1.UserService.BatchCreateAddresses."""
+        request = address_pb2.BatchCreateAddressesRequest(parent=parent, requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.UserService/BatchCreateAddresses", request, address_pb2.BatchCreateAddressesResponse, safe=False, seconds=seconds
+        )
+
+    def batch_update_addresses(
+        self,
+        *,
+        parent: str = "",
+        requests: Iterable[address_pb2.UpdateAddressRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> address_pb2.BatchUpdateAddressesResponse:
+        """Call marketplace.v1.UserService.BatchUpdateAddresses."""
+        request = address_pb2.BatchUpdateAddressesRequest(parent=parent, requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.UserService/BatchUpdateAddresses", request, address_pb2.BatchUpdateAddressesResponse, safe=False, seconds=seconds
+        )
+
+    def batch_delete_addresses(
+        self,
+        *,
+        parent: str = "",
+        requests: Iterable[address_pb2.DeleteAddressRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> empty_pb2.Empty:
+        """Call marketplace.v1.UserService.BatchDeleteAddresses."""
+        request = address_pb2.BatchDeleteAddressesRequest(parent=parent, requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.UserService/BatchDeleteAddresses", request, empty_pb2.Empty, safe=False, seconds=seconds
         )
 
     def get_wallet(

@@ -597,3 +597,153 @@ class ArchivePostRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ArchivePostRequest: _TypeAlias = ArchivePostRequest  # noqa: Y015
+
+@_typing.final
+class BatchCreatePostsRequest(_message.Message):
+    """The request of BatchCreatePosts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    validate_only: _builtins.bool
+    """Whether to check everything and answer as if it were done, and to do nothing (AIP-163)."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat: a UUID of version 4 that no other call has, and that each repetition has
+    again. Whatever of them arrives, the call takes effect once, and each is given its first answer (AIP-155).
+    """
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreatePostRequest]:
+        """What to create, at most 1000, as CreatePost takes it. None has a request_id or validate_only of its own."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___CreatePostRequest] | None = ...,
+        validate_only: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "requests", b"requests", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreatePostsRequest: _TypeAlias = BatchCreatePostsRequest  # noqa: Y015
+
+@_typing.final
+class BatchCreatePostsResponse(_message.Message):
+    """The response of BatchCreatePosts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def posts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Post]:
+        """The posts, in the order of the requests."""
+
+    def __init__(
+        self,
+        *,
+        posts: _abc.Iterable[Global___Post] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["posts", b"posts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreatePostsResponse: _TypeAlias = BatchCreatePostsResponse  # noqa: Y015
+
+@_typing.final
+class BatchUpdatePostsRequest(_message.Message):
+    """The request of BatchUpdatePosts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    validate_only: _builtins.bool
+    """Whether to check everything and answer as if it were done, and to do nothing (AIP-163)."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat: a UUID of version 4 that no other call has, and that each repetition has
+    again. Whatever of them arrives, the call takes effect once, and each is given its first answer (AIP-155).
+    """
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___UpdatePostRequest]:
+        """What to change, at most 1000, as UpdatePost takes it. None has a request_id or validate_only of its own."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___UpdatePostRequest] | None = ...,
+        validate_only: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "requests", b"requests", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchUpdatePostsRequest: _TypeAlias = BatchUpdatePostsRequest  # noqa: Y015
+
+@_typing.final
+class BatchUpdatePostsResponse(_message.Message):
+    """The response of BatchUpdatePosts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def posts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Post]:
+        """The posts, in the order of the requests."""
+
+    def __init__(
+        self,
+        *,
+        posts: _abc.Iterable[Global___Post] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["posts", b"posts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchUpdatePostsResponse: _TypeAlias = BatchUpdatePostsResponse  # noqa: Y015
+
+@_typing.final
+class BatchDeletePostsRequest(_message.Message):
+    """The request of BatchDeletePosts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    validate_only: _builtins.bool
+    """Whether to check everything and answer as if it were done, and to do nothing (AIP-163)."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat: a UUID of version 4 that no other call has, and that each repetition has
+    again. Whatever of them arrives, the call takes effect once, and each is given its first answer (AIP-155).
+    """
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeletePostRequest]:
+        """What to delete, at most 1000, as DeletePost takes it. None has a request_id or validate_only of its own."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___DeletePostRequest] | None = ...,
+        validate_only: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "requests", b"requests", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchDeletePostsRequest: _TypeAlias = BatchDeletePostsRequest  # noqa: Y015

@@ -72,6 +72,21 @@ class PostServiceStub(object):
                 request_serializer=marketplace_dot_v1_dot_post__pb2.DeletePostRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.BatchCreatePosts = channel.unary_unary(
+                '/marketplace.v1.PostService/BatchCreatePosts',
+                request_serializer=marketplace_dot_v1_dot_post__pb2.BatchCreatePostsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_post__pb2.BatchCreatePostsResponse.FromString,
+                _registered_method=True)
+        self.BatchUpdatePosts = channel.unary_unary(
+                '/marketplace.v1.PostService/BatchUpdatePosts',
+                request_serializer=marketplace_dot_v1_dot_post__pb2.BatchUpdatePostsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_post__pb2.BatchUpdatePostsResponse.FromString,
+                _registered_method=True)
+        self.BatchDeletePosts = channel.unary_unary(
+                '/marketplace.v1.PostService/BatchDeletePosts',
+                request_serializer=marketplace_dot_v1_dot_post__pb2.BatchDeletePostsRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
         self.PublishPost = channel.unary_unary(
                 '/marketplace.v1.PostService/PublishPost',
                 request_serializer=marketplace_dot_v1_dot_post__pb2.PublishPostRequest.SerializeToString,
@@ -110,6 +125,21 @@ class PostServiceStub(object):
         self.DeleteComment = channel.unary_unary(
                 '/marketplace.v1.PostService/DeleteComment',
                 request_serializer=marketplace_dot_v1_dot_comment__pb2.DeleteCommentRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.BatchCreateComments = channel.unary_unary(
+                '/marketplace.v1.PostService/BatchCreateComments',
+                request_serializer=marketplace_dot_v1_dot_comment__pb2.BatchCreateCommentsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_comment__pb2.BatchCreateCommentsResponse.FromString,
+                _registered_method=True)
+        self.BatchUpdateComments = channel.unary_unary(
+                '/marketplace.v1.PostService/BatchUpdateComments',
+                request_serializer=marketplace_dot_v1_dot_comment__pb2.BatchUpdateCommentsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_comment__pb2.BatchUpdateCommentsResponse.FromString,
+                _registered_method=True)
+        self.BatchDeleteComments = channel.unary_unary(
+                '/marketplace.v1.PostService/BatchDeleteComments',
+                request_serializer=marketplace_dot_v1_dot_comment__pb2.BatchDeleteCommentsRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
 
@@ -182,6 +212,33 @@ class PostServiceServicer(object):
 
         NOT_FOUND when there is no such post; FAILED_PRECONDITION when it has comments and force is not set.
         ABORTED when an etag is sent and the post has changed since.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchCreatePosts(self, request, context):
+        """Creates many posts: all of them, or none (AIP-233).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchUpdatePosts(self, request, context):
+        """Changes many posts, each by its own update_mask: all of them, or none (AIP-234).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchDeletePosts(self, request, context):
+        """Deletes many posts: all of them, or none (AIP-235).
+
+        Every item that is refused is named by its index; the code is that of the first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -265,6 +322,33 @@ class PostServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchCreateComments(self, request, context):
+        """Creates many comments: all of them, or none (AIP-233).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchUpdateComments(self, request, context):
+        """Changes many comments, each by its own update_mask: all of them, or none (AIP-234).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchDeleteComments(self, request, context):
+        """Deletes many comments: all of them, or none (AIP-235).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PostServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -301,6 +385,21 @@ def add_PostServiceServicer_to_server(servicer, server):
             'DeletePost': grpc.unary_unary_rpc_method_handler(
                     servicer.DeletePost,
                     request_deserializer=marketplace_dot_v1_dot_post__pb2.DeletePostRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'BatchCreatePosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreatePosts,
+                    request_deserializer=marketplace_dot_v1_dot_post__pb2.BatchCreatePostsRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_post__pb2.BatchCreatePostsResponse.SerializeToString,
+            ),
+            'BatchUpdatePosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchUpdatePosts,
+                    request_deserializer=marketplace_dot_v1_dot_post__pb2.BatchUpdatePostsRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_post__pb2.BatchUpdatePostsResponse.SerializeToString,
+            ),
+            'BatchDeletePosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchDeletePosts,
+                    request_deserializer=marketplace_dot_v1_dot_post__pb2.BatchDeletePostsRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'PublishPost': grpc.unary_unary_rpc_method_handler(
@@ -341,6 +440,21 @@ def add_PostServiceServicer_to_server(servicer, server):
             'DeleteComment': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteComment,
                     request_deserializer=marketplace_dot_v1_dot_comment__pb2.DeleteCommentRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'BatchCreateComments': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateComments,
+                    request_deserializer=marketplace_dot_v1_dot_comment__pb2.BatchCreateCommentsRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_comment__pb2.BatchCreateCommentsResponse.SerializeToString,
+            ),
+            'BatchUpdateComments': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchUpdateComments,
+                    request_deserializer=marketplace_dot_v1_dot_comment__pb2.BatchUpdateCommentsRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_comment__pb2.BatchUpdateCommentsResponse.SerializeToString,
+            ),
+            'BatchDeleteComments': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchDeleteComments,
+                    request_deserializer=marketplace_dot_v1_dot_comment__pb2.BatchDeleteCommentsRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
@@ -533,6 +647,87 @@ class PostService(object):
             target,
             '/marketplace.v1.PostService/DeletePost',
             marketplace_dot_v1_dot_post__pb2.DeletePostRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreatePosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.PostService/BatchCreatePosts',
+            marketplace_dot_v1_dot_post__pb2.BatchCreatePostsRequest.SerializeToString,
+            marketplace_dot_v1_dot_post__pb2.BatchCreatePostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchUpdatePosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.PostService/BatchUpdatePosts',
+            marketplace_dot_v1_dot_post__pb2.BatchUpdatePostsRequest.SerializeToString,
+            marketplace_dot_v1_dot_post__pb2.BatchUpdatePostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchDeletePosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.PostService/BatchDeletePosts',
+            marketplace_dot_v1_dot_post__pb2.BatchDeletePostsRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
@@ -749,6 +944,87 @@ class PostService(object):
             target,
             '/marketplace.v1.PostService/DeleteComment',
             marketplace_dot_v1_dot_comment__pb2.DeleteCommentRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateComments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.PostService/BatchCreateComments',
+            marketplace_dot_v1_dot_comment__pb2.BatchCreateCommentsRequest.SerializeToString,
+            marketplace_dot_v1_dot_comment__pb2.BatchCreateCommentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchUpdateComments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.PostService/BatchUpdateComments',
+            marketplace_dot_v1_dot_comment__pb2.BatchUpdateCommentsRequest.SerializeToString,
+            marketplace_dot_v1_dot_comment__pb2.BatchUpdateCommentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchDeleteComments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.PostService/BatchDeleteComments',
+            marketplace_dot_v1_dot_comment__pb2.BatchDeleteCommentsRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,

@@ -76,6 +76,21 @@ class PostServiceStub:
     NOT_FOUND when there is no such post; FAILED_PRECONDITION when it has comments and force is not set.
     ABORTED when an etag is sent and the post has changed since.
     """
+    BatchCreatePosts: _grpc.UnaryUnaryMultiCallable[_post_pb2.BatchCreatePostsRequest, _post_pb2.BatchCreatePostsResponse]
+    """Creates many posts: all of them, or none (AIP-233).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchUpdatePosts: _grpc.UnaryUnaryMultiCallable[_post_pb2.BatchUpdatePostsRequest, _post_pb2.BatchUpdatePostsResponse]
+    """Changes many posts, each by its own update_mask: all of them, or none (AIP-234).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchDeletePosts: _grpc.UnaryUnaryMultiCallable[_post_pb2.BatchDeletePostsRequest, _empty_pb2.Empty]
+    """Deletes many posts: all of them, or none (AIP-235).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
     PublishPost: _grpc.UnaryUnaryMultiCallable[_post_pb2.PublishPostRequest, _post_pb2.Post]
     """Makes a draft public, and returns the post (AIP-136, AIP-216).
 
@@ -121,6 +136,21 @@ class PostServiceStub:
 
     NOT_FOUND when there is no such comment.
     ABORTED when an etag is sent and the comment has changed since.
+    """
+    BatchCreateComments: _grpc.UnaryUnaryMultiCallable[_comment_pb2.BatchCreateCommentsRequest, _comment_pb2.BatchCreateCommentsResponse]
+    """Creates many comments: all of them, or none (AIP-233).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchUpdateComments: _grpc.UnaryUnaryMultiCallable[_comment_pb2.BatchUpdateCommentsRequest, _comment_pb2.BatchUpdateCommentsResponse]
+    """Changes many comments, each by its own update_mask: all of them, or none (AIP-234).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchDeleteComments: _grpc.UnaryUnaryMultiCallable[_comment_pb2.BatchDeleteCommentsRequest, _empty_pb2.Empty]
+    """Deletes many comments: all of them, or none (AIP-235).
+
+    Every item that is refused is named by its index; the code is that of the first.
     """
 
 @_typing.type_check_only
@@ -169,6 +199,21 @@ class PostServiceAsyncStub(PostServiceStub):
     NOT_FOUND when there is no such post; FAILED_PRECONDITION when it has comments and force is not set.
     ABORTED when an etag is sent and the post has changed since.
     """
+    BatchCreatePosts: _aio.UnaryUnaryMultiCallable[_post_pb2.BatchCreatePostsRequest, _post_pb2.BatchCreatePostsResponse]  # type: ignore[assignment]
+    """Creates many posts: all of them, or none (AIP-233).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchUpdatePosts: _aio.UnaryUnaryMultiCallable[_post_pb2.BatchUpdatePostsRequest, _post_pb2.BatchUpdatePostsResponse]  # type: ignore[assignment]
+    """Changes many posts, each by its own update_mask: all of them, or none (AIP-234).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchDeletePosts: _aio.UnaryUnaryMultiCallable[_post_pb2.BatchDeletePostsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes many posts: all of them, or none (AIP-235).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
     PublishPost: _aio.UnaryUnaryMultiCallable[_post_pb2.PublishPostRequest, _post_pb2.Post]  # type: ignore[assignment]
     """Makes a draft public, and returns the post (AIP-136, AIP-216).
 
@@ -214,6 +259,21 @@ class PostServiceAsyncStub(PostServiceStub):
 
     NOT_FOUND when there is no such comment.
     ABORTED when an etag is sent and the comment has changed since.
+    """
+    BatchCreateComments: _aio.UnaryUnaryMultiCallable[_comment_pb2.BatchCreateCommentsRequest, _comment_pb2.BatchCreateCommentsResponse]  # type: ignore[assignment]
+    """Creates many comments: all of them, or none (AIP-233).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchUpdateComments: _aio.UnaryUnaryMultiCallable[_comment_pb2.BatchUpdateCommentsRequest, _comment_pb2.BatchUpdateCommentsResponse]  # type: ignore[assignment]
+    """Changes many comments, each by its own update_mask: all of them, or none (AIP-234).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchDeleteComments: _aio.UnaryUnaryMultiCallable[_comment_pb2.BatchDeleteCommentsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes many comments: all of them, or none (AIP-235).
+
+    Every item that is refused is named by its index; the code is that of the first.
     """
 
 class PostServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -300,6 +360,39 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND when there is no such post; FAILED_PRECONDITION when it has comments and force is not set.
         ABORTED when an etag is sent and the post has changed since.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCreatePosts(
+        self,
+        request: _post_pb2.BatchCreatePostsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_post_pb2.BatchCreatePostsResponse, _abc.Awaitable[_post_pb2.BatchCreatePostsResponse]]:
+        """Creates many posts: all of them, or none (AIP-233).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchUpdatePosts(
+        self,
+        request: _post_pb2.BatchUpdatePostsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_post_pb2.BatchUpdatePostsResponse, _abc.Awaitable[_post_pb2.BatchUpdatePostsResponse]]:
+        """Changes many posts, each by its own update_mask: all of them, or none (AIP-234).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchDeletePosts(
+        self,
+        request: _post_pb2.BatchDeletePostsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes many posts: all of them, or none (AIP-235).
+
+        Every item that is refused is named by its index; the code is that of the first.
         """
 
     @_abc_1.abstractmethod
@@ -394,6 +487,39 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND when there is no such comment.
         ABORTED when an etag is sent and the comment has changed since.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCreateComments(
+        self,
+        request: _comment_pb2.BatchCreateCommentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_comment_pb2.BatchCreateCommentsResponse, _abc.Awaitable[_comment_pb2.BatchCreateCommentsResponse]]:
+        """Creates many comments: all of them, or none (AIP-233).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchUpdateComments(
+        self,
+        request: _comment_pb2.BatchUpdateCommentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_comment_pb2.BatchUpdateCommentsResponse, _abc.Awaitable[_comment_pb2.BatchUpdateCommentsResponse]]:
+        """Changes many comments, each by its own update_mask: all of them, or none (AIP-234).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchDeleteComments(
+        self,
+        request: _comment_pb2.BatchDeleteCommentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes many comments: all of them, or none (AIP-235).
+
+        Every item that is refused is named by its index; the code is that of the first.
         """
 
 def add_PostServiceServicer_to_server(servicer: PostServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -437,3 +437,153 @@ class DeleteProductRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteProductRequest: _TypeAlias = DeleteProductRequest  # noqa: Y015
+
+@_typing.final
+class BatchCreateProductsRequest(_message.Message):
+    """The request of BatchCreateProducts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    validate_only: _builtins.bool
+    """Whether to check everything and answer as if it were done, and to do nothing (AIP-163)."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat: a UUID of version 4 that no other call has, and that each repetition has
+    again. Whatever of them arrives, the call takes effect once, and each is given its first answer (AIP-155).
+    """
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateProductRequest]:
+        """What to create, at most 1000, as CreateProduct takes it. None has a request_id or validate_only of its own."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___CreateProductRequest] | None = ...,
+        validate_only: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "requests", b"requests", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreateProductsRequest: _TypeAlias = BatchCreateProductsRequest  # noqa: Y015
+
+@_typing.final
+class BatchCreateProductsResponse(_message.Message):
+    """The response of BatchCreateProducts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def products(self) -> _containers.RepeatedCompositeFieldContainer[Global___Product]:
+        """The products, in the order of the requests."""
+
+    def __init__(
+        self,
+        *,
+        products: _abc.Iterable[Global___Product] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["products", b"products"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreateProductsResponse: _TypeAlias = BatchCreateProductsResponse  # noqa: Y015
+
+@_typing.final
+class BatchUpdateProductsRequest(_message.Message):
+    """The request of BatchUpdateProducts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    validate_only: _builtins.bool
+    """Whether to check everything and answer as if it were done, and to do nothing (AIP-163)."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat: a UUID of version 4 that no other call has, and that each repetition has
+    again. Whatever of them arrives, the call takes effect once, and each is given its first answer (AIP-155).
+    """
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___UpdateProductRequest]:
+        """What to change, at most 1000, as UpdateProduct takes it. None has a request_id or validate_only of its own."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___UpdateProductRequest] | None = ...,
+        validate_only: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "requests", b"requests", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchUpdateProductsRequest: _TypeAlias = BatchUpdateProductsRequest  # noqa: Y015
+
+@_typing.final
+class BatchUpdateProductsResponse(_message.Message):
+    """The response of BatchUpdateProducts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def products(self) -> _containers.RepeatedCompositeFieldContainer[Global___Product]:
+        """The products, in the order of the requests."""
+
+    def __init__(
+        self,
+        *,
+        products: _abc.Iterable[Global___Product] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["products", b"products"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchUpdateProductsResponse: _TypeAlias = BatchUpdateProductsResponse  # noqa: Y015
+
+@_typing.final
+class BatchDeleteProductsRequest(_message.Message):
+    """The request of BatchDeleteProducts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    validate_only: _builtins.bool
+    """Whether to check everything and answer as if it were done, and to do nothing (AIP-163)."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat: a UUID of version 4 that no other call has, and that each repetition has
+    again. Whatever of them arrives, the call takes effect once, and each is given its first answer (AIP-155).
+    """
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeleteProductRequest]:
+        """What to delete, at most 1000, as DeleteProduct takes it. None has a request_id or validate_only of its own."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___DeleteProductRequest] | None = ...,
+        validate_only: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "requests", b"requests", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchDeleteProductsRequest: _TypeAlias = BatchDeleteProductsRequest  # noqa: Y015

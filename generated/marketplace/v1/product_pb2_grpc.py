@@ -71,6 +71,21 @@ class ProductServiceStub(object):
                 request_serializer=marketplace_dot_v1_dot_product__pb2.DeleteProductRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.BatchCreateProducts = channel.unary_unary(
+                '/marketplace.v1.ProductService/BatchCreateProducts',
+                request_serializer=marketplace_dot_v1_dot_product__pb2.BatchCreateProductsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_product__pb2.BatchCreateProductsResponse.FromString,
+                _registered_method=True)
+        self.BatchUpdateProducts = channel.unary_unary(
+                '/marketplace.v1.ProductService/BatchUpdateProducts',
+                request_serializer=marketplace_dot_v1_dot_product__pb2.BatchUpdateProductsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_product__pb2.BatchUpdateProductsResponse.FromString,
+                _registered_method=True)
+        self.BatchDeleteProducts = channel.unary_unary(
+                '/marketplace.v1.ProductService/BatchDeleteProducts',
+                request_serializer=marketplace_dot_v1_dot_product__pb2.BatchDeleteProductsRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
 
 
 class ProductServiceServicer(object):
@@ -145,6 +160,33 @@ class ProductServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchCreateProducts(self, request, context):
+        """Creates many products: all of them, or none (AIP-233).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchUpdateProducts(self, request, context):
+        """Changes many products, each by its own update_mask: all of them, or none (AIP-234).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchDeleteProducts(self, request, context):
+        """Deletes many products: all of them, or none (AIP-235).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProductServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -181,6 +223,21 @@ def add_ProductServiceServicer_to_server(servicer, server):
             'DeleteProduct': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteProduct,
                     request_deserializer=marketplace_dot_v1_dot_product__pb2.DeleteProductRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'BatchCreateProducts': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateProducts,
+                    request_deserializer=marketplace_dot_v1_dot_product__pb2.BatchCreateProductsRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_product__pb2.BatchCreateProductsResponse.SerializeToString,
+            ),
+            'BatchUpdateProducts': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchUpdateProducts,
+                    request_deserializer=marketplace_dot_v1_dot_product__pb2.BatchUpdateProductsRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_product__pb2.BatchUpdateProductsResponse.SerializeToString,
+            ),
+            'BatchDeleteProducts': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchDeleteProducts,
+                    request_deserializer=marketplace_dot_v1_dot_product__pb2.BatchDeleteProductsRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
@@ -373,6 +430,87 @@ class ProductService(object):
             target,
             '/marketplace.v1.ProductService/DeleteProduct',
             marketplace_dot_v1_dot_product__pb2.DeleteProductRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateProducts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.ProductService/BatchCreateProducts',
+            marketplace_dot_v1_dot_product__pb2.BatchCreateProductsRequest.SerializeToString,
+            marketplace_dot_v1_dot_product__pb2.BatchCreateProductsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchUpdateProducts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.ProductService/BatchUpdateProducts',
+            marketplace_dot_v1_dot_product__pb2.BatchUpdateProductsRequest.SerializeToString,
+            marketplace_dot_v1_dot_product__pb2.BatchUpdateProductsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchDeleteProducts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.ProductService/BatchDeleteProducts',
+            marketplace_dot_v1_dot_product__pb2.BatchDeleteProductsRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,

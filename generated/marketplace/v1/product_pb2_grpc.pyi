@@ -74,6 +74,21 @@ class ProductServiceStub:
     NOT_FOUND when there is no such product; FAILED_PRECONDITION when an order has it.
     ABORTED when an etag is sent and the product has changed since.
     """
+    BatchCreateProducts: _grpc.UnaryUnaryMultiCallable[_product_pb2.BatchCreateProductsRequest, _product_pb2.BatchCreateProductsResponse]
+    """Creates many products: all of them, or none (AIP-233).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchUpdateProducts: _grpc.UnaryUnaryMultiCallable[_product_pb2.BatchUpdateProductsRequest, _product_pb2.BatchUpdateProductsResponse]
+    """Changes many products, each by its own update_mask: all of them, or none (AIP-234).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchDeleteProducts: _grpc.UnaryUnaryMultiCallable[_product_pb2.BatchDeleteProductsRequest, _empty_pb2.Empty]
+    """Deletes many products: all of them, or none (AIP-235).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
 
 @_typing.type_check_only
 class ProductServiceAsyncStub(ProductServiceStub):
@@ -119,6 +134,21 @@ class ProductServiceAsyncStub(ProductServiceStub):
 
     NOT_FOUND when there is no such product; FAILED_PRECONDITION when an order has it.
     ABORTED when an etag is sent and the product has changed since.
+    """
+    BatchCreateProducts: _aio.UnaryUnaryMultiCallable[_product_pb2.BatchCreateProductsRequest, _product_pb2.BatchCreateProductsResponse]  # type: ignore[assignment]
+    """Creates many products: all of them, or none (AIP-233).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchUpdateProducts: _aio.UnaryUnaryMultiCallable[_product_pb2.BatchUpdateProductsRequest, _product_pb2.BatchUpdateProductsResponse]  # type: ignore[assignment]
+    """Changes many products, each by its own update_mask: all of them, or none (AIP-234).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchDeleteProducts: _aio.UnaryUnaryMultiCallable[_product_pb2.BatchDeleteProductsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes many products: all of them, or none (AIP-235).
+
+    Every item that is refused is named by its index; the code is that of the first.
     """
 
 class ProductServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -204,6 +234,39 @@ class ProductServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND when there is no such product; FAILED_PRECONDITION when an order has it.
         ABORTED when an etag is sent and the product has changed since.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCreateProducts(
+        self,
+        request: _product_pb2.BatchCreateProductsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_product_pb2.BatchCreateProductsResponse, _abc.Awaitable[_product_pb2.BatchCreateProductsResponse]]:
+        """Creates many products: all of them, or none (AIP-233).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchUpdateProducts(
+        self,
+        request: _product_pb2.BatchUpdateProductsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_product_pb2.BatchUpdateProductsResponse, _abc.Awaitable[_product_pb2.BatchUpdateProductsResponse]]:
+        """Changes many products, each by its own update_mask: all of them, or none (AIP-234).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchDeleteProducts(
+        self,
+        request: _product_pb2.BatchDeleteProductsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes many products: all of them, or none (AIP-235).
+
+        Every item that is refused is named by its index; the code is that of the first.
         """
 
 def add_ProductServiceServicer_to_server(servicer: ProductServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -66,6 +66,21 @@ class TagServiceStub(object):
                 request_serializer=marketplace_dot_v1_dot_tag__pb2.DeleteTagRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.BatchCreateTags = channel.unary_unary(
+                '/marketplace.v1.TagService/BatchCreateTags',
+                request_serializer=marketplace_dot_v1_dot_tag__pb2.BatchCreateTagsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_tag__pb2.BatchCreateTagsResponse.FromString,
+                _registered_method=True)
+        self.BatchUpdateTags = channel.unary_unary(
+                '/marketplace.v1.TagService/BatchUpdateTags',
+                request_serializer=marketplace_dot_v1_dot_tag__pb2.BatchUpdateTagsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_tag__pb2.BatchUpdateTagsResponse.FromString,
+                _registered_method=True)
+        self.BatchDeleteTags = channel.unary_unary(
+                '/marketplace.v1.TagService/BatchDeleteTags',
+                request_serializer=marketplace_dot_v1_dot_tag__pb2.BatchDeleteTagsRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
 
 
 class TagServiceServicer(object):
@@ -129,6 +144,33 @@ class TagServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchCreateTags(self, request, context):
+        """Creates many tags: all of them, or none (AIP-233).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchUpdateTags(self, request, context):
+        """Changes many tags, each by its own update_mask: all of them, or none (AIP-234).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchDeleteTags(self, request, context):
+        """Deletes many tags: all of them, or none (AIP-235).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TagServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -160,6 +202,21 @@ def add_TagServiceServicer_to_server(servicer, server):
             'DeleteTag': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteTag,
                     request_deserializer=marketplace_dot_v1_dot_tag__pb2.DeleteTagRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'BatchCreateTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateTags,
+                    request_deserializer=marketplace_dot_v1_dot_tag__pb2.BatchCreateTagsRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_tag__pb2.BatchCreateTagsResponse.SerializeToString,
+            ),
+            'BatchUpdateTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchUpdateTags,
+                    request_deserializer=marketplace_dot_v1_dot_tag__pb2.BatchUpdateTagsRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_tag__pb2.BatchUpdateTagsResponse.SerializeToString,
+            ),
+            'BatchDeleteTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchDeleteTags,
+                    request_deserializer=marketplace_dot_v1_dot_tag__pb2.BatchDeleteTagsRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
@@ -325,6 +382,87 @@ class TagService(object):
             target,
             '/marketplace.v1.TagService/DeleteTag',
             marketplace_dot_v1_dot_tag__pb2.DeleteTagRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.TagService/BatchCreateTags',
+            marketplace_dot_v1_dot_tag__pb2.BatchCreateTagsRequest.SerializeToString,
+            marketplace_dot_v1_dot_tag__pb2.BatchCreateTagsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchUpdateTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.TagService/BatchUpdateTags',
+            marketplace_dot_v1_dot_tag__pb2.BatchUpdateTagsRequest.SerializeToString,
+            marketplace_dot_v1_dot_tag__pb2.BatchUpdateTagsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchDeleteTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.TagService/BatchDeleteTags',
+            marketplace_dot_v1_dot_tag__pb2.BatchDeleteTagsRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,

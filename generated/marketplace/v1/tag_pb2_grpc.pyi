@@ -67,6 +67,21 @@ class TagServiceStub:
     NOT_FOUND when there is no such tag; FAILED_PRECONDITION when a post has it.
     ABORTED when an etag is sent and the tag has changed since.
     """
+    BatchCreateTags: _grpc.UnaryUnaryMultiCallable[_tag_pb2.BatchCreateTagsRequest, _tag_pb2.BatchCreateTagsResponse]
+    """Creates many tags: all of them, or none (AIP-233).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchUpdateTags: _grpc.UnaryUnaryMultiCallable[_tag_pb2.BatchUpdateTagsRequest, _tag_pb2.BatchUpdateTagsResponse]
+    """Changes many tags, each by its own update_mask: all of them, or none (AIP-234).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchDeleteTags: _grpc.UnaryUnaryMultiCallable[_tag_pb2.BatchDeleteTagsRequest, _empty_pb2.Empty]
+    """Deletes many tags: all of them, or none (AIP-235).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
 
 @_typing.type_check_only
 class TagServiceAsyncStub(TagServiceStub):
@@ -105,6 +120,21 @@ class TagServiceAsyncStub(TagServiceStub):
 
     NOT_FOUND when there is no such tag; FAILED_PRECONDITION when a post has it.
     ABORTED when an etag is sent and the tag has changed since.
+    """
+    BatchCreateTags: _aio.UnaryUnaryMultiCallable[_tag_pb2.BatchCreateTagsRequest, _tag_pb2.BatchCreateTagsResponse]  # type: ignore[assignment]
+    """Creates many tags: all of them, or none (AIP-233).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchUpdateTags: _aio.UnaryUnaryMultiCallable[_tag_pb2.BatchUpdateTagsRequest, _tag_pb2.BatchUpdateTagsResponse]  # type: ignore[assignment]
+    """Changes many tags, each by its own update_mask: all of them, or none (AIP-234).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchDeleteTags: _aio.UnaryUnaryMultiCallable[_tag_pb2.BatchDeleteTagsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes many tags: all of them, or none (AIP-235).
+
+    Every item that is refused is named by its index; the code is that of the first.
     """
 
 class TagServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -177,6 +207,39 @@ class TagServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND when there is no such tag; FAILED_PRECONDITION when a post has it.
         ABORTED when an etag is sent and the tag has changed since.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCreateTags(
+        self,
+        request: _tag_pb2.BatchCreateTagsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tag_pb2.BatchCreateTagsResponse, _abc.Awaitable[_tag_pb2.BatchCreateTagsResponse]]:
+        """Creates many tags: all of them, or none (AIP-233).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchUpdateTags(
+        self,
+        request: _tag_pb2.BatchUpdateTagsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tag_pb2.BatchUpdateTagsResponse, _abc.Awaitable[_tag_pb2.BatchUpdateTagsResponse]]:
+        """Changes many tags, each by its own update_mask: all of them, or none (AIP-234).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchDeleteTags(
+        self,
+        request: _tag_pb2.BatchDeleteTagsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes many tags: all of them, or none (AIP-235).
+
+        Every item that is refused is named by its index; the code is that of the first.
         """
 
 def add_TagServiceServicer_to_server(servicer: TagServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

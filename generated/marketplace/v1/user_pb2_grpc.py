@@ -68,6 +68,21 @@ class UserServiceStub(object):
                 request_serializer=marketplace_dot_v1_dot_user__pb2.DeleteUserRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.BatchCreateUsers = channel.unary_unary(
+                '/marketplace.v1.UserService/BatchCreateUsers',
+                request_serializer=marketplace_dot_v1_dot_user__pb2.BatchCreateUsersRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_user__pb2.BatchCreateUsersResponse.FromString,
+                _registered_method=True)
+        self.BatchUpdateUsers = channel.unary_unary(
+                '/marketplace.v1.UserService/BatchUpdateUsers',
+                request_serializer=marketplace_dot_v1_dot_user__pb2.BatchUpdateUsersRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_user__pb2.BatchUpdateUsersResponse.FromString,
+                _registered_method=True)
+        self.BatchDeleteUsers = channel.unary_unary(
+                '/marketplace.v1.UserService/BatchDeleteUsers',
+                request_serializer=marketplace_dot_v1_dot_user__pb2.BatchDeleteUsersRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
         self.GetProfile = channel.unary_unary(
                 '/marketplace.v1.UserService/GetProfile',
                 request_serializer=marketplace_dot_v1_dot_profile__pb2.GetProfileRequest.SerializeToString,
@@ -111,6 +126,21 @@ class UserServiceStub(object):
         self.DeleteAddress = channel.unary_unary(
                 '/marketplace.v1.UserService/DeleteAddress',
                 request_serializer=marketplace_dot_v1_dot_address__pb2.DeleteAddressRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.BatchCreateAddresses = channel.unary_unary(
+                '/marketplace.v1.UserService/BatchCreateAddresses',
+                request_serializer=marketplace_dot_v1_dot_address__pb2.BatchCreateAddressesRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_address__pb2.BatchCreateAddressesResponse.FromString,
+                _registered_method=True)
+        self.BatchUpdateAddresses = channel.unary_unary(
+                '/marketplace.v1.UserService/BatchUpdateAddresses',
+                request_serializer=marketplace_dot_v1_dot_address__pb2.BatchUpdateAddressesRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_address__pb2.BatchUpdateAddressesResponse.FromString,
+                _registered_method=True)
+        self.BatchDeleteAddresses = channel.unary_unary(
+                '/marketplace.v1.UserService/BatchDeleteAddresses',
+                request_serializer=marketplace_dot_v1_dot_address__pb2.BatchDeleteAddressesRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
 
@@ -172,6 +202,33 @@ class UserServiceServicer(object):
         NOT_FOUND when there is no such user; FAILED_PRECONDITION when the user has addresses and force is not
         set, or when others refer to the user: posts, comments, orders, or a wallet that has been used.
         ABORTED when an etag is sent and the user has changed since.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchCreateUsers(self, request, context):
+        """Creates many users: all of them, or none (AIP-233).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchUpdateUsers(self, request, context):
+        """Changes many users, each by its own update_mask: all of them, or none (AIP-234).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchDeleteUsers(self, request, context):
+        """Deletes many users: all of them, or none (AIP-235).
+
+        Every item that is refused is named by its index; the code is that of the first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -263,6 +320,33 @@ class UserServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchCreateAddresses(self, request, context):
+        """Creates many addresses: all of them, or none (AIP-233).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchUpdateAddresses(self, request, context):
+        """Changes many addresses, each by its own update_mask: all of them, or none (AIP-234).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchDeleteAddresses(self, request, context):
+        """Deletes many addresses: all of them, or none (AIP-235).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UserServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -294,6 +378,21 @@ def add_UserServiceServicer_to_server(servicer, server):
             'DeleteUser': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteUser,
                     request_deserializer=marketplace_dot_v1_dot_user__pb2.DeleteUserRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'BatchCreateUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateUsers,
+                    request_deserializer=marketplace_dot_v1_dot_user__pb2.BatchCreateUsersRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_user__pb2.BatchCreateUsersResponse.SerializeToString,
+            ),
+            'BatchUpdateUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchUpdateUsers,
+                    request_deserializer=marketplace_dot_v1_dot_user__pb2.BatchUpdateUsersRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_user__pb2.BatchUpdateUsersResponse.SerializeToString,
+            ),
+            'BatchDeleteUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchDeleteUsers,
+                    request_deserializer=marketplace_dot_v1_dot_user__pb2.BatchDeleteUsersRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'GetProfile': grpc.unary_unary_rpc_method_handler(
@@ -339,6 +438,21 @@ def add_UserServiceServicer_to_server(servicer, server):
             'DeleteAddress': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteAddress,
                     request_deserializer=marketplace_dot_v1_dot_address__pb2.DeleteAddressRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'BatchCreateAddresses': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateAddresses,
+                    request_deserializer=marketplace_dot_v1_dot_address__pb2.BatchCreateAddressesRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_address__pb2.BatchCreateAddressesResponse.SerializeToString,
+            ),
+            'BatchUpdateAddresses': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchUpdateAddresses,
+                    request_deserializer=marketplace_dot_v1_dot_address__pb2.BatchUpdateAddressesRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_address__pb2.BatchUpdateAddressesResponse.SerializeToString,
+            ),
+            'BatchDeleteAddresses': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchDeleteAddresses,
+                    request_deserializer=marketplace_dot_v1_dot_address__pb2.BatchDeleteAddressesRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
@@ -504,6 +618,87 @@ class UserService(object):
             target,
             '/marketplace.v1.UserService/DeleteUser',
             marketplace_dot_v1_dot_user__pb2.DeleteUserRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.UserService/BatchCreateUsers',
+            marketplace_dot_v1_dot_user__pb2.BatchCreateUsersRequest.SerializeToString,
+            marketplace_dot_v1_dot_user__pb2.BatchCreateUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchUpdateUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.UserService/BatchUpdateUsers',
+            marketplace_dot_v1_dot_user__pb2.BatchUpdateUsersRequest.SerializeToString,
+            marketplace_dot_v1_dot_user__pb2.BatchUpdateUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchDeleteUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.UserService/BatchDeleteUsers',
+            marketplace_dot_v1_dot_user__pb2.BatchDeleteUsersRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
@@ -747,6 +942,87 @@ class UserService(object):
             target,
             '/marketplace.v1.UserService/DeleteAddress',
             marketplace_dot_v1_dot_address__pb2.DeleteAddressRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateAddresses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.UserService/BatchCreateAddresses',
+            marketplace_dot_v1_dot_address__pb2.BatchCreateAddressesRequest.SerializeToString,
+            marketplace_dot_v1_dot_address__pb2.BatchCreateAddressesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchUpdateAddresses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.UserService/BatchUpdateAddresses',
+            marketplace_dot_v1_dot_address__pb2.BatchUpdateAddressesRequest.SerializeToString,
+            marketplace_dot_v1_dot_address__pb2.BatchUpdateAddressesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchDeleteAddresses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.UserService/BatchDeleteAddresses',
+            marketplace_dot_v1_dot_address__pb2.BatchDeleteAddressesRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,

@@ -70,6 +70,21 @@ class UserServiceStub:
     set, or when others refer to the user: posts, comments, orders, or a wallet that has been used.
     ABORTED when an etag is sent and the user has changed since.
     """
+    BatchCreateUsers: _grpc.UnaryUnaryMultiCallable[_user_pb2.BatchCreateUsersRequest, _user_pb2.BatchCreateUsersResponse]
+    """Creates many users: all of them, or none (AIP-233).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchUpdateUsers: _grpc.UnaryUnaryMultiCallable[_user_pb2.BatchUpdateUsersRequest, _user_pb2.BatchUpdateUsersResponse]
+    """Changes many users, each by its own update_mask: all of them, or none (AIP-234).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchDeleteUsers: _grpc.UnaryUnaryMultiCallable[_user_pb2.BatchDeleteUsersRequest, _empty_pb2.Empty]
+    """Deletes many users: all of them, or none (AIP-235).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
     GetProfile: _grpc.UnaryUnaryMultiCallable[_profile_pb2.GetProfileRequest, _profile_pb2.Profile]
     """Reads the profile of a user (AIP-131, AIP-156).
 
@@ -120,6 +135,21 @@ class UserServiceStub:
     NOT_FOUND when there is no such address.
     ABORTED when an etag is sent and the address has changed since.
     """
+    BatchCreateAddresses: _grpc.UnaryUnaryMultiCallable[_address_pb2.BatchCreateAddressesRequest, _address_pb2.BatchCreateAddressesResponse]
+    """Creates many addresses: all of them, or none (AIP-233).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchUpdateAddresses: _grpc.UnaryUnaryMultiCallable[_address_pb2.BatchUpdateAddressesRequest, _address_pb2.BatchUpdateAddressesResponse]
+    """Changes many addresses, each by its own update_mask: all of them, or none (AIP-234).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchDeleteAddresses: _grpc.UnaryUnaryMultiCallable[_address_pb2.BatchDeleteAddressesRequest, _empty_pb2.Empty]
+    """Deletes many addresses: all of them, or none (AIP-235).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
 
 @_typing.type_check_only
 class UserServiceAsyncStub(UserServiceStub):
@@ -159,6 +189,21 @@ class UserServiceAsyncStub(UserServiceStub):
     NOT_FOUND when there is no such user; FAILED_PRECONDITION when the user has addresses and force is not
     set, or when others refer to the user: posts, comments, orders, or a wallet that has been used.
     ABORTED when an etag is sent and the user has changed since.
+    """
+    BatchCreateUsers: _aio.UnaryUnaryMultiCallable[_user_pb2.BatchCreateUsersRequest, _user_pb2.BatchCreateUsersResponse]  # type: ignore[assignment]
+    """Creates many users: all of them, or none (AIP-233).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchUpdateUsers: _aio.UnaryUnaryMultiCallable[_user_pb2.BatchUpdateUsersRequest, _user_pb2.BatchUpdateUsersResponse]  # type: ignore[assignment]
+    """Changes many users, each by its own update_mask: all of them, or none (AIP-234).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchDeleteUsers: _aio.UnaryUnaryMultiCallable[_user_pb2.BatchDeleteUsersRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes many users: all of them, or none (AIP-235).
+
+    Every item that is refused is named by its index; the code is that of the first.
     """
     GetProfile: _aio.UnaryUnaryMultiCallable[_profile_pb2.GetProfileRequest, _profile_pb2.Profile]  # type: ignore[assignment]
     """Reads the profile of a user (AIP-131, AIP-156).
@@ -209,6 +254,21 @@ class UserServiceAsyncStub(UserServiceStub):
 
     NOT_FOUND when there is no such address.
     ABORTED when an etag is sent and the address has changed since.
+    """
+    BatchCreateAddresses: _aio.UnaryUnaryMultiCallable[_address_pb2.BatchCreateAddressesRequest, _address_pb2.BatchCreateAddressesResponse]  # type: ignore[assignment]
+    """Creates many addresses: all of them, or none (AIP-233).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchUpdateAddresses: _aio.UnaryUnaryMultiCallable[_address_pb2.BatchUpdateAddressesRequest, _address_pb2.BatchUpdateAddressesResponse]  # type: ignore[assignment]
+    """Changes many addresses, each by its own update_mask: all of them, or none (AIP-234).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
+    BatchDeleteAddresses: _aio.UnaryUnaryMultiCallable[_address_pb2.BatchDeleteAddressesRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes many addresses: all of them, or none (AIP-235).
+
+    Every item that is refused is named by its index; the code is that of the first.
     """
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -282,6 +342,39 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND when there is no such user; FAILED_PRECONDITION when the user has addresses and force is not
         set, or when others refer to the user: posts, comments, orders, or a wallet that has been used.
         ABORTED when an etag is sent and the user has changed since.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCreateUsers(
+        self,
+        request: _user_pb2.BatchCreateUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.BatchCreateUsersResponse, _abc.Awaitable[_user_pb2.BatchCreateUsersResponse]]:
+        """Creates many users: all of them, or none (AIP-233).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchUpdateUsers(
+        self,
+        request: _user_pb2.BatchUpdateUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.BatchUpdateUsersResponse, _abc.Awaitable[_user_pb2.BatchUpdateUsersResponse]]:
+        """Changes many users, each by its own update_mask: all of them, or none (AIP-234).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchDeleteUsers(
+        self,
+        request: _user_pb2.BatchDeleteUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes many users: all of them, or none (AIP-235).
+
+        Every item that is refused is named by its index; the code is that of the first.
         """
 
     @_abc_1.abstractmethod
@@ -386,6 +479,39 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND when there is no such address.
         ABORTED when an etag is sent and the address has changed since.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCreateAddresses(
+        self,
+        request: _address_pb2.BatchCreateAddressesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_address_pb2.BatchCreateAddressesResponse, _abc.Awaitable[_address_pb2.BatchCreateAddressesResponse]]:
+        """Creates many addresses: all of them, or none (AIP-233).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchUpdateAddresses(
+        self,
+        request: _address_pb2.BatchUpdateAddressesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_address_pb2.BatchUpdateAddressesResponse, _abc.Awaitable[_address_pb2.BatchUpdateAddressesResponse]]:
+        """Changes many addresses, each by its own update_mask: all of them, or none (AIP-234).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchDeleteAddresses(
+        self,
+        request: _address_pb2.BatchDeleteAddressesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes many addresses: all of them, or none (AIP-235).
+
+        Every item that is refused is named by its index; the code is that of the first.
         """
 
 def add_UserServiceServicer_to_server(servicer: UserServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -111,20 +111,20 @@ def _declared(descriptor: MethodDescriptor, declared: Sequence[Declared], common
     for resource, schema in declared:
         match resource.methods.get(descriptor.name):
             case Transition() as declared_transition:
-                return transition.bind(_rpc(descriptor, schema, common), declared_transition)
+                return transition.bind(_rpc(descriptor, resource, schema, common), declared_transition)
             case function if function is not None:
                 if not inspect.iscoroutinefunction(function):
                     raise DeclarationError(
                         f"{_name_of(function)} must be `async def`: it serves {descriptor.full_name}"
                     )
-                rpc = _rpc(descriptor, schema, common)
+                rpc = _rpc(descriptor, resource, schema, common)
                 return rpc.method(etag_first(rpc, partial(function, schema)), _name_of(function))
     return None
 
 
 def _standard(descriptor: MethodDescriptor, declared: Sequence[Declared], common: Common) -> Method | None:
     """Return the standard method that the name says."""
-    for _, schema in declared:
+    for resource, schema in declared:
         for verb in VERBS:
             if descriptor.name == verb.method_name(schema.descriptor):
                 if unserved := sorted((UNSERVED - verb.serves).intersection(descriptor.input_type.fields_by_name)):
@@ -133,12 +133,13 @@ def _standard(descriptor: MethodDescriptor, declared: Sequence[Declared], common
                         f" method does not serve: leave it out, or serve {descriptor.name} by a function"
                     )
                 require_streaming(descriptor, streams=verb.streams)
-                return verb.bind(_rpc(descriptor, schema, common))
+                return verb.bind(_rpc(descriptor, resource, schema, common))
     return None
 
 
-def _rpc(descriptor: MethodDescriptor, schema: Schema, common: Common) -> Rpc:
-    rpc = Rpc(descriptor, schema, Asks.of(descriptor.input_type), *common)
+def _rpc(descriptor: MethodDescriptor, resource: Resource, schema: Schema, common: Common) -> Rpc:
+    functions = frozenset(resource.methods)
+    rpc = Rpc(descriptor, schema, Asks.of(descriptor.input_type), *common, functions=functions)
     require_etag(rpc)
     return rpc
 

@@ -40,6 +40,7 @@ class Method:
         paths: The path in the request behind each column that the method writes, for errors that the database
             finds.
         reads: Whether it changes nothing.
+        item: The method whose requests are the items of this one's, for a batch.
     """
 
     descriptor: MethodDescriptor
@@ -50,6 +51,7 @@ class Method:
     body: str | None = None
     paths: Mapping[str, str] = field(default_factory=dict)
     reads: bool = False
+    item: "Method | None" = None
 
     def __repr__(self) -> str:
         return f"Method({self.path})"
@@ -127,6 +129,7 @@ class Rpc:
         tokens: Makes and reads page tokens.
         limits: How much a filter may ask for.
         most_counted: How many resources are counted at most for a total.
+        functions: The names of the RPCs of its resource that functions serve.
     """
 
     descriptor: MethodDescriptor
@@ -135,6 +138,12 @@ class Rpc:
     tokens: PageTokens
     limits: Limits = field(default_factory=Limits)
     most_counted: int = MOST_COUNTED
+    functions: frozenset[str] = frozenset()
+
+    @property
+    def response(self) -> type[Message]:
+        """The response's class."""
+        return GetMessageClass(self.descriptor.output_type)
 
     @property
     def body(self) -> str | None:
@@ -142,7 +151,13 @@ class Rpc:
         return find_field(self.descriptor.input_type, self.schema.descriptor)
 
     def method(
-        self, serve: Serve, served_by: str, paths: Mapping[str, str] | None = None, *, reads: bool | None = None
+        self,
+        serve: Serve,
+        served_by: str,
+        paths: Mapping[str, str] | None = None,
+        *,
+        reads: bool | None = None,
+        item: Method | None = None,
     ) -> Method:
         """Return the method.
 
@@ -152,6 +167,7 @@ class Rpc:
             paths: The paths in the request behind columns that are behind no field of the resource.
             reads: Whether it changes nothing; None for what its `google.api.http` says, where GET changes nothing.
                 A stream of responses is read, and changes nothing.
+            item: The method whose requests are the items of this one's, for a batch.
         """
         if reads is None:
             reads = self.descriptor.server_streaming or bool(option(self.descriptor, annotations_pb2.http).get)
@@ -172,6 +188,7 @@ class Rpc:
             body=body,
             paths=found | dict(paths or {}),
             reads=reads,
+            item=item,
         )
 
 

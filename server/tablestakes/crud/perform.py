@@ -84,7 +84,7 @@ async def _run(
         try:
             return await run(apply)
         except IntegrityError as error:
-            explained = await refused(method, call.request, work, error, database)
+            explained = await refused(method, call, work, error, database)
             if explained is None:
                 raise
             if explained.code is not StatusCode.ABORTED or not left:

@@ -7,17 +7,20 @@ from grpc import StatusCode
 from sqlalchemy import Column, Connection, Select, or_, select
 from sqlalchemy.exc import IntegrityError
 
+from tablestakes.crud.call import Call
 from tablestakes.crud.key import Key
 from tablestakes.crud.method import Method
 from tablestakes.crud.schema.reference import existing
 from tablestakes.crud.schema.schema import Schema
+from tablestakes.crud.session import Session
+from tablestakes.crud.verb.batch import together, within
 from tablestakes.crud.work import Work
 from tablestakes.database import Database, Fault, FaultKind, diagnose
 from tablestakes.errors import FieldViolation, StatusError, changed, invalid_fields, not_found
 
 
 async def refused(
-    method: Method, request: Any, work: Work[Any], error: IntegrityError, database: Database
+    method: Method, call: Call[Any], work: Work[Any], error: IntegrityError, database: Database
 ) -> StatusError | None:
     """Return the status of a write that a constraint refused, or None where the request does not explain it.
 
@@ -25,11 +28,19 @@ async def refused(
 
     Args:
         method: The method.
-        request: Its request.
+        call: The call.
         work: The work that was refused.
         error: The database's error.
         database: The database that refused it.
     """
+    if method.item is not None:
+        return await _of_items(method.item, call, work, database)
+    return await _alone(method, call.request, work, error, database)
+
+
+async def _alone(
+    method: Method, request: Any, work: Work[Any], error: IntegrityError, database: Database
+) -> StatusError | None:
     fault = diagnose(error)
     if fault is None:
         return None
@@ -44,6 +55,38 @@ async def refused(
     if not paths:
         return None
     return _violated(fault, paths)
+
+
+async def _of_items(item: Method, call: Call[Any], work: Work[Any], database: Database) -> StatusError | None:
+    """Explain a refused batch: do the work of each item by itself, one after the other, and undo it all.
+
+    The database has named one row of many by its values, and some constraints not at all. This names every item,
+    those among them that are in the way of each other.
+    """
+
+    def try_each(connection: Connection) -> dict[int, IntegrityError | StatusError]:
+        found: dict[int, IntegrityError | StatusError] = {}
+        for index, (_, alone) in enumerate(work.items):
+            point = connection.begin_nested()
+            try:
+                alone.apply(Session(connection, call.caller))
+            except (IntegrityError, StatusError) as error:
+                point.rollback()
+                found[index] = error
+            else:
+                point.commit()
+        return found
+
+    faults: dict[int, StatusError] = {}
+    for index, error in (await database.rehearse(try_each)).items():
+        request, alone = work.items[index]
+        if isinstance(error, StatusError):
+            faults[index] = error
+        elif (explained := await _alone(item, request, alone, error, database)) is None:
+            return None
+        else:
+            faults[index] = within(index, explained)
+    return together(faults) if faults else changed()
 
 
 def _violated(fault: Fault, paths: list[str]) -> StatusError | None:

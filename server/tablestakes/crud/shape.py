@@ -87,6 +87,17 @@ def require_names(message: Descriptor) -> None:
         raise DeclarationError(f"{message.full_name} needs a field `repeated string names`")
 
 
+def require_repeated(message: Descriptor, name: str, of: Descriptor) -> None:
+    """Require a repeated field of a message that holds messages of a type.
+
+    Raises:
+        DeclarationError: It is missing, or of another type.
+    """
+    field = message.fields_by_name.get(name)
+    if field is None or not field.is_repeated or field.message_type is not of:
+        raise DeclarationError(f"{message.full_name} needs a field `repeated {of.name} {name}`")
+
+
 def require_one_request(method: MethodDescriptor) -> None:
     """Require that a method takes one message.
 

@@ -1,6 +1,6 @@
 """The work that an RPC does on the database, as a value: one place decides how it is run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -25,9 +25,11 @@ class Work(Generic[R_co]):
             statement is committed by itself, so work that writes more than once must be atomic.
         writes: The values that it writes, by column of the resource's table, to explain a refused foreign key.
         key: The ids in the name of the resource that it reads or changes, None where there is not one.
+        items: The requests of a batch, each with the work that would be done for it alone, to explain a refusal.
     """
 
     apply: Callable[[Session], R_co]
     atomic: bool = False
     writes: Mapping[str, Any] = field(default_factory=dict)
     key: Key | None = None
+    items: Sequence[tuple[Any, "Work[Any]"]] = ()

@@ -36,7 +36,8 @@ def intake(method: Method, door: Door, gates: Sequence[Gate], seconds: float) ->
         data = await receive(context, seconds)
         observation.received = len(data)
         request = decode(data)
-        validate(request)
+        if (waiting := validate(request)) is not None:
+            await waiting
         return request
 
     return take_in

@@ -1,8 +1,9 @@
 """The rules that a request must keep: `google.api.field_behavior` REQUIRED and `buf.validate` in its proto."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import islice
-from typing import cast
+from typing import Any, cast
 
 import protovalidate
 from google.protobuf.descriptor import Descriptor
@@ -10,6 +11,7 @@ from google.protobuf.message import Message
 
 from tablestakes.crud.method import Method
 from tablestakes.crud.required import RequiredFields
+from tablestakes.crud.verb.batch import ITEMS, Faults, require_size, within
 from tablestakes.edge.item import Items
 from tablestakes.errors import FieldViolation, invalid_fields
 
@@ -24,13 +26,36 @@ MAX_VIOLATIONS = 100
 MANY_ITEMS, MAX_ITEMS, MAX_UPDATE_ITEMS = 200, 5000, 1000
 
 
-def validator(method: Method) -> Callable[[Message], None]:
+# A parent with this stands for any.
+ANY = "-"
+
+# Items of a batch that are checked before other calls have their turn on the event loop.
+AT_ONCE = 20
+
+
+def validator(method: Method) -> Callable[[Message], Awaitable[None] | None]:
     """Return the function that checks the requests of a method.
 
     It raises StatusError, INVALID_ARGUMENT, with every violation at once, up to a limit. Of the resource that a
     request writes only the fields that it writes count: an Update may leave out all others, or send them as it read
     them. A request with more than MAX_ITEMS items is refused before anything else is looked at.
+
+    The items of a batch are checked one after the other, and in between other calls have their turn: there it
+    returns what is to be awaited.
     """
+    if method.item is not None:
+        return _of_batch(method, method.item)
+    check = _check(method)
+
+    def validate(request: Message) -> None:
+        if found := check(request):
+            raise invalid_fields(*found)
+
+    return validate
+
+
+def _check(method: Method) -> Callable[[Message], tuple[FieldViolation, ...]]:
+    """Return the function that finds the violations of a request."""
     descriptor = cast(Descriptor, method.request.DESCRIPTOR)
     required, items = RequiredFields.of(descriptor, {}), Items.of(descriptor, {})
     partial = "update_mask" in method.asks.fields
@@ -38,18 +63,42 @@ def validator(method: Method) -> Callable[[Message], None]:
     # Rules are compiled as they are first met, which the first caller would have to wait for.
     _VALIDATOR.collect_violations(method.request())
 
-    def validate(request: Message) -> None:
+    def check(request: Message) -> tuple[FieldViolation, ...]:
         count = items.count(request, most)
         absent = tuple(islice(required.missing(request), MAX_VIOLATIONS))
         broken = _VALIDATOR.collect_violations(request, fail_fast=count > many)
-        if absent or broken:
-            violations = {path: FieldViolation(path, "must be set.", "REQUIRED_FIELD") for path in absent}
-            for violation in broken[:MAX_VIOLATIONS]:
-                found = _violation(violation)
-                violations.setdefault(found.field, found)
-            counted = tuple(_counted(method, request, violations))
-            if counted:
-                raise invalid_fields(*counted)
+        if not absent and not broken:
+            return ()
+        violations = {path: FieldViolation(path, "must be set.", "REQUIRED_FIELD") for path in absent}
+        for violation in broken[:MAX_VIOLATIONS]:
+            found = _violation(violation)
+            violations.setdefault(found.field, found)
+        return tuple(_counted(method, request, violations))
+
+    return check
+
+
+def _of_batch(method: Method, item: Method) -> Callable[[Message], Awaitable[None]]:
+    check_item = _check(item)
+    items = Items.of(cast(Descriptor, method.request.DESCRIPTOR), {})
+    has_parent = "parent" in method.asks.fields and "parent" in item.asks.fields
+
+    async def validate(request: Any) -> None:
+        require_size(request)
+        items.count(request, MAX_ITEMS)
+        around = method.request(**{f.name: value for f, value in request.ListFields() if f.name != ITEMS})
+        broken = [_violation(each) for each in _VALIDATOR.collect_violations(around)]
+        if found := [each for each in broken if each.field != ITEMS]:
+            raise invalid_fields(*found)
+        with Faults() as faults:
+            for index, each in enumerate(request.requests):
+                if has_parent and not each.parent and ANY not in request.parent.split("/"):
+                    each.parent = request.parent  # (AIP-233)
+                with faults.of(index):
+                    if violations := check_item(each):
+                        raise within(index, invalid_fields(*violations))
+                if index % AT_ONCE == AT_ONCE - 1:
+                    await asyncio.sleep(0)
 
     return validate
 

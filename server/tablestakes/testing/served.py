@@ -28,6 +28,10 @@ Prepare = Callable[[Any, Any], Awaitable[None]]
 """Prepares a service for a sample, given its contract and it, where the proto does not say what it needs."""
 
 
+# The verbs after which the resource's plural follows.
+MANY = ("List", "BatchGet", "Export", "BatchCreate", "BatchUpdate", "BatchDelete")
+
+
 @dataclass(frozen=True, eq=False)
 class Facts:
     """A resource as its proto and its table describe it.
@@ -79,7 +83,7 @@ class Facts:
         """The standard methods that there are, by verb."""
         plural: str = option(self.descriptor, resource_pb2.resource).plural
         names = {verb: verb + self.descriptor.name for verb in ("Get", "Create", "Update", "Delete")}
-        names |= {verb: f"{verb}{plural[:1].upper()}{plural[1:]}" for verb in ("List", "BatchGet", "Export")}
+        names |= {verb: f"{verb}{plural[:1].upper()}{plural[1:]}" for verb in MANY}
         return {verb: self.package[name] for verb, name in names.items() if name in self.package}
 
     @cached_property

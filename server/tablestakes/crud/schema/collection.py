@@ -160,6 +160,26 @@ class OwnedRows:
             connection.execute(self.insert, rows)
 
 
+def replace_lists(
+    connection: Connection, owned: Iterable[tuple[Any, Sequence[tuple[OwnedRows, Replacement]]]]
+) -> None:
+    """Replace the rows of several collections of many owners, in as many statements as for one owner.
+
+    Args:
+        connection: A connection, in a transaction.
+        owned: The id of each owner, and the new rows of its collections.
+
+    Raises:
+        StatusError: As `OwnedRows.replace`.
+    """
+    found: dict[OwnedRows, dict[Any, Replacement]] = defaultdict(dict)
+    for owner, lists in owned:
+        for rows, replacement in lists:
+            found[rows][owner] = replacement
+    for rows, replacements in found.items():
+        rows.replace(connection, replacements)
+
+
 def require_existing(connection: Connection, mentions: Sequence[Mention]) -> None:
     """Require that resources exist, and keep them from being deleted until the transaction ends.
 

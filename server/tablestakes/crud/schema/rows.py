@@ -135,7 +135,7 @@ class Rows:
         """
         row = session.connection.execute(self._read, self._names.bind(key)).first()
         if row is not None and version is not None:
-            self.check_version(key, version, row[self._version_index])
+            self.check_version(key, version, self.version_of(row))
         return row
 
     def lock(self, session: Session, key: Key, version: int | None = None) -> bool:
@@ -157,6 +157,11 @@ class Rows:
         if row is not None and version is not None:
             self.check_version(key, version, UNWRITTEN if made else row[-1])
         return row is not None
+
+    def version_of(self, row: Row[Any]) -> int:
+        """Return the version of a row that the full view has read."""
+        version: int = row[self._version_index]
+        return version
 
     def check_version(self, key: Key, wanted: int, found: int) -> None:
         """Refuse an etag that is not the resource's.

@@ -28,6 +28,7 @@ from tablestakes.crud.schema.collection import Collection
 from tablestakes.crud.schema.etag import ETAG
 from tablestakes.crud.schema.field import Field, Fields, NestedField, fields_of
 from tablestakes.crud.schema.item_list import ItemList
+from tablestakes.crud.schema.many import Many
 from tablestakes.crud.schema.mask import WHOLE, Mask
 from tablestakes.crud.schema.name import Names, names_of, type_of
 from tablestakes.crud.schema.reference import existing
@@ -124,6 +125,11 @@ class Schema:
     def rows(self) -> Rows:
         """Its rows: the statements that read and write them."""
         return Rows(self)
+
+    @cached_property
+    def many(self) -> Many:
+        """Its rows, many at once."""
+        return Many(self.names, self.audit, self.full.columns)
 
     @cached_property
     def version(self) -> Column[Any] | None:

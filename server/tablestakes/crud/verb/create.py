@@ -58,11 +58,16 @@ class Creation:
         require_response(rpc.descriptor, schema.descriptor.full_name)
         self._chosen_id = _chosen_id(rpc, self._body)
         self._make_id = None if self._chosen_id else id_maker(schema)
-        _require_filled(rpc, filled_by_name=self._chosen_id is not None or self._make_id is not None)
+        _require_filled(rpc, filled_by_name=self.knows_id)
         self._writable = [part for part in schema.fields.values() if part.writable]
         self._lists = [collection for collection in schema.collections.values() if collection.writable]
         for collection in self._lists:
             collection.require_writable(rpc.descriptor.full_name)
+
+    @property
+    def knows_id(self) -> bool:
+        """Whether the id is known before the write."""
+        return self._chosen_id is not None or self._make_id is not None
 
     @property
     def paths(self) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Delete: one resource, for good (AIP-135), and with `force` everything below it, at any depth."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy
@@ -8,6 +9,7 @@ from grpc import StatusCode
 
 from tablestakes.crud.asks import STRING
 from tablestakes.crud.call import Call
+from tablestakes.crud.key import Key
 from tablestakes.crud.method import Method, Rpc
 from tablestakes.crud.schema.etag import version_in
 from tablestakes.crud.session import Session
@@ -17,41 +19,94 @@ from tablestakes.crud.work import Work
 from tablestakes.errors import StatusError, not_found
 
 
-def bind(rpc: Rpc) -> Method:
-    """Return the method that deletes a resource."""
-    schema, asks, names = rpc.schema, rpc.asks, rpc.schema.names
-    require(rpc.descriptor.input_type, name=STRING)
-    require_response(rpc.descriptor, EMPTY)
-    depth = len(names.columns)
-    below = [sqlalchemy.delete(each.table).where(each.names.where(depth)) for each in schema.descendants]
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A deletion, as a request of a Delete asks for it.
 
-    async def delete(call: Call[Any]) -> Work[Empty]:
-        name: str = call.request.name
-        version, force = version_in(asks.etag(call.request)), asks.force(call.request) and bool(below)
-        missing_is_fine = asks.allow_missing(call.request)
+    Attributes:
+        name: The resource's name.
+        key: The ids in it; None where no resource can have it, which is as well.
+        version: The version that the resource must have, None for any.
+        force: Whether to delete everything below it as well.
+        missing_is_fine: Whether it is no error that there is no such resource.
+    """
+
+    name: str
+    key: Key | None
+    version: int | None
+    force: bool
+    missing_is_fine: bool
+
+
+class Deletion:
+    """The deletion of resources, one or many.
+
+    Args:
+        rpc: The Delete.
+
+    Raises:
+        DeclarationError: The request or the response is not of the shape that a Delete needs.
+    """
+
+    def __init__(self, rpc: Rpc) -> None:
+        self._schema, self._asks = rpc.schema, rpc.asks
+        require(rpc.descriptor.input_type, name=STRING)
+        require_response(rpc.descriptor, EMPTY)
+        depth = len(rpc.schema.names.columns)
+        self._below = [
+            sqlalchemy.delete(each.table).where(each.names.where(depth)) for each in rpc.schema.descendants
+        ]
+
+    async def removal(self, request: Any, before: str = "") -> Removal:
+        """Return the deletion that a request asks for.
+
+        Args:
+            request: The request of the Delete.
+            before: The beginning of the paths in errors.
+
+        Raises:
+            StatusError: The request is refused.
+        """
+        asks, key = self._asks, None
+        missing_is_fine = asks.allow_missing(request)
         try:
-            key = names.parse(name, "name")
+            key = self._schema.names.parse(request.name, f"{before}name")
         except StatusError as error:
-            if missing_is_fine and error.code is StatusCode.NOT_FOUND:  # an id that no row can have
-                return Work(lambda _: Empty())
-            raise
+            # An id that no row can have.
+            if not missing_is_fine or error.code is not StatusCode.NOT_FOUND:
+                raise
+        version = version_in(asks.etag(request))
+        return Removal(request.name, key, version, asks.force(request) and bool(self._below), missing_is_fine)
 
-        def remove(session: Session) -> bool:
-            if force:
-                # Whoever makes a resource below locks this row too, for its foreign key: from here on nobody can,
-                # until this transaction ends. SQLite has one writer, and no such clause.
-                if not schema.rows.lock(session, key, version):
-                    return False
-                for each in below:
-                    session.connection.execute(each, names.bind(key))
-            return schema.rows.delete(session, key, version)
+    def work(self, removal: Removal) -> Work[Empty]:
+        """Return the work of deleting a resource."""
+        key = removal.key
 
         def write(session: Session) -> Empty:
-            if not remove(session) and not missing_is_fine:
-                raise not_found(name)
+            if (key is None or not self._remove(session, removal, key)) and not removal.missing_is_fine:
+                raise not_found(removal.name)
             return Empty()
 
-        return Work(write, atomic=force, key=key)
+        return Work(write, atomic=removal.force, key=key)
+
+    def _remove(self, session: Session, removal: Removal, key: Key) -> bool:
+        schema = self._schema
+        if removal.force:
+            # Whoever makes a resource below locks this row too, for its foreign key: from here on nobody can, until
+            # this transaction ends. SQLite has one writer, and no such clause.
+            if not schema.rows.lock(session, key, removal.version):
+                return False
+            for each in self._below:
+                session.connection.execute(each, schema.names.bind(key))
+        return schema.rows.delete(session, key, removal.version)
+
+
+def bind(rpc: Rpc) -> Method:
+    """Return the method that deletes a resource."""
+    deletion = Deletion(rpc)
+
+    async def delete(call: Call[Any]) -> Work[Empty]:
+        return deletion.work(await deletion.removal(call.request))
 
     return rpc.method(delete, "delete")
 

@@ -7,6 +7,7 @@ an async function of the resource's `Contract` and the sample.
 """
 
 from tablestakes.testing.contract.batch_get import TestBatchGet
+from tablestakes.testing.contract.batch_write import TestBatchCreate, TestBatchDelete, TestBatchUpdate
 from tablestakes.testing.contract.behavior import TestBehavior
 from tablestakes.testing.contract.create import TestCreate
 from tablestakes.testing.contract.delete import TestDelete
@@ -32,7 +33,10 @@ from tablestakes.testing.contract.update import TestUpdate
 from tablestakes.testing.contract.view import TestView
 
 __all__ = [
+    "TestBatchCreate",
+    "TestBatchDelete",
     "TestBatchGet",
+    "TestBatchUpdate",
     "TestBehavior",
     "TestCreate",
     "TestDelete",
