@@ -658,8 +658,8 @@ def test_an_rpc_like_no_standard_method_is_named_with_every_method(widgets: Widg
     error = refusal(widgets("strange_rpc"))
     assert error.startswith("nothing serves strange_rpc.v1.WidgetService.Xyzzy: ")
     assert error.endswith(
-        "; there are: BatchGetWidgets, CreateWidget, DeleteWidget, ExportWidgets, GetWidget, ListWidgets,"
-        " UpdateWidget"
+        "; there are: BatchCreateWidgets, BatchDeleteWidgets, BatchGetWidgets, BatchUpdateWidgets, CreateWidget,"
+        " DeleteWidget, ExportWidgets, GetWidget, ListWidgets, UpdateWidget"
     )
 
 

@@ -98,6 +98,32 @@ def _many(method: str, path: str, collection: str, *names: str, **parent: Json) 
     )
 
 
+def _batches(
+    service: str, kind: str, path: str, collection: str, new: Json, name: str, change: Json, **parent: Json
+) -> tuple[Step, ...]:
+    """Return a batch of each kind; only the one of changes takes effect."""
+    body, many = kind.lower(), collection[0].upper() + collection[1:]
+    deletion = {"requests": [{"name": name}], "validateOnly": True, **parent}
+    change = {"name": name, **change}
+    return (
+        Step(
+            f"{service}.BatchCreate{many}",
+            f"POST /v1/{path}:batchCreate",
+            {"requests": [new], "validateOnly": True, **parent},
+            "*",
+            answer={collection: [{}]},
+        ),
+        Step(
+            f"{service}.BatchUpdate{many}",
+            f"POST /v1/{path}:batchUpdate",
+            {"requests": [{body: change, "updateMask": ",".join(set(change) - {"name"})}], **parent},
+            "*",
+            answer={collection: [change]},
+        ),
+        Step(f"{service}.BatchDelete{many}", f"POST /v1/{path}:batchDelete", deletion, "*"),
+    )
+
+
 STEPS = (
     _created("User", "users", "ann", {"email": "ann_{door}@example.com", "username": "ann_{door}"}),
     _created("User", "users", "bob", {"email": "bob_{door}@example.com", "username": "bob_{door}"}),
@@ -106,6 +132,15 @@ STEPS = (
     Step("User.ListUsers", "GET /v1/users", {"pageSize": 2}, query=("pageSize",), answer={"users": [{}, {}]}),
     _many("User.BatchGetUsers", "users", "users", "{bob}", "{ann}"),
     _changed("User.UpdateUser", "user", "{ann}", "fullName,active", fullName="Ann Lee", active=False),
+    *_batches(
+        "User",
+        "User",
+        "users",
+        "users",
+        {"user": {"email": "new_{door}@example.com", "username": "new_{door}"}},
+        "{cy}",
+        {"fullName": "Cy Ng"},
+    ),
     _named("User.GetProfile", "GET", "{ann}/profile", name="{ann}/profile"),
     _many("User.BatchGetProfiles", "users/-/profiles", "profiles", "{ann}/profile", parent="users/-"),
     _changed(
@@ -136,11 +171,30 @@ STEPS = (
     ),
     _many("User.BatchGetAddresses", "{ann}/addresses", "addresses", "{address}", parent="{ann}"),
     _changed("User.UpdateAddress", "address", "{address}", "city", city="Leeds"),
+    *_batches(
+        "User",
+        "Address",
+        "{ann}/addresses",
+        "addresses",
+        {"parent": "{ann}", "address": {"lines": "2 Long Road", "city": "York", "regionCode": "GB"}},
+        "{address}",
+        {"label": "Work"},
+        parent="{ann}",
+    ),
     _created("Tag", "tags", "tag", {"displayName": "News & more"}, tagId="news-{door}"),
     _named("Tag.GetTag", "GET", "{tag}", displayName="News & more"),
     Step("Tag.ListTags", "GET /v1/tags", answer={"tags": [{}]}),
     _many("Tag.BatchGetTags", "tags", "tags", "{tag}"),
     _changed("Tag.UpdateTag", "tag", "{tag}", "displayName", displayName="Old news"),
+    *_batches(
+        "Tag",
+        "Tag",
+        "tags",
+        "tags",
+        {"tagId": "new-{door}", "tag": {"displayName": "New"}},
+        "{tag}",
+        {"displayName": "Older news"},
+    ),
     _created("Post", "posts", "post", {"author": "{ann}", "title": "First", "content": "…", "tags": ["{tag}"]}),
     Step(
         "Post.GetPost",
@@ -159,6 +213,15 @@ STEPS = (
         answer=[{"posts": [{"title": "First"}]}],
     ),
     _changed("Post.UpdatePost", "post", "{post}", "title,tags", title="Second", tags=[]),
+    *_batches(
+        "Post",
+        "Post",
+        "posts",
+        "posts",
+        {"post": {"author": "{ann}", "title": "New"}},
+        "{post}",
+        {"title": "Third"},
+    ),
     _named("Post.PublishPost", "POST", "{post}", ":publish", state="PUBLISHED"),
     _named("Post.ArchivePost", "POST", "{post}", ":archive", state="ARCHIVED"),
     Step(
@@ -174,6 +237,16 @@ STEPS = (
     Step("Post.ListComments", "GET /v1/posts/-/comments", {"parent": "posts/-"}, answer={"comments": [{}]}),
     _many("Post.BatchGetComments", "{post}/comments", "comments", "{comment}", parent="{post}"),
     _changed("Post.UpdateComment", "comment", "{comment}", "body", body="Badly said"),
+    *_batches(
+        "Post",
+        "Comment",
+        "{post}/comments",
+        "comments",
+        {"parent": "{post}", "comment": {"author": "{bob}", "body": "New"}},
+        "{comment}",
+        {"body": "Said again"},
+        parent="{post}",
+    ),
     _named("Post.DeleteComment", "DELETE", "{comment}"),
     Step("Post.DeletePost", "DELETE /v1/{post}", {"name": "{post}", "force": True}, query=("force",)),
     _named("Tag.DeleteTag", "DELETE", "{tag}"),
@@ -191,6 +264,15 @@ STEPS = (
     _many("Product.BatchGetProducts", "products", "products", "{product}", "{product}"),
     Step("Product.ExportProducts", "GET /v1/products:export", answer=[{"products": [{}]}]),
     _changed("Product.UpdateProduct", "product", "{product}", "stock", stock="8"),
+    *_batches(
+        "Product",
+        "Product",
+        "products",
+        "products",
+        {"product": {"displayName": "New {door}", "category": "Light", "priceCents": "1"}},
+        "{product}",
+        {"stock": "9"},
+    ),
     _named("Product.DeleteProduct", "DELETE", "{unsold}"),
     _named("Wallet.GetWallet", "GET", "{ann}/wallet", name="{ann}/wallet"),
     _many("Wallet.BatchGetWallets", "users/-/wallets", "wallets", "{ann}/wallet", "{bob}/wallet", parent="users/-"),

@@ -152,7 +152,7 @@ async def test_no_answer_has_a_password(market: Market) -> None:
         assert CANARY.encode() not in data, name
         assert b"argon2" not in data, name
     users = [answers["CreateUser"], answers["GetUser"], answers["UpdateUser"]]
-    for name in ("ListUsers", "BatchGetUsers"):
+    for name in ("ListUsers", "BatchGetUsers", "BatchCreateUsers", "BatchUpdateUsers"):
         users += getattr(answers[name], "users")  # noqa: B009 - the answers are messages of any type
     assert not any(user.HasField("password") for user in users)
 
@@ -305,6 +305,26 @@ async def _use_every_method(users: "user_pb2_grpc.UserServiceAsyncStub", prefix:
     answers["BatchGetProfiles"] = await users.BatchGetProfiles(profiles)
     addresses = address_pb2.BatchGetAddressesRequest(names=[at.name])
     answers["BatchGetAddresses"] = await users.BatchGetAddresses(addresses)
+    again = user_pb2.User(email=f"{prefix}.2@example.com", username=f"{prefix}_2", password=CANARY)
+    batch = user_pb2.BatchCreateUsersRequest(requests=[user_pb2.CreateUserRequest(user=again)])
+    answers["BatchCreateUsers"] = created = await users.BatchCreateUsers(batch)
+    again.name = created.users[0].name
+    changes = user_pb2.BatchUpdateUsersRequest(requests=[user_pb2.UpdateUserRequest(user=again)])
+    answers["BatchUpdateUsers"] = await users.BatchUpdateUsers(changes)
+    removals = user_pb2.BatchDeleteUsersRequest(requests=[user_pb2.DeleteUserRequest(name=again.name)])
+    answers["BatchDeleteUsers"] = await users.BatchDeleteUsers(removals)
+    ats = address_pb2.BatchCreateAddressesRequest(
+        requests=[address_pb2.CreateAddressRequest(parent=made.name, address=address)]
+    )
+    answers["BatchCreateAddresses"] = there = await users.BatchCreateAddresses(ats)
+    moves = address_pb2.BatchUpdateAddressesRequest(
+        requests=[address_pb2.UpdateAddressRequest(address=there.addresses[0])]
+    )
+    answers["BatchUpdateAddresses"] = await users.BatchUpdateAddresses(moves)
+    gone = address_pb2.BatchDeleteAddressesRequest(
+        requests=[address_pb2.DeleteAddressRequest(name=there.addresses[0].name)]
+    )
+    answers["BatchDeleteAddresses"] = await users.BatchDeleteAddresses(gone)
     answers["DeleteAddress"] = await users.DeleteAddress(address_pb2.DeleteAddressRequest(name=at.name))
     answers["DeleteUser"] = await users.DeleteUser(user_pb2.DeleteUserRequest(name=made.name))
     return answers

@@ -176,12 +176,10 @@ class Many:
 
     def _given(self, names: Sequence[str]) -> TableValuedAlias:
         """Return the rows that PostgreSQL makes of the parameters `to_<column>`, an array each."""
-        types = [self._table.c[name].type for name in names]
-        arrays = [
-            bindparam(f"to_{name}", type_=ARRAY(kind, dimensions=1))
-            for name, kind in zip(names, types, strict=True)
-        ]
-        columns = [column(name, kind) for name, kind in zip(names, types, strict=True)]
+        types = {name: self._table.c[name].type for name in names}
+        # Of one dimension: a value that is a list itself, in JSON, is one value all the same.
+        arrays = [bindparam(f"to_{name}", type_=ARRAY(kind, dimensions=1)) for name, kind in types.items()]
+        columns = [column(name, kind) for name, kind in types.items()]
         return func.unnest(*arrays).table_valued(*columns, name="given").render_derived()
 
     def _alike(self, rows: Iterable[Mapping[str, Any]]) -> dict[frozenset[str], list[Mapping[str, Any]]]:
