@@ -37,13 +37,15 @@ uvloop.run(main())
 # The service without observation: no listener of the engine, and RPCs that are neither counted nor timed.
 _UNOBSERVED = """
 import sys
-import tablestakes.app, tablestakes.edge.unary
+import tablestakes.app, tablestakes.edge.rpc
 class Nothing:
+    received = sent = 0
     def __init__(self, *_): pass
     def begin(self, *_): return self
+    def count_sent(self, *_): pass
     def end(self, *_): pass
 tablestakes.app.instrument = lambda *arguments, **options: None
-tablestakes.edge.unary.Observer = Nothing
+tablestakes.edge.rpc.Observer = Nothing
 from marketplace_service import SERVICE
 sys.argv[0] = "tablestakes"
 SERVICE.main()

@@ -26,9 +26,9 @@ each_resource = pytest.mark.parametrize("schema", SCHEMAS, ids=[schema.descripto
 
 def selected(schema: Schema, *paths: str, message: Any = None) -> list[str]:
     """Return the names of the fields that a mask selects, in the order in which it does."""
-    return [
-        field.name for field in fields_to_write(schema, paths, message if message is not None else schema.message())
-    ]
+    written = fields_to_write(schema, paths, message if message is not None else schema.message())
+    assert not written.inside
+    return [field.name for field in written.whole]
 
 
 def in_order(schema: Schema, names: set[str]) -> list[str]:
@@ -150,11 +150,13 @@ def test_a_field_with_a_letter_more_or_less_is_refused(schema: Schema, data: st.
 @checked
 @given(data=st.data(), below=st.text())
 def test_a_path_into_a_field_is_refused(schema: Schema, data: st.DataObject, below: str) -> None:
-    """A path that goes below a field which callers may set is refused: the field is written as a whole."""
-    path = f"{data.draw(st.sampled_from(sorted(schema.writable)))}.{below}"
-    error = rejected(PATH, fields_to_write, schema, [path], schema.message())
-    assert error.reason == "INVALID_FIELD_MASK"
-    assert repr(path) in error.message
+    """A path into a value, a list or a map is refused: it is written as a whole; a message has no such field."""
+    name = data.draw(st.sampled_from(sorted(schema.writable)))
+    inside = has_fields(schema, name)
+    assume(below.partition(".")[0] not in ("year", "month", "day"))
+    error = rejected(PATH, fields_to_write, schema, [f"{name}.{below}"], schema.message())
+    assert error.reason == ("UNKNOWN_FIELD" if inside else "INVALID_FIELD_MASK")
+    assert repr(f"{name}.{below}") in error.message
 
 
 @each_resource
@@ -162,7 +164,14 @@ def test_a_path_that_ends_in_a_dot_is_refused(schema: Schema) -> None:
     """A field's name with a dot after it is no path, also where callers may not set the field."""
     for name in known(schema):
         error = rejected(PATH, fields_to_write, schema, [f"{name}."], schema.message())
-        assert error.reason == ("INVALID_FIELD_MASK" if name in schema.writable else "UNKNOWN_FIELD")
+        whole = name in schema.writable and not has_fields(schema, name)
+        assert error.reason == ("INVALID_FIELD_MASK" if whole else "UNKNOWN_FIELD")
+
+
+def has_fields(schema: Schema, name: str) -> bool:
+    """Return whether a field holds one message that has fields to be written one by one."""
+    field = schema.descriptor.fields_by_name[name]
+    return field.message_type is not None and not field.is_repeated
 
 
 @each_resource

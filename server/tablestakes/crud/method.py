@@ -93,7 +93,7 @@ class Method:
         return self.descriptor.server_streaming
 
     def writes(self, request: Any) -> frozenset[str] | None:
-        """Return the names of the resource's fields that a request writes, None where it holds no resource.
+        """Return the paths of the resource's fields that a request writes, None where it holds no resource.
 
         Raises:
             StatusError: INVALID_ARGUMENT on `update_mask`.
@@ -103,9 +103,7 @@ class Method:
         if "update_mask" not in self.asks.fields:
             return self.schema.writable
         message = getattr(request, self.body)
-        written = frozenset(
-            part.name for part in fields_to_write(self.schema, self.asks.update_mask(request), message)
-        )
+        written = fields_to_write(self.schema, self.asks.update_mask(request), message).paths
         if not self.asks.allow_missing(request):
             return written
         # Where it creates, the mask does not count.

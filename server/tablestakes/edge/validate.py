@@ -125,6 +125,11 @@ def _counted(method: Method, request: Message, violations: dict[str, FieldViolat
         return
     for path, violation in violations.items():
         root, _, below = path.partition(".")
-        name = below.partition(".")[0].partition("[")[0]
-        if root != method.body or not name or name in written:
+        if root != method.body or not below or any(_overlap(below, each) for each in written):
             yield violation
+
+
+def _overlap(violated: str, written: str) -> bool:
+    """Return whether one of two paths is the other one, or leads into it."""
+    short, long = sorted((violated, written), key=len)
+    return long.startswith(short) and long[len(short) : len(short) + 1] in ("", ".", "[")

@@ -64,7 +64,9 @@ class _Together:
         self._items = items
         self._width = len(schema.full.columns)
         # One set of columns for all: where an item leaves one out, its row keeps the value that it has.
-        self._written = sorted({name for change in changes for name in change.values})
+        inside = {schema.fields[name] for change in changes for name in change.written.inside}
+        columns = {column.name for field in inside for column in field.columns}
+        self._written = sorted(columns.union(*(change.values for change in changes)))
         self._sent = sorted({name for change in changes for name in change.sent})
         self._more = [schema.table.c[name] for name in (*self._written, *self._sent)]
 
@@ -74,7 +76,7 @@ class _Together:
         locked = schema.many.lock(session, [change.key[-1] for change in self._changes], self._more)
         created = self._require(session, locked)
         there = [change for index, change in enumerate(self._changes) if index not in created]
-        rows = [self._values(change, locked) for change in there if change.values or change.lists]
+        rows = [self._values(each, locked) for each in there if each.values or each.lists or each.inside]
         found = {**locked, **schema.many.update(session, rows)}
         replace_lists(session.connection, [(change.key[-1], change.lists) for change in there])
         told = iter(schema.full.messages(session.connection, [found[change.key] for change in there]))
@@ -104,8 +106,10 @@ class _Together:
             require_unchanged(session, self._schema, change)
 
     def _values(self, change: Change, locked: Found) -> dict[str, Any]:
-        kept = dict(zip(self._written, locked[change.key][self._width :], strict=False))
-        return {self._schema.names.id_column.name: change.key[-1], **kept, **change.values}
+        row = locked[change.key]
+        kept = dict(zip(self._written, row[self._width :], strict=False))
+        inside = self._changing.inside(change, row) if change.inside else {}
+        return {self._schema.names.id_column.name: change.key[-1], **kept, **change.values, **inside}
 
 
 BATCH_UPDATE = Verb("BatchUpdate", bind, plural=True)

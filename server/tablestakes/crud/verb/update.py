@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import Message
-from sqlalchemy import JSON, bindparam, select
+from sqlalchemy import JSON, Row, bindparam, select
 
 from tablestakes.columns import Document
 from tablestakes.crud.asks import FIELD_MASK
@@ -19,7 +19,7 @@ from tablestakes.crud.schema.field import Field, NestedField
 from tablestakes.crud.schema.schema import Schema
 from tablestakes.crud.session import Session
 from tablestakes.crud.shape import require, require_field, require_response
-from tablestakes.crud.update_mask import fields_to_write
+from tablestakes.crud.update_mask import Written, fields_to_write, inside_values
 from tablestakes.crud.verb.upsert import Upsert
 from tablestakes.crud.verb.verb import Verb
 from tablestakes.crud.work import Work
@@ -39,6 +39,8 @@ class Change:
         sent: Their values by column, which must be those that the resource has.
         lists: The rows of its collections.
         path: The path of the resource in the request.
+        message: The resource in the request.
+        written: The fields that it writes.
     """
 
     name: str
@@ -49,6 +51,13 @@ class Change:
     sent: dict[str, Any]
     lists: Sequence[tuple[OwnedRows, Replacement]]
     path: str
+    message: Message
+    written: Written
+
+    @property
+    def inside(self) -> bool:
+        """Whether it writes inside of messages, of which the rest stays as it is."""
+        return bool(self.written.inside)
 
 
 class Changing:
@@ -95,7 +104,8 @@ class Changing:
             key = self._upsert.key(message.name)
         else:
             key = schema.names.parse(message.name, f"{path}.name")
-        parts = fields_to_write(schema, self._asks.update_mask(request), message)
+        written = fields_to_write(schema, self._asks.update_mask(request), message)
+        parts = written.whole
         fields = [schema.fields[part.name] for part in parts if part.name in schema.fields]
         fixed = [field for field in fields if field.immutable]
         lists = [schema.collections[part.name] for part in parts if part.name in schema.collections]
@@ -109,16 +119,31 @@ class Changing:
             sent=await schema.values(message, fixed, path),
             lists=[(each.rows, each.replacement(message, path)) for each in lists],
             path=path,
+            message=message,
+            written=written,
         )
+
+    def inside(self, change: Change, row: Row[Any]) -> dict[str, Any]:
+        """Return the values by column that a change writes inside of messages, given the locked row."""
+        stored = self._schema.full.to_message(row)
+        return inside_values(self._schema, change.written, stored, change.message, change.path)
 
     def write(self, session: Session, change: Change) -> Message:
         """Change a resource, and return it."""
         schema, key = self._schema, change.key
         if change.fixed:
             require_unchanged(session, schema, change)
+        values, version = change.values, change.version
+        if change.inside:
+            # What is left of the messages must not change meanwhile.
+            there = schema.rows.lock(session, key, version)
+            before = schema.rows.read(session, key) if there else None
+            if before is None:
+                raise not_found(change.name)
+            values, version = values | self.inside(change, before), None
         # Where nothing is written, update_time and the etag stay as they are.
-        if change.values or change.lists:
-            row = schema.rows.update(session, key, change.values, change.version)
+        if values or change.lists:
+            row = schema.rows.update(session, key, values, version)
         else:
             row = schema.rows.read(session, key, change.version)
         if row is None:
@@ -136,11 +161,11 @@ class Changing:
 
         if self._upsert is not None and self._asks.allow_missing(request):
             message = getattr(request, self._body)
-            parts = fields_to_write(schema, self._asks.update_mask(request), message)
+            parts = [*change.written.whole, *(schema.fields[name] for name in change.written.inside)]
             return await self._upsert.work(message, change.key, parts, write, change.version)
         # Collections are read back with what was written, or the answer could be an error of a write that was done.
         writes = _writes(schema, change.key, change.values)
-        return Work(write, atomic=bool(schema.collections), writes=writes, key=change.key)
+        return Work(write, atomic=bool(schema.collections) or change.inside, writes=writes, key=change.key)
 
 
 def bind(rpc: Rpc) -> Method:
