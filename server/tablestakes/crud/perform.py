@@ -46,14 +46,12 @@ async def perform(method: Method, call: Call[Any], database: Database, once: Onc
     rehearsed = method.asks.validate_only(call.request)
     if given is None or rehearsed:
         work = await method.serve(call)
-        run: Run[Message]
-        if rehearsed:
-            run = database.rehearse
-        elif work.atomic:
-            run = database.transact
-        else:
-            # A statement by itself is one round trip; BEGIN and COMMIT would make it three.
-            run = partial(database.run, reads=method.reads)
+        if rehearsed or work.atomic:
+            keep = database.rehearse if rehearsed else database.transact
+            # Inside, so that an answer which is too large undoes the work.
+            return await _run(method, call, work, database, keep, lambda of: Reply(encode(_apply(work, call, of))))
+        # A statement by itself is one round trip; BEGIN and COMMIT would make it three.
+        run = partial(database.run, reads=method.reads)
         return Reply(encode(await _run(method, call, work, database, run, partial(_apply, work, call))))
 
     async def first() -> Reply:
