@@ -152,6 +152,16 @@ STEPS = (
         birthDate={"year": 1990, "month": 2, "day": 28},
     ),
     Step(
+        "User.BatchUpdateProfiles",
+        "POST /v1/users/-/profiles:batchUpdate",
+        {
+            "parent": "users/-",
+            "requests": [{"profile": {"name": "{ann}/profile", "bio": "New"}, "updateMask": "bio"}],
+        },
+        "*",
+        answer={"profiles": [{"name": "{ann}/profile", "bio": "New"}]},
+    ),
+    Step(
         "User.CreateAddress",
         "POST /v1/{ann}/addresses",
         {
@@ -290,11 +300,29 @@ STEPS = (
         {"source": "{ann}/wallet", "destination": "{bob}/wallet", "amountCents": "100"},
         service="Wallet",
     ),
+    Step(
+        "Wallet.BatchCreateTransfers",
+        "POST /v1/transfers:batchCreate",
+        {
+            "requests": [
+                {"transfer": {"source": "{ann}/wallet", "destination": "{bob}/wallet", "amountCents": "10"}}
+            ]
+        },
+        "*",
+        answer={"transfers": [{"amountCents": "10"}]},
+    ),
     _named("Wallet.GetTransfer", "GET", "{transfer}", amountCents="100"),
     _many("Wallet.BatchGetTransfers", "transfers", "transfers", "{transfer}"),
     Step("Wallet.ListTransfers", "GET /v1/transfers", answer={"transfers": [{}]}),
     _created("Order", "orders", "order", {"customer": "{ann}", "items": [{"product": "{product}", "quantity": 2}]}),
     _created("Order", "orders", "other", {"customer": "{ann}", "items": [{"product": "{product}", "quantity": 1}]}),
+    Step(
+        "Order.BatchCreateOrders",
+        "POST /v1/orders:batchCreate",
+        {"requests": [{"order": {"customer": "{ann}", "items": [{"product": "{product}", "quantity": 1}]}}]},
+        "*",
+        answer={"orders": [{"state": "PENDING"}]},
+    ),
     _named("Order.GetOrder", "GET", "{order}", totalCents="2500", state="PENDING"),
     _many("Order.BatchGetOrders", "orders", "orders", "{other}", "{order}"),
     Step("Order.ListOrders", "GET /v1/orders", answer={"orders": [{}]}),

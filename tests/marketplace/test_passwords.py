@@ -313,6 +313,8 @@ async def _use_every_method(users: "user_pb2_grpc.UserServiceAsyncStub", prefix:
     answers["BatchUpdateUsers"] = await users.BatchUpdateUsers(changes)
     removals = user_pb2.BatchDeleteUsersRequest(requests=[user_pb2.DeleteUserRequest(name=again.name)])
     answers["BatchDeleteUsers"] = await users.BatchDeleteUsers(removals)
+    lives = profile_pb2.BatchUpdateProfilesRequest(requests=[profile_pb2.UpdateProfileRequest(profile=profile)])
+    answers["BatchUpdateProfiles"] = await users.BatchUpdateProfiles(lives)
     ats = address_pb2.BatchCreateAddressesRequest(
         requests=[address_pb2.CreateAddressRequest(parent=made.name, address=address)]
     )

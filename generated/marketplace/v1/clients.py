@@ -94,6 +94,20 @@ class AsyncMarketplaceClient(AsyncClient):
             "/marketplace.v1.OrderService/CreateOrder", request, order_pb2.Order, safe=False, seconds=seconds
         )
 
+    async def batch_create_orders(
+        self,
+        *,
+        requests: Iterable[order_pb2.CreateOrderRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> order_pb2.BatchCreateOrdersResponse:
+        """Call marketplace.v1.OrderService.BatchCreateOrders."""
+        request = order_pb2.BatchCreateOrdersRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.OrderService/BatchCreateOrders", request, order_pb2.BatchCreateOrdersResponse, safe=False, seconds=seconds
+        )
+
     async def pay_order(
         self,
         *,
@@ -901,6 +915,21 @@ class AsyncMarketplaceClient(AsyncClient):
             "/marketplace.v1.UserService/UpdateProfile", request, profile_pb2.Profile, safe=False, seconds=seconds
         )
 
+    async def batch_update_profiles(
+        self,
+        *,
+        parent: str = "",
+        requests: Iterable[profile_pb2.UpdateProfileRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> profile_pb2.BatchUpdateProfilesResponse:
+        """Call marketplace.v1.UserService.BatchUpdateProfiles."""
+        request = profile_pb2.BatchUpdateProfilesRequest(parent=parent, requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.UserService/BatchUpdateProfiles", request, profile_pb2.BatchUpdateProfilesResponse, safe=False, seconds=seconds
+        )
+
     async def get_address(
         self,
         *,
@@ -1137,6 +1166,20 @@ class AsyncMarketplaceClient(AsyncClient):
             "/marketplace.v1.WalletService/CreateTransfer", request, transfer_pb2.Transfer, safe=False, seconds=seconds
         )
 
+    async def batch_create_transfers(
+        self,
+        *,
+        requests: Iterable[transfer_pb2.CreateTransferRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> transfer_pb2.BatchCreateTransfersResponse:
+        """Call marketplace.v1.WalletService.BatchCreateTransfers."""
+        request = transfer_pb2.BatchCreateTransfersRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.WalletService/BatchCreateTransfers", request, transfer_pb2.BatchCreateTransfersResponse, safe=False, seconds=seconds
+        )
+
 
 class MarketplaceClient(Client):
     """A client of marketplace.v1; its arguments are those of `Client`."""
@@ -1205,6 +1248,20 @@ class MarketplaceClient(Client):
         request = order_pb2.CreateOrderRequest(order=order, validate_only=validate_only, request_id=request_id)
         return self.call(
             "/marketplace.v1.OrderService/CreateOrder", request, order_pb2.Order, safe=False, seconds=seconds
+        )
+
+    def batch_create_orders(
+        self,
+        *,
+        requests: Iterable[order_pb2.CreateOrderRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> order_pb2.BatchCreateOrdersResponse:
+        """Call marketplace.v1.OrderService.BatchCreateOrders."""
+        request = order_pb2.BatchCreateOrdersRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.OrderService/BatchCreateOrders", request, order_pb2.BatchCreateOrdersResponse, safe=False, seconds=seconds
         )
 
     def pay_order(
@@ -2014,6 +2071,21 @@ class MarketplaceClient(Client):
             "/marketplace.v1.UserService/UpdateProfile", request, profile_pb2.Profile, safe=False, seconds=seconds
         )
 
+    def batch_update_profiles(
+        self,
+        *,
+        parent: str = "",
+        requests: Iterable[profile_pb2.UpdateProfileRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> profile_pb2.BatchUpdateProfilesResponse:
+        """Call marketplace.v1.UserService.BatchUpdateProfiles."""
+        request = profile_pb2.BatchUpdateProfilesRequest(parent=parent, requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.UserService/BatchUpdateProfiles", request, profile_pb2.BatchUpdateProfilesResponse, safe=False, seconds=seconds
+        )
+
     def get_address(
         self,
         *,
@@ -2248,5 +2320,19 @@ class MarketplaceClient(Client):
         request = transfer_pb2.CreateTransferRequest(transfer=transfer, validate_only=validate_only, request_id=request_id)
         return self.call(
             "/marketplace.v1.WalletService/CreateTransfer", request, transfer_pb2.Transfer, safe=False, seconds=seconds
+        )
+
+    def batch_create_transfers(
+        self,
+        *,
+        requests: Iterable[transfer_pb2.CreateTransferRequest],
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> transfer_pb2.BatchCreateTransfersResponse:
+        """Call marketplace.v1.WalletService.BatchCreateTransfers."""
+        request = transfer_pb2.BatchCreateTransfersRequest(requests=requests, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.WalletService/BatchCreateTransfers", request, transfer_pb2.BatchCreateTransfersResponse, safe=False, seconds=seconds
         )
 

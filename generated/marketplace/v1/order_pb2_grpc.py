@@ -56,6 +56,11 @@ class OrderServiceStub(object):
                 request_serializer=marketplace_dot_v1_dot_order__pb2.CreateOrderRequest.SerializeToString,
                 response_deserializer=marketplace_dot_v1_dot_order__pb2.Order.FromString,
                 _registered_method=True)
+        self.BatchCreateOrders = channel.unary_unary(
+                '/marketplace.v1.OrderService/BatchCreateOrders',
+                request_serializer=marketplace_dot_v1_dot_order__pb2.BatchCreateOrdersRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_order__pb2.BatchCreateOrdersResponse.FromString,
+                _registered_method=True)
         self.PayOrder = channel.unary_unary(
                 '/marketplace.v1.OrderService/PayOrder',
                 request_serializer=marketplace_dot_v1_dot_order__pb2.PayOrderRequest.SerializeToString,
@@ -117,6 +122,15 @@ class OrderServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchCreateOrders(self, request, context):
+        """Creates many orders, one after the other: all of them, or none (AIP-233).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PayOrder(self, request, context):
         """Takes the total from the customer's wallet, and returns the order (AIP-136, AIP-216).
 
@@ -172,6 +186,11 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     servicer.CreateOrder,
                     request_deserializer=marketplace_dot_v1_dot_order__pb2.CreateOrderRequest.FromString,
                     response_serializer=marketplace_dot_v1_dot_order__pb2.Order.SerializeToString,
+            ),
+            'BatchCreateOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateOrders,
+                    request_deserializer=marketplace_dot_v1_dot_order__pb2.BatchCreateOrdersRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_order__pb2.BatchCreateOrdersResponse.SerializeToString,
             ),
             'PayOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.PayOrder,
@@ -299,6 +318,33 @@ class OrderService(object):
             '/marketplace.v1.OrderService/CreateOrder',
             marketplace_dot_v1_dot_order__pb2.CreateOrderRequest.SerializeToString,
             marketplace_dot_v1_dot_order__pb2.Order.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.OrderService/BatchCreateOrders',
+            marketplace_dot_v1_dot_order__pb2.BatchCreateOrdersRequest.SerializeToString,
+            marketplace_dot_v1_dot_order__pb2.BatchCreateOrdersResponse.FromString,
             options,
             channel_credentials,
             insecure,

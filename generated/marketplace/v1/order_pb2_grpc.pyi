@@ -58,6 +58,11 @@ class OrderServiceStub:
     INVALID_ARGUMENT when the customer or a product does not exist; FAILED_PRECONDITION when there is not
     enough stock.
     """
+    BatchCreateOrders: _grpc.UnaryUnaryMultiCallable[_order_pb2.BatchCreateOrdersRequest, _order_pb2.BatchCreateOrdersResponse]
+    """Creates many orders, one after the other: all of them, or none (AIP-233).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
     PayOrder: _grpc.UnaryUnaryMultiCallable[_order_pb2.PayOrderRequest, _order_pb2.Order]
     """Takes the total from the customer's wallet, and returns the order (AIP-136, AIP-216).
 
@@ -109,6 +114,11 @@ class OrderServiceAsyncStub(OrderServiceStub):
 
     INVALID_ARGUMENT when the customer or a product does not exist; FAILED_PRECONDITION when there is not
     enough stock.
+    """
+    BatchCreateOrders: _aio.UnaryUnaryMultiCallable[_order_pb2.BatchCreateOrdersRequest, _order_pb2.BatchCreateOrdersResponse]  # type: ignore[assignment]
+    """Creates many orders, one after the other: all of them, or none (AIP-233).
+
+    Every item that is refused is named by its index; the code is that of the first.
     """
     PayOrder: _aio.UnaryUnaryMultiCallable[_order_pb2.PayOrderRequest, _order_pb2.Order]  # type: ignore[assignment]
     """Takes the total from the customer's wallet, and returns the order (AIP-136, AIP-216).
@@ -182,6 +192,17 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
 
         INVALID_ARGUMENT when the customer or a product does not exist; FAILED_PRECONDITION when there is not
         enough stock.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCreateOrders(
+        self,
+        request: _order_pb2.BatchCreateOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_pb2.BatchCreateOrdersResponse, _abc.Awaitable[_order_pb2.BatchCreateOrdersResponse]]:
+        """Creates many orders, one after the other: all of them, or none (AIP-233).
+
+        Every item that is refused is named by its index; the code is that of the first.
         """
 
     @_abc_1.abstractmethod

@@ -98,6 +98,11 @@ class UserServiceStub(object):
                 request_serializer=marketplace_dot_v1_dot_profile__pb2.UpdateProfileRequest.SerializeToString,
                 response_deserializer=marketplace_dot_v1_dot_profile__pb2.Profile.FromString,
                 _registered_method=True)
+        self.BatchUpdateProfiles = channel.unary_unary(
+                '/marketplace.v1.UserService/BatchUpdateProfiles',
+                request_serializer=marketplace_dot_v1_dot_profile__pb2.BatchUpdateProfilesRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_profile__pb2.BatchUpdateProfilesResponse.FromString,
+                _registered_method=True)
         self.GetAddress = channel.unary_unary(
                 '/marketplace.v1.UserService/GetAddress',
                 request_serializer=marketplace_dot_v1_dot_address__pb2.GetAddressRequest.SerializeToString,
@@ -262,6 +267,15 @@ class UserServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchUpdateProfiles(self, request, context):
+        """Changes many profiles, each by its own update_mask: all of them, or none (AIP-234).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetAddress(self, request, context):
         """Reads one address (AIP-131).
 
@@ -409,6 +423,11 @@ def add_UserServiceServicer_to_server(servicer, server):
                     servicer.UpdateProfile,
                     request_deserializer=marketplace_dot_v1_dot_profile__pb2.UpdateProfileRequest.FromString,
                     response_serializer=marketplace_dot_v1_dot_profile__pb2.Profile.SerializeToString,
+            ),
+            'BatchUpdateProfiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchUpdateProfiles,
+                    request_deserializer=marketplace_dot_v1_dot_profile__pb2.BatchUpdateProfilesRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_profile__pb2.BatchUpdateProfilesResponse.SerializeToString,
             ),
             'GetAddress': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAddress,
@@ -781,6 +800,33 @@ class UserService(object):
             '/marketplace.v1.UserService/UpdateProfile',
             marketplace_dot_v1_dot_profile__pb2.UpdateProfileRequest.SerializeToString,
             marketplace_dot_v1_dot_profile__pb2.Profile.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchUpdateProfiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.UserService/BatchUpdateProfiles',
+            marketplace_dot_v1_dot_profile__pb2.BatchUpdateProfilesRequest.SerializeToString,
+            marketplace_dot_v1_dot_profile__pb2.BatchUpdateProfilesResponse.FromString,
             options,
             channel_credentials,
             insecure,

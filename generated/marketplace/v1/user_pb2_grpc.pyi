@@ -101,6 +101,11 @@ class UserServiceStub:
     NOT_FOUND when there is no such user.
     ABORTED when an etag is sent and the profile has changed since.
     """
+    BatchUpdateProfiles: _grpc.UnaryUnaryMultiCallable[_profile_pb2.BatchUpdateProfilesRequest, _profile_pb2.BatchUpdateProfilesResponse]
+    """Changes many profiles, each by its own update_mask: all of them, or none (AIP-234).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
     GetAddress: _grpc.UnaryUnaryMultiCallable[_address_pb2.GetAddressRequest, _address_pb2.Address]
     """Reads one address (AIP-131).
 
@@ -220,6 +225,11 @@ class UserServiceAsyncStub(UserServiceStub):
 
     NOT_FOUND when there is no such user.
     ABORTED when an etag is sent and the profile has changed since.
+    """
+    BatchUpdateProfiles: _aio.UnaryUnaryMultiCallable[_profile_pb2.BatchUpdateProfilesRequest, _profile_pb2.BatchUpdateProfilesResponse]  # type: ignore[assignment]
+    """Changes many profiles, each by its own update_mask: all of them, or none (AIP-234).
+
+    Every item that is refused is named by its index; the code is that of the first.
     """
     GetAddress: _aio.UnaryUnaryMultiCallable[_address_pb2.GetAddressRequest, _address_pb2.Address]  # type: ignore[assignment]
     """Reads one address (AIP-131).
@@ -409,6 +419,17 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND when there is no such user.
         ABORTED when an etag is sent and the profile has changed since.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchUpdateProfiles(
+        self,
+        request: _profile_pb2.BatchUpdateProfilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_profile_pb2.BatchUpdateProfilesResponse, _abc.Awaitable[_profile_pb2.BatchUpdateProfilesResponse]]:
+        """Changes many profiles, each by its own update_mask: all of them, or none (AIP-234).
+
+        Every item that is refused is named by its index; the code is that of the first.
         """
 
     @_abc_1.abstractmethod

@@ -71,6 +71,11 @@ class WalletServiceStub(object):
                 request_serializer=marketplace_dot_v1_dot_transfer__pb2.CreateTransferRequest.SerializeToString,
                 response_deserializer=marketplace_dot_v1_dot_transfer__pb2.Transfer.FromString,
                 _registered_method=True)
+        self.BatchCreateTransfers = channel.unary_unary(
+                '/marketplace.v1.WalletService/BatchCreateTransfers',
+                request_serializer=marketplace_dot_v1_dot_transfer__pb2.BatchCreateTransfersRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_transfer__pb2.BatchCreateTransfersResponse.FromString,
+                _registered_method=True)
 
 
 class WalletServiceServicer(object):
@@ -143,6 +148,15 @@ class WalletServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchCreateTransfers(self, request, context):
+        """Makes many transfers, one after the other: all of them, or none (AIP-233).
+
+        Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WalletServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -180,6 +194,11 @@ def add_WalletServiceServicer_to_server(servicer, server):
                     servicer.CreateTransfer,
                     request_deserializer=marketplace_dot_v1_dot_transfer__pb2.CreateTransferRequest.FromString,
                     response_serializer=marketplace_dot_v1_dot_transfer__pb2.Transfer.SerializeToString,
+            ),
+            'BatchCreateTransfers': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateTransfers,
+                    request_deserializer=marketplace_dot_v1_dot_transfer__pb2.BatchCreateTransfersRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_transfer__pb2.BatchCreateTransfersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -372,6 +391,33 @@ class WalletService(object):
             '/marketplace.v1.WalletService/CreateTransfer',
             marketplace_dot_v1_dot_transfer__pb2.CreateTransferRequest.SerializeToString,
             marketplace_dot_v1_dot_transfer__pb2.Transfer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateTransfers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.WalletService/BatchCreateTransfers',
+            marketplace_dot_v1_dot_transfer__pb2.BatchCreateTransfersRequest.SerializeToString,
+            marketplace_dot_v1_dot_transfer__pb2.BatchCreateTransfersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -72,6 +72,11 @@ class WalletServiceStub:
     INVALID_ARGUMENT when source and destination are the same wallet, or one of them is of no user;
     FAILED_PRECONDITION when the source holds too little.
     """
+    BatchCreateTransfers: _grpc.UnaryUnaryMultiCallable[_transfer_pb2.BatchCreateTransfersRequest, _transfer_pb2.BatchCreateTransfersResponse]
+    """Makes many transfers, one after the other: all of them, or none (AIP-233).
+
+    Every item that is refused is named by its index; the code is that of the first.
+    """
 
 @_typing.type_check_only
 class WalletServiceAsyncStub(WalletServiceStub):
@@ -115,6 +120,11 @@ class WalletServiceAsyncStub(WalletServiceStub):
 
     INVALID_ARGUMENT when source and destination are the same wallet, or one of them is of no user;
     FAILED_PRECONDITION when the source holds too little.
+    """
+    BatchCreateTransfers: _aio.UnaryUnaryMultiCallable[_transfer_pb2.BatchCreateTransfersRequest, _transfer_pb2.BatchCreateTransfersResponse]  # type: ignore[assignment]
+    """Makes many transfers, one after the other: all of them, or none (AIP-233).
+
+    Every item that is refused is named by its index; the code is that of the first.
     """
 
 class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -198,6 +208,17 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
 
         INVALID_ARGUMENT when source and destination are the same wallet, or one of them is of no user;
         FAILED_PRECONDITION when the source holds too little.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCreateTransfers(
+        self,
+        request: _transfer_pb2.BatchCreateTransfersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_transfer_pb2.BatchCreateTransfersResponse, _abc.Awaitable[_transfer_pb2.BatchCreateTransfersResponse]]:
+        """Makes many transfers, one after the other: all of them, or none (AIP-233).
+
+        Every item that is refused is named by its index; the code is that of the first.
         """
 
 def add_WalletServiceServicer_to_server(servicer: WalletServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

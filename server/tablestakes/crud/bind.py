@@ -138,8 +138,12 @@ def _standard(descriptor: MethodDescriptor, declared: Sequence[Declared], common
 
 
 def _rpc(descriptor: MethodDescriptor, resource: Resource, schema: Schema, common: Common) -> Rpc:
-    functions = frozenset(resource.methods)
-    rpc = Rpc(descriptor, schema, Asks.of(descriptor.input_type), *common, functions=functions)
+    siblings = descriptor.containing_service.methods_by_name
+
+    def other(name: str) -> Method | None:
+        return _declared(siblings[name], [(resource, schema)], common) if name in siblings else None
+
+    rpc = Rpc(descriptor, schema, Asks.of(descriptor.input_type), *common, declared=other)
     require_etag(rpc)
     return rpc
 

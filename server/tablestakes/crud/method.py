@@ -127,7 +127,8 @@ class Rpc:
         tokens: Makes and reads page tokens.
         limits: How much a filter may ask for.
         most_counted: How many resources are counted at most for a total.
-        functions: The names of the RPCs of its resource that functions serve.
+        declared: Returns the method that the resource's declaration has a function for, given the name of the RPC;
+            None where it has none.
     """
 
     descriptor: MethodDescriptor
@@ -136,7 +137,7 @@ class Rpc:
     tokens: PageTokens
     limits: Limits = field(default_factory=Limits)
     most_counted: int = MOST_COUNTED
-    functions: frozenset[str] = frozenset()
+    declared: Callable[[str], Method | None] = lambda _: None
 
     @property
     def response(self) -> type[Message]:

@@ -13,7 +13,7 @@ from tablestakes.crud.method import Method
 from tablestakes.crud.schema.reference import existing
 from tablestakes.crud.schema.schema import Schema
 from tablestakes.crud.session import Session
-from tablestakes.crud.verb.batch import together, within
+from tablestakes.crud.verb.batch import before, together, within
 from tablestakes.crud.work import Work
 from tablestakes.database import Database, Fault, FaultKind, diagnose
 from tablestakes.errors import FieldViolation, StatusError, changed, invalid_fields, not_found
@@ -81,11 +81,11 @@ async def _of_items(item: Method, call: Call[Any], work: Work[Any], database: Da
     for index, error in (await database.rehearse(try_each)).items():
         request, alone = work.items[index]
         if isinstance(error, StatusError):
-            faults[index] = error
+            faults[index] = within(before(index), error)
         elif (explained := await _alone(item, request, alone, error, database)) is None:
             return None
         else:
-            faults[index] = within(index, explained)
+            faults[index] = within(before(index), explained)
     return together(faults) if faults else changed()
 
 

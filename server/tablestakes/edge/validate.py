@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from tablestakes.crud.method import Method
 from tablestakes.crud.required import RequiredFields
-from tablestakes.crud.verb.batch import ITEMS, Faults, require_size, within
+from tablestakes.crud.verb.batch import ITEMS, Faults, before, require_size, within
 from tablestakes.edge.item import Items
 from tablestakes.errors import FieldViolation, invalid_fields
 
@@ -96,7 +96,7 @@ def _of_batch(method: Method, item: Method) -> Callable[[Message], Awaitable[Non
                     each.parent = request.parent  # (AIP-233)
                 with faults.of(index):
                     if violations := check_item(each):
-                        raise within(index, invalid_fields(*violations))
+                        raise within(before(index), invalid_fields(*violations))
                 if index % AT_ONCE == AT_ONCE - 1:
                     await asyncio.sleep(0)
 

@@ -32,16 +32,12 @@ def item_rpc(rpc: Rpc, verb: str) -> Rpc:
     """Return the RPC whose requests are the items of a batch: CreateUser for BatchCreateUsers.
 
     Raises:
-        DeclarationError: The service has none, a function serves it, or the batch's request has no such items.
+        DeclarationError: The service has none, or the batch's request has no such items.
     """
     name = f"{verb}{rpc.schema.descriptor.name}"
     descriptor = rpc.descriptor.containing_service.methods_by_name.get(name)
     if descriptor is None:
         raise DeclarationError(f"{rpc.descriptor.full_name} needs {name} in the same service")
-    if name in rpc.functions:
-        raise DeclarationError(
-            f"{rpc.descriptor.full_name} needs a function, for {name} is served by one: give `methods` one for it"
-        )
     require_repeated(rpc.descriptor.input_type, ITEMS, descriptor.input_type)
     if rpc.schema.names.parent and "parent" in rpc.descriptor.input_type.fields_by_name:
         require(rpc.descriptor.input_type, parent=STRING)
@@ -183,15 +179,19 @@ def _ranges(indices: Iterable[int]) -> str:
     return ",".join("-".join(map(str, each)) for each in found)
 
 
-def within(index: int, error: StatusError) -> StatusError:
-    """Return the status of an item with the paths of its fields as they are in the batch."""
-    if "field" not in error.metadata and not error.violations:
-        return error
-    start = before(index)
-    metadata = dict(error.metadata)
-    if "field" in metadata:
-        metadata["field"] = f"{start}{metadata['field']}"
-    violations = tuple(replace(each, field=f"{start}{each.field}") for each in error.violations)
+def within(start: str, error: StatusError) -> StatusError:
+    """Return the status of an item with the paths of its fields as they are in the batch.
+
+    Args:
+        start: The beginning of the item's paths; a path that has it already is left as it is.
+        error: The status.
+    """
+
+    def whole(path: str) -> str:
+        return path if path.startswith(start) else f"{start}{path}"
+
+    metadata = {key: whole(value) if key == "field" else value for key, value in error.metadata.items()}
+    violations = tuple(replace(each, field=whole(each.field)) for each in error.violations)
     return replace(error, metadata=metadata, violations=violations)
 
 

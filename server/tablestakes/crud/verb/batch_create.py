@@ -11,6 +11,7 @@ from tablestakes.crud.schema.collection import replace_lists
 from tablestakes.crud.session import Session
 from tablestakes.crud.shape import require_field
 from tablestakes.crud.verb.batch import item_rpc, read_items, require_below
+from tablestakes.crud.verb.batch_each import bind_each
 from tablestakes.crud.verb.create import CREATE, Creation
 from tablestakes.crud.verb.verb import Verb
 from tablestakes.crud.work import Work
@@ -24,8 +25,10 @@ def bind(rpc: Rpc) -> Method:
     """
     schema, names = rpc.schema, rpc.schema.names
     item = item_rpc(rpc, "Create")
-    creation = Creation(item)
     answers = require_field(rpc.descriptor.output_type, schema.descriptor, repeated=True)
+    if (function := rpc.declared(item.descriptor.name)) is not None:
+        return bind_each(rpc, function, lambda made: rpc.response(**{answers: made}))
+    creation = Creation(item)
     id_name = names.id_column.name
     if not creation.knows_id and not schema.many.counts:
         raise DeclarationError(

@@ -16,6 +16,7 @@ from tablestakes.crud.schema.schema import Schema
 from tablestakes.crud.session import Session
 from tablestakes.crud.shape import EMPTY, require_response
 from tablestakes.crud.verb.batch import Faults, item_rpc, read_items, require_below, require_distinct
+from tablestakes.crud.verb.batch_each import bind_each
 from tablestakes.crud.verb.delete import DELETE, Deletion, Removal
 from tablestakes.crud.verb.verb import Verb
 from tablestakes.crud.work import Work
@@ -31,8 +32,10 @@ def bind(rpc: Rpc) -> Method:
     if schema.singleton is not None:
         raise DeclarationError(f"{rpc.descriptor.full_name}: a singleton is not deleted")
     item = item_rpc(rpc, "Delete")
-    deletion = Deletion(item)
     require_response(rpc.descriptor, EMPTY)
+    if (function := rpc.declared(item.descriptor.name)) is not None:
+        return bind_each(rpc, function, lambda _: Empty())
+    deletion = Deletion(item)
     # The last id in a name is that of one row, whatever the ids before it.
     last = len(schema.names.columns) - 1
     ids: BindParameter[Any] = bindparam("ids", expanding=True)

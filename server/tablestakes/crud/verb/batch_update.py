@@ -7,7 +7,6 @@ from google.protobuf.message import Message
 from sqlalchemy import Row
 
 from tablestakes.crud.call import Call
-from tablestakes.crud.declaration import DeclarationError
 from tablestakes.crud.method import Method, Rpc
 from tablestakes.crud.schema.collection import replace_lists
 from tablestakes.crud.schema.many import Found
@@ -15,6 +14,7 @@ from tablestakes.crud.schema.schema import Schema
 from tablestakes.crud.session import Session
 from tablestakes.crud.shape import require_field
 from tablestakes.crud.verb.batch import Faults, item_rpc, read_items, require_below, require_distinct
+from tablestakes.crud.verb.batch_each import bind_each
 from tablestakes.crud.verb.update import UPDATE, Change, Changing, require_unchanged
 from tablestakes.crud.verb.verb import Verb
 from tablestakes.crud.work import Work
@@ -31,11 +31,12 @@ def bind(rpc: Rpc) -> Method:
     create a missing resource costs statements of its own.
     """
     schema = rpc.schema
-    if schema.singleton is not None:
-        raise DeclarationError(f"{rpc.descriptor.full_name}: a singleton has no batches; give `methods` a function")
     item = item_rpc(rpc, "Update")
-    changing = Changing(item)
     answers = require_field(rpc.descriptor.output_type, schema.descriptor, repeated=True)
+    alone = UPDATE.bind(item) if schema.singleton else rpc.declared(item.descriptor.name)
+    if alone is not None:
+        return bind_each(rpc, alone, lambda changed: rpc.response(**{answers: changed}))
+    changing = Changing(item)
 
     async def batch_update(call: Call[Any]) -> Work[Message]:
         request = call.request
