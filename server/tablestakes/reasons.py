@@ -21,7 +21,8 @@ class Reason:
         meaning: A sentence for the caller's developer: what happened, and what to do about it.
         codes: The status codes that it comes with.
         metadata: The keys of ErrorInfo's metadata that it always has.
-        again: Whether the same call may succeed a moment later (RetryInfo).
+        again: Whether the same call may succeed a moment later (RetryInfo); None where that is so with a request_id
+            alone.
         field: Whether it is said of a field of the request. Of several fields at fault each has its own in a
             BadRequest, and the ErrorInfo that of the first, or INVALID_FIELDS.
     """
@@ -30,7 +31,7 @@ class Reason:
     meaning: str
     codes: tuple[StatusCode, ...]
     metadata: tuple[str, ...] = ()
-    again: bool = False
+    again: bool | None = False
     field: bool = False
 
 
@@ -145,9 +146,10 @@ REASONS: tuple[Reason, ...] = (
     Reason(
         "OUTCOME_UNKNOWN",
         "The service lost its database in the middle of a write, which may have been applied or not: find out"
-        " before sending it again.",
+        " before sending it again, or send it with the same request_id.",
         (StatusCode.UNAVAILABLE,),
         ("outcome",),
+        again=None,
     ),
     of_field("PARENT_MISMATCH", "The item is below another parent than that of the request."),
     of_field("REFERENCE_NOT_FOUND", "The field refers to a resource that does not exist."),

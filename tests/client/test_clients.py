@@ -167,7 +167,8 @@ def test_the_published_config_repeats_what_is_safe(request_ids: bool) -> None:
     (entry,) = published["methodConfig"]
     named = {f"{each['service']}/{each['method']}" for each in entry["name"]}
     every = {f"{service.full_name}/{method.name}" for service in SERVICES for method in service.methods}
-    read = {each for each in every if each.rpartition("/")[2].startswith(("Get", "List"))}
+    reads = ("Get", "List", "BatchGet", "Export")
+    read = {each for each in every if each.rpartition("/")[2].startswith(reads)}
     assert named == (every if request_ids else read)
     assert entry["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
     assert published["retryThrottling"] == {"maxTokens": 10, "tokenRatio": 0.1}

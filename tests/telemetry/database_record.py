@@ -13,8 +13,10 @@ from sqlalchemy import make_url
 Kind = tuple[str, str]
 """The verb of a statement and the first table that it names, "" if it names none."""
 
+# A change that is a part of a SELECT is the statement's kind.
 _KIND = re.compile(
-    r"\s*(?:(?P<select>SELECT)\b.*?\bFROM|(?P<verb>INSERT INTO|UPDATE|DELETE FROM))\s+(?P<table>\w+)", re.DOTALL
+    r"\s*(?:WITH changed AS\s+\()?(?:(?P<select>SELECT)\b.*?\bFROM|(?P<verb>INSERT INTO|UPDATE|DELETE FROM))\s+(?P<table>\w+)",
+    re.DOTALL,
 )
 _END = re.compile(r"\s*(BEGIN|COMMIT|ROLLBACK)\b(?! TO\b)(?! IMMEDIATE\b)")
 

@@ -49,7 +49,7 @@ def refusal(error: grpc.aio.AioRpcError) -> Refusal:
     if (known := KNOWN.get(info.reason)) is not None:
         assert error.code() in known.codes, info.reason
         assert set(known.metadata) <= set(info.metadata), info.reason
-        assert known.again == retry.HasField("retry_delay"), info.reason
+        assert known.again in (None, retry.HasField("retry_delay")), info.reason
     return Refusal(
         code=error.code(),
         message=status.message,
