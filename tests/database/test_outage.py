@@ -211,7 +211,7 @@ async def test_a_migration_beside_the_service_costs_no_caller_anything(postgres_
         request = {
             "GetUser": user_pb2.GetUserRequest(name=created.name),
             "ListUsers": user_pb2.ListUsersRequest(),
-            "UpdateUser": user_pb2.UpdateUserRequest(user={"name": created.name, "full_name": "Changed"}),
+            "UpdateUser": user_pb2.UpdateUserRequest(user=user_pb2.User(name=created.name, full_name="Changed")),
         }[method]
         call = getattr(users, method)
         await call(request)
