@@ -28,8 +28,8 @@ Every status that the service makes is a `google.rpc.Status` with these details 
 - a `RetryInfo` where the same call may succeed later. What has none should not be repeated as it is.
 
 Where the database or the deadline ended a write, `outcome` in the metadata is `not_applied` or `unknown`; only a
-write that was not applied has a `RetryInfo`, or one that has a `request_id`. Statuses of gRPC itself, such as that of
-a method that does not exist, have no details.
+write that was not applied has a `RetryInfo`, or one that has a `request_id`. Statuses of gRPC itself, such as that
+of a method that does not exist, have no details.
 
 A reason that was released keeps its meaning, and its metadata keep their keys.
 """

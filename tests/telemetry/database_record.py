@@ -15,7 +15,8 @@ Kind = tuple[str, str]
 
 # A change that is a part of a SELECT is the statement's kind.
 _KIND = re.compile(
-    r"\s*(?:WITH changed AS\s+\()?(?:(?P<select>SELECT)\b.*?\bFROM|(?P<verb>INSERT INTO|UPDATE|DELETE FROM))\s+(?P<table>\w+)",
+    r"\s*(?:WITH changed AS\s+\()?"
+    r"(?:(?P<select>SELECT)\b.*?\bFROM|(?P<verb>INSERT INTO|UPDATE|DELETE FROM))\s+(?P<table>\w+)",
     re.DOTALL,
 )
 _END = re.compile(r"\s*(BEGIN|COMMIT|ROLLBACK)\b(?! TO\b)(?! IMMEDIATE\b)")
