@@ -2,12 +2,17 @@
 
 import asyncio
 import contextlib
+import io
 import os
 import re
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
+
+from marketplace_service import SERVICE
+from tablestakes.command_line import main
 
 # Seconds after which a command or a server hangs. It is far longer than a start takes while other processes keep
 # every core busy: a test that waits for less is slow there, and not wrong.
@@ -36,6 +41,24 @@ class Process:
 async def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
     """Run a command of the service to its end, and return its exit code, output and errors."""
     return await finished(sys.executable, "-m", "server", *arguments, **environment)
+
+
+def misused(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Call a command of the service that must end before it does anything, and return what `run` returns.
+
+    A process of its own takes a second to start, and these are many.
+    """
+    output, errors = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, environment),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+    ):
+        try:
+            code = main(SERVICE, arguments)
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    return code, output.getvalue(), errors.getvalue()
 
 
 async def finished(*command: str, **environment: str) -> tuple[int, str, str]:

@@ -23,7 +23,7 @@ from marketplace.v1 import user_pb2, user_pb2_grpc
 from marketplace_service import SERVICE
 from tablestakes.settings import Settings, default, flag
 from tests.postgres import free_port
-from tests.process import HANGS, Process, finished, migrated, run, server
+from tests.process import HANGS, Process, finished, migrated, misused, run, server
 from tests.serving import eventually
 
 
@@ -144,7 +144,7 @@ async def test_health_bounds_its_wait() -> None:
         assert code == 1
         assert errors.startswith(f"tablestakes: {address} does not answer: ")
     for wrong in ("0", "soon", "nan"):
-        code, _, errors = await run("health", f"--within={wrong}")
+        code, _, errors = await asyncio.to_thread(misused, "health", f"--within={wrong}")
         assert (code, errors) == (2, "tablestakes: --within: not a number of seconds above 0\n")
 
 
@@ -156,9 +156,9 @@ async def test_routes_lists_each_rpc() -> None:
     assert ["/marketplace.v1.UserService/ListUsers", "list", "users"] in rows
 
 
-async def test_help_documents_every_setting() -> None:
+def test_help_documents_every_setting() -> None:
     """`serve --help` shows each setting with its flag, its variable, its default and its meaning."""
-    code, output, _ = await run("serve", "--help")
+    code, output, _ = misused("serve", "--help")
     assert code == 0
     words = " ".join(output.split())
     for name, field in Settings.model_fields.items():
@@ -187,21 +187,27 @@ async def test_help_documents_every_setting() -> None:
         (("--listen=unix:5",), {}, "--listen (TABLESTAKES_LISTEN): not host:port"),
     ],
 )
-async def test_a_bad_setting_is_one_line_and_exit_code_2(
+def test_a_bad_setting_is_one_line_and_exit_code_2(
     arguments: tuple[str, ...], environment: dict[str, str], told: str
 ) -> None:
     """A bad value, by flag or by variable, is named with what is wrong, in one line."""
-    code, _, errors = await run("serve", *arguments, **environment)
+    code, _, errors = misused("serve", *arguments, **environment)
     assert code == 2
     assert errors.startswith(f"tablestakes: {told}")
     assert len(errors.splitlines()) == 1
     assert "5ecret" not in errors
 
 
-async def test_a_misspelt_flag_is_refused() -> None:
+async def test_a_process_ends_with_the_exit_code() -> None:
+    """The exit code and the line are those of the process, as a shell sees them."""
+    for arguments in (("serve", "--listen=nowhere"), ("serve", "--pool-siz=3")):
+        assert await run(*arguments) == misused(*arguments)
+
+
+def test_a_misspelt_flag_is_refused() -> None:
     """A flag that does not exist, or is cut short, is misuse."""
     for wrong in ("--lissten=127.0.0.1:0", "--pool-siz=3"):
-        code, _, errors = await run("serve", wrong)
+        code, _, errors = misused("serve", wrong)
         assert code == 2
         assert "unrecognized arguments" in errors
 
