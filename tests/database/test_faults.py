@@ -11,6 +11,7 @@ from sqlalchemy.util import await_only
 
 from marketplace_service import SERVICE
 from tablestakes.database import Database, FaultKind, diagnose, open_database
+from tablestakes.database.deadline import set_deadline
 from tablestakes.database.engine import RETRY_SECONDS
 from tests.serving import settings_for
 
@@ -87,6 +88,8 @@ async def test_a_full_pool_is_busy(empty_url: str) -> None:
     """No free connection in time is BUSY, and the pool serves again once there is one."""
     database = open_database(settings_for(empty_url, pool_size=1, pool_timeout=0.1))
     async with database.engine.connect():
+        # A write on SQLite waits for as long as its call does.
+        set_deadline(0.1)
         with pytest.raises(SQLAlchemyError) as caught:
             await run(database, "SELECT 1")
         assert (found := diagnose(caught.value)) is not None
