@@ -6,9 +6,9 @@ import pytest
 
 from tablestakes.testing import contract
 from tablestakes.testing.served import Served
-from tests.contract import test_reading, test_relations, test_schema, test_writing
+from tests.contract import test_batches, test_reading, test_relations, test_schema, test_writing
 from tests.contract.marketplace import SERVICE as MARKETPLACE
-from tests.library import test_library_reading, test_library_writing
+from tests.library import test_library_batches, test_library_reading, test_library_writing
 from tests.library.service import SERVICE as LIBRARY
 
 TESTS = [
@@ -30,9 +30,9 @@ def test_every_test_runs_for_some_resource(suite: type, name: str) -> None:
 
 def test_every_class_is_inherited() -> None:
     """Both services inherit every class of the suite, but the library those that none of its resources needs."""
-    marketplace = {
-        name for module in (test_reading, test_relations, test_schema, test_writing) for name in vars(module)
-    }
-    library = {name for module in (test_library_reading, test_library_writing) for name in vars(module)}
+    modules = (test_batches, test_reading, test_relations, test_schema, test_writing)
+    marketplace = {name for module in modules for name in vars(module)}
+    of_library = (test_library_batches, test_library_reading, test_library_writing)
+    library = {name for module in of_library for name in vars(module)}
     assert set(contract.__all__) <= marketplace
     assert set(contract.__all__) - library == {"TestSingleton", "TestTransition", "TestView"}

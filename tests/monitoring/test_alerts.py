@@ -131,7 +131,7 @@ async def test_a_statement_that_waits_for_a_lock_fires_the_alert_of_slow_ones(
     async with recorded(postgres_url, tmp_path) as service:
         user = user_pb2.User(email="locked@example.com", username="locked")
         made = await service.users.CreateUser(user_pb2.CreateUserRequest(user=user))
-        update = user_pb2.UpdateUserRequest(user=made)
+        update = user_pb2.UpdateUserRequest(user=user_pb2.User(name=made.name, full_name="Locked"))
         await service.users.UpdateUser(update)
         await service.minutes(2)
         async with service.app.database.engine.connect() as other:

@@ -72,7 +72,7 @@ class TestCreate:
 
     async def test_concurrent_creates_get_names_of_their_own(self, contract: Contract) -> None:
         """Resources that are created at the same time have different names, and all are kept."""
-        samples = [await contract.sample(plain=True) for _ in range(20)]
+        samples = [await contract.sample(plain=True) for _ in range(8)]
         created = await asyncio.gather(*(contract.create(sent) for sent in samples))
         assert len({each.name for each in created}) == len(created)
         assert await asyncio.gather(*(contract.get(each.name) for each in created)) == created

@@ -43,7 +43,7 @@ def with_etag(message: Any, etag: str) -> Any:
     return made
 
 
-async def race(write: Write, found: Any, times: int = 8) -> list[Refusal]:
+async def race(write: Write, found: Any, times: int = 4) -> list[Refusal]:
     """Make the same conditional change many times at once, and return the statuses of those that failed."""
     answers = await asyncio.gather(*(write(found) for _ in range(times)), return_exceptions=True)
     failed = [answer for answer in answers if isinstance(answer, BaseException)]
