@@ -22,9 +22,11 @@ from tablestakes.columns import (
     LowerCase,
     RandomUuidKey,
     Serial,
+    SoftDeleted,
     UuidKey,
     Versioned,
     bytewise,
+    unique_among_live,
 )
 from tablestakes.command import Command, CommandError
 from tablestakes.crud.call import ANONYMOUS, Call, Caller
@@ -77,6 +79,7 @@ __all__ = [
     "Session",
     "Settings",
     "SettingsError",
+    "SoftDeleted",
     "StatusError",
     "Transition",
     "UuidKey",
@@ -87,5 +90,6 @@ __all__ = [
     "invalid_fields",
     "missing",
     "not_found",
+    "unique_among_live",
     "wrong_state",
 ]

@@ -3,9 +3,10 @@
 import asyncio
 import secrets
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import sqlalchemy
 import structlog
 from prometheus_client import CollectorRegistry
 
+from tablestakes.crud.expired import Expired
 from tablestakes.crud.method import Method
 from tablestakes.crud.once import Once
 from tablestakes.crud.query.token import PageTokens
@@ -34,7 +36,7 @@ from tablestakes.edge.unary import unary
 from tablestakes.filter import Limits
 from tablestakes.service import Service
 from tablestakes.settings import Settings, SettingsError, flag
-from tablestakes.sweeper import Sweeper
+from tablestakes.sweeper import Sweep, Sweeper
 from tablestakes.telemetry import (
     Access,
     Explainer,
@@ -108,7 +110,8 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
         sqlalchemy.exc.SQLAlchemyError: The database cannot be reached.
     """
     limits = Limits(unindexed=settings.filter_unindexed)
-    methods = service.bind(_tokens(settings), limits, settings.most_counted)
+    retention = timedelta(seconds=settings.soft_delete_retention)
+    methods = service.bind(_tokens(settings), limits, settings.most_counted, retention)
     # Each step says how it is undone: the drain undoes them all, and a step that fails undoes those before it.
     async with AsyncExitStack() as opened:
         registry = new_registry(_build(service), name=service.name)
@@ -126,9 +129,12 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
         opened.callback(lag.stop)
 
         once = Once(settings.request_id_retention)
+        sweeps = _expiring(methods)
         if any(map(_is_repeatable, methods)):
             await require_table(database[0])
-            opened.push_async_callback(Sweeper(once, database[0]).stop)
+            sweeps.append(once)
+        if sweeps:
+            opened.push_async_callback(Sweeper(sweeps, database[0]).stop)
         edge = Edge(
             database=database[0],
             once=once,
@@ -167,6 +173,12 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
 def _tokens(settings: Settings) -> PageTokens:
     """Return what makes and reads page tokens: with the keys that are set, or one that ends with this process."""
     return PageTokens(*(settings.token_keys or [secrets.token_bytes(32)]))
+
+
+def _expiring(methods: Sequence[Method]) -> list[Sweep]:
+    """Return what removes the resources that are deleted softly, once they expire."""
+    schemas = {method.schema.descriptor.full_name: method.schema for method in methods}
+    return [Expired(name, each.removal) for name, each in schemas.items() if each.removal is not None]
 
 
 def _is_repeatable(method: Method) -> bool:

@@ -1,4 +1,4 @@
-"""Models are written with these: types of columns, keys, the names of constraints, audit columns and versions."""
+"""Models are written with these: types of columns, keys, names, audit columns, versions, deletion."""
 
 import time
 from datetime import UTC, datetime
@@ -13,12 +13,14 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Identity,
+    Index,
     Integer,
     Numeric,
     String,
     Table,
     Uuid,
     literal_column,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
@@ -34,11 +36,13 @@ __all__ = [
     "LowerCase",
     "RandomUuidKey",
     "Serial",
+    "SoftDeleted",
     "UuidKey",
     "Versioned",
     "bytewise",
     "first_version",
     "now",
+    "unique_among_live",
     "uuid7",
 ]
 
@@ -252,4 +256,35 @@ class Versioned:
         server_default="1",
         onupdate=literal_column("row_version", BigInteger) + 1,
         sort_order=104,
+    )
+
+
+DELETE_TIME, EXPIRE_TIME = "delete_time", "expire_time"
+
+
+class SoftDeleted:
+    """A mixin for a resource that is deleted softly (AIP-164): its row stays for a while, and can be restored.
+
+    The resource's message has `delete_time`. A unique constraint of such a table would keep the values of deleted
+    rows from being used again: `unique_among_live` does not.
+
+    Attributes:
+        delete_time: When it was deleted; None while it is not.
+        expire_time: When it may be removed for good; None while it is not deleted.
+    """
+
+    delete_time: Mapped[datetime | None] = mapped_column(Instant, sort_order=105)
+    # Rows to remove are found by it.
+    expire_time: Mapped[datetime | None] = mapped_column(Instant, sort_order=106, index=True)
+
+
+def unique_among_live(*columns: str) -> Index:
+    """Return an index of a `SoftDeleted` model by which no two rows that are not deleted share some values.
+
+    Args:
+        columns: The names of the columns.
+    """
+    condition = text(f"{DELETE_TIME} IS NULL")
+    return Index(
+        None, *columns, unique=True, postgresql_where=condition, sqlite_where=condition, info={DELETE_TIME: True}
     )

@@ -97,3 +97,40 @@ def changed() -> StatusError:
         "Another call changed the same resources at the same time; this one changed nothing.",
         retry_delay=RETRY_DELAY,
     )
+
+
+def has_children(name: str) -> StatusError:
+    """Return FAILED_PRECONDITION for a Delete, without `force`, of a resource with others below it (AIP-135)."""
+    return StatusError(
+        StatusCode.FAILED_PRECONDITION,
+        "HAS_CHILDREN",
+        f"{name} has resources below it; `force` deletes it all the same.",
+        metadata={"resource": name},
+    )
+
+
+def in_use(name: str) -> StatusError:
+    """Return FAILED_PRECONDITION for a Delete of a resource that others refer to."""
+    return StatusError(
+        StatusCode.FAILED_PRECONDITION,
+        "RESOURCE_IN_USE",
+        f"Other resources refer to {name}.",
+        metadata={"resource": name},
+    )
+
+
+def not_deleted(name: str) -> StatusError:
+    """Return ALREADY_EXISTS for an Undelete of a resource that is not deleted (AIP-164)."""
+    return StatusError(
+        StatusCode.ALREADY_EXISTS, "NOT_DELETED", f"{name} is not deleted.", metadata={"resource": name}
+    )
+
+
+def refers_to_deleted(name: str) -> StatusError:
+    """Return FAILED_PRECONDITION for an Undelete of what is below, or refers to, another that is deleted."""
+    return StatusError(
+        StatusCode.FAILED_PRECONDITION,
+        "REFERS_TO_DELETED",
+        f"{name}, or a resource below it, is below or refers to one that is deleted: undelete that one first.",
+        metadata={"resource": name},
+    )

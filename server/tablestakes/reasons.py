@@ -107,7 +107,7 @@ REASONS: tuple[Reason, ...] = (
     of_field("FILTER_WILDCARD", "A wildcard stands at the front or at the end of a text, and with = and != only."),
     Reason(
         "HAS_CHILDREN",
-        "There are resources below the one that was to be deleted; `force` deletes them too.",
+        "There are resources below the one that was to be deleted; `force` deletes it all the same.",
         (StatusCode.FAILED_PRECONDITION,),
         ("resource",),
     ),
@@ -140,6 +140,12 @@ REASONS: tuple[Reason, ...] = (
     Reason("MISSING_REQUEST", "The call has no request message.", (StatusCode.INVALID_ARGUMENT,)),
     of_field("NEGATIVE_PAGE_SIZE", "A page cannot have less than no resources."),
     of_field("NEGATIVE_SKIP", "Less than no resources cannot be skipped."),
+    Reason(
+        "NOT_DELETED",
+        "The resource that was to be undeleted is not deleted.",
+        (StatusCode.ALREADY_EXISTS,),
+        ("resource",),
+    ),
     of_field("NOT_A_NUMBER", "The number must be finite."),
     of_field("NOT_JSON", "The value has no form in JSON."),
     of_field("NUL_CHARACTER", "Text cannot have the character NUL."),
@@ -152,7 +158,14 @@ REASONS: tuple[Reason, ...] = (
         again=None,
     ),
     of_field("PARENT_MISMATCH", "The item is below another parent than that of the request."),
-    of_field("REFERENCE_NOT_FOUND", "The field refers to a resource that does not exist."),
+    of_field("REFERENCE_NOT_FOUND", "The field refers to a resource that does not exist, or is deleted."),
+    Reason(
+        "REFERS_TO_DELETED",
+        "The resource that was to be undeleted, or one below it, is below or refers to one that is deleted:"
+        " undelete that one first.",
+        (StatusCode.FAILED_PRECONDITION,),
+        ("resource",),
+    ),
     Reason(
         "REQUEST_ID_EXPIRED",
         "The request was first sent so long ago that its request id may be forgotten: find out whether it was"

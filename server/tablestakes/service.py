@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy import MetaData
 
 from tablestakes.command import Command
 from tablestakes.crud.bind import bind
-from tablestakes.crud.method import Method
+from tablestakes.crud.method import RETENTION, Method
 from tablestakes.crud.query.token import PageTokens
 from tablestakes.crud.query.total import MOST_COUNTED
 from tablestakes.crud.resource import Resource
@@ -66,7 +67,11 @@ class Service:
         return main(self, arguments)
 
     def bind(
-        self, tokens: PageTokens, limits: Limits | None = None, most_counted: int = MOST_COUNTED
+        self,
+        tokens: PageTokens,
+        limits: Limits | None = None,
+        most_counted: int = MOST_COUNTED,
+        retention: timedelta = RETENTION,
     ) -> list[Method]:
         """Return every RPC, compiled and verified.
 
@@ -74,11 +79,12 @@ class Service:
             tokens: Makes and reads page tokens.
             limits: How much a filter may ask for; None for the defaults.
             most_counted: How many resources are counted at most for a total.
+            retention: For how long a resource that is deleted softly can be restored.
 
         Raises:
             DeclarationError: A resource, its model and its proto do not fit together.
         """
-        return bind(self.resources, tokens, self.codecs, limits, most_counted)
+        return bind(self.resources, tokens, self.codecs, limits, most_counted, retention)
 
     @property
     def schema(self) -> Migrations:

@@ -200,6 +200,11 @@ class Settings(BaseSettings):
         description="Seconds for which a write can be repeated by its request_id and has no second effect; a day at"
         " the least. Its answer is kept for so long, and an hour more.",
     )
+    soft_delete_retention: Annotated[float, Field(gt=0, le=3_153_600_000, allow_inf_nan=False)] = Field(
+        2_592_000.0,
+        description="Seconds for which a deleted resource can be restored, where its kind can be; a month unless it"
+        " is set. Then it is removed for good.",
+    )
     page_token_keys: TokenKeys = Field(
         SecretStr(""),
         description="Secrets that seal page tokens, with commas between them, each of at least 16 characters and"

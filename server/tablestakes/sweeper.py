@@ -1,13 +1,14 @@
-"""The sweeping of request ids, beside the calls that are served."""
+"""The sweeping of what was kept for long enough, beside the calls that are served."""
 
 import asyncio
 import contextlib
 import random
+from collections.abc import Sequence
+from typing import Protocol
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from tablestakes.crud.once import BATCH, Once
 from tablestakes.database import Database
 
 # Seconds between two sweeps, on average: at random, so that replicas do not all sweep at once.
@@ -16,36 +17,52 @@ PERIOD = 600.0
 log = structlog.get_logger()
 
 
+class Sweep(Protocol):
+    """A kind of rows that are removed once they were kept for long enough."""
+
+    @property
+    def what(self) -> str:
+        """What they are, for the log."""
+
+    @property
+    def batch(self) -> int:
+        """How many a sweep removes at most."""
+
+    async def sweep(self, database: Database) -> int:
+        """Remove a batch of them, and return how many: at the end fewer than `batch`."""
+
+
 class Sweeper:
-    """Deletes the request ids that were kept for long enough, from now and then, until it is stopped.
+    """Removes what was kept for long enough, from now and then, until it is stopped.
 
     Args:
-        once: Knows for how long they are kept.
-        database: The database that keeps them.
+        sweeps: What there is to be removed.
+        database: The database that keeps it.
         period: The seconds between two sweeps, on average.
     """
 
-    def __init__(self, once: Once, database: Database, period: float = PERIOD) -> None:
-        self._once = once
+    def __init__(self, sweeps: Sequence[Sweep], database: Database, period: float = PERIOD) -> None:
+        self._sweeps = sweeps
         self._database = database
         self._period = period
         self._stopped = asyncio.Event()
         self._task = asyncio.ensure_future(self._run())
 
     async def stop(self) -> None:
-        """Stop, after the sweep that is under way."""
+        """Stop, after the batch that is under way."""
         self._stopped.set()
         await self._task
 
     async def _run(self) -> None:
         while not await self._pause():
-            try:
-                # Each batch by itself, and calls between them.
-                while await self._once.sweep(self._database) == BATCH and not self._stopped.is_set():
-                    pass
-            except (SQLAlchemyError, OSError) as error:
-                # The next one will do it; its text may hold values.
-                log.warning("request ids not swept", error=type(error).__name__)
+            for sweep in self._sweeps:
+                try:
+                    # Each batch by itself, and calls between them.
+                    while not self._stopped.is_set() and await sweep.sweep(self._database) == sweep.batch:
+                        pass
+                except (SQLAlchemyError, OSError) as error:
+                    # The next one will do it; its text may hold values.
+                    log.warning("not swept", what=sweep.what, error=type(error).__name__)
 
     async def _pause(self) -> bool:
         """Wait, and return whether it was stopped."""

@@ -6,6 +6,7 @@ from tablestakes.testing.contract import (
     TestNameList,
     TestReference,
     TestSingleton,
+    TestSoftDelete,
     TestTransition,
 )
 from tests.contract.marketplace import PREPARATIONS, SERVICE
@@ -20,5 +21,6 @@ __all__ = [
     "TestNameList",
     "TestReference",
     "TestSingleton",
+    "TestSoftDelete",
     "TestTransition",
 ]

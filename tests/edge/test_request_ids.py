@@ -205,7 +205,7 @@ async def test_old_ids_are_swept_in_batches(empty_url: str) -> None:
 
         assert await Once(DAY).sweep(app.database) == BATCH
         assert await count() == 3
-        sweeper = Sweeper(Once(DAY), app.database, period=0.01)
+        sweeper = Sweeper([Once(DAY)], app.database, period=0.01)
         async with asyncio.timeout(30):
             while await count() != 2:  # noqa: ASYNC110 - no event tells it
                 await asyncio.sleep(0.01)

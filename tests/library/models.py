@@ -27,8 +27,10 @@ from tablestakes import (
     FixedDecimal,
     Instant,
     RandomUuidKey,
+    SoftDeleted,
     UuidKey,
     Versioned,
+    unique_among_live,
 )
 
 
@@ -57,13 +59,13 @@ shelf_keepers = Table(
 )
 
 
-class Shelf(Versioned, Audited, Base):
+class Shelf(SoftDeleted, Versioned, Audited, Base):
     """A shelf."""
 
     __tablename__ = "shelves"
 
     id: Mapped[UuidKey]
-    theme: Mapped[str] = mapped_column(String(63), unique=True)
+    theme: Mapped[str] = mapped_column(String(63))
     place: Mapped[Any | None] = mapped_column(Document)
     size: Mapped[str | None] = mapped_column(String(40))
     curator_id: Mapped[UUID | None] = mapped_column(ForeignKey("readers.id"), index=True)
@@ -71,6 +73,8 @@ class Shelf(Versioned, Audited, Base):
     keepers: Mapped[list[Reader]] = relationship(
         secondary=shelf_keepers, order_by=Reader.id, lazy="raise", viewonly=True
     )
+
+    __table_args__ = (unique_among_live("theme"),)
 
 
 class Chapter(Base):
@@ -85,7 +89,7 @@ class Chapter(Base):
     topics: Mapped[Any] = mapped_column(Document)
 
 
-class Book(Versioned, Audited, Base):
+class Book(SoftDeleted, Versioned, Audited, Base):
     """A book on a shelf."""
 
     __tablename__ = "books"
@@ -111,7 +115,7 @@ class Book(Versioned, Audited, Base):
     chapters: Mapped[list[Chapter]] = relationship(order_by=Chapter.position, lazy="raise")
 
     __table_args__ = (
-        UniqueConstraint(shelf_id, title),
+        unique_among_live("shelf_id", "title"),
         # A note's foreign key refers to these: to a book by its name, and not merely by its id.
         UniqueConstraint("shelf_id", "id"),
         CheckConstraint(pages < 100_000, name="pages"),

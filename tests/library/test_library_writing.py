@@ -10,6 +10,7 @@ from tablestakes.testing.contract import (
     TestNameList,
     TestRehearsal,
     TestRepetition,
+    TestSoftDelete,
     TestUpdate,
 )
 from tests.library.service import SERVICE
@@ -27,5 +28,6 @@ __all__ = [
     "TestNameList",
     "TestRehearsal",
     "TestRepetition",
+    "TestSoftDelete",
     "TestUpdate",
 ]

@@ -191,10 +191,11 @@ class AsyncMarketplaceClient(AsyncClient):
         skip: int = 0,
         return_total_size: bool = False,
         read_mask: field_mask_pb2.FieldMask | None = None,
+        show_deleted: bool = False,
         seconds: float | None = None,
     ) -> AsyncIterator[post_pb2.Post]:
         """Call marketplace.v1.PostService.ListPosts."""
-        request = post_pb2.ListPostsRequest(page_size=page_size, view=view, filter=filter, order_by=order_by, skip=skip, return_total_size=return_total_size, read_mask=read_mask)
+        request = post_pb2.ListPostsRequest(page_size=page_size, view=view, filter=filter, order_by=order_by, skip=skip, return_total_size=return_total_size, read_mask=read_mask, show_deleted=show_deleted)
         async for page in self.pages("/marketplace.v1.PostService/ListPosts", request, post_pb2.ListPostsResponse, seconds=seconds):
             for item in page.posts:
                 yield item
@@ -205,10 +206,11 @@ class AsyncMarketplaceClient(AsyncClient):
         view: post_pb2.PostView.ValueType | str | None = None,
         read_mask: field_mask_pb2.FieldMask | None = None,
         filter: str = "",
+        show_deleted: bool = False,
         seconds: float | None = None,
     ) -> AsyncIterator[post_pb2.Post]:
         """Call marketplace.v1.PostService.ExportPosts."""
-        request = post_pb2.ExportPostsRequest(view=view, read_mask=read_mask, filter=filter)
+        request = post_pb2.ExportPostsRequest(view=view, read_mask=read_mask, filter=filter, show_deleted=show_deleted)
         async for page in self.pages("/marketplace.v1.PostService/ExportPosts", request, post_pb2.ExportPostsResponse, seconds=seconds):
             for item in page.posts:
                 yield item
@@ -252,11 +254,11 @@ class AsyncMarketplaceClient(AsyncClient):
         allow_missing: bool = False,
         request_id: str = "",
         seconds: float | None = None,
-    ) -> empty_pb2.Empty:
+    ) -> post_pb2.Post:
         """Call marketplace.v1.PostService.DeletePost."""
         request = post_pb2.DeletePostRequest(name=name, force=force, validate_only=validate_only, etag=etag, allow_missing=allow_missing, request_id=request_id)
         return await self.call(
-            "/marketplace.v1.PostService/DeletePost", request, empty_pb2.Empty, safe=False, seconds=seconds
+            "/marketplace.v1.PostService/DeletePost", request, post_pb2.Post, safe=False, seconds=seconds
         )
 
     async def batch_create_posts(
@@ -294,11 +296,41 @@ class AsyncMarketplaceClient(AsyncClient):
         validate_only: bool = False,
         request_id: str = "",
         seconds: float | None = None,
-    ) -> empty_pb2.Empty:
+    ) -> post_pb2.BatchDeletePostsResponse:
         """Call marketplace.v1.PostService.BatchDeletePosts."""
         request = post_pb2.BatchDeletePostsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
         return await self.call(
-            "/marketplace.v1.PostService/BatchDeletePosts", request, empty_pb2.Empty, safe=False, seconds=seconds
+            "/marketplace.v1.PostService/BatchDeletePosts", request, post_pb2.BatchDeletePostsResponse, safe=False, seconds=seconds
+        )
+
+    async def undelete_post(
+        self,
+        *,
+        name: str,
+        validate_only: bool = False,
+        etag: str = "",
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> post_pb2.Post:
+        """Call marketplace.v1.PostService.UndeletePost."""
+        request = post_pb2.UndeletePostRequest(name=name, validate_only=validate_only, etag=etag, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.PostService/UndeletePost", request, post_pb2.Post, safe=False, seconds=seconds
+        )
+
+    async def purge_posts(
+        self,
+        *,
+        filter: str,
+        force: bool = False,
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> post_pb2.PurgePostsResponse:
+        """Call marketplace.v1.PostService.PurgePosts."""
+        request = post_pb2.PurgePostsRequest(filter=filter, force=force, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.PostService/PurgePosts", request, post_pb2.PurgePostsResponse, safe=False, seconds=seconds
         )
 
     async def publish_post(
@@ -777,10 +809,11 @@ class AsyncMarketplaceClient(AsyncClient):
         skip: int = 0,
         return_total_size: bool = False,
         read_mask: field_mask_pb2.FieldMask | None = None,
+        show_deleted: bool = False,
         seconds: float | None = None,
     ) -> AsyncIterator[user_pb2.User]:
         """Call marketplace.v1.UserService.ListUsers."""
-        request = user_pb2.ListUsersRequest(page_size=page_size, filter=filter, order_by=order_by, skip=skip, return_total_size=return_total_size, read_mask=read_mask)
+        request = user_pb2.ListUsersRequest(page_size=page_size, filter=filter, order_by=order_by, skip=skip, return_total_size=return_total_size, read_mask=read_mask, show_deleted=show_deleted)
         async for page in self.pages("/marketplace.v1.UserService/ListUsers", request, user_pb2.ListUsersResponse, seconds=seconds):
             for item in page.users:
                 yield item
@@ -824,11 +857,11 @@ class AsyncMarketplaceClient(AsyncClient):
         allow_missing: bool = False,
         request_id: str = "",
         seconds: float | None = None,
-    ) -> empty_pb2.Empty:
+    ) -> user_pb2.User:
         """Call marketplace.v1.UserService.DeleteUser."""
         request = user_pb2.DeleteUserRequest(name=name, force=force, validate_only=validate_only, etag=etag, allow_missing=allow_missing, request_id=request_id)
         return await self.call(
-            "/marketplace.v1.UserService/DeleteUser", request, empty_pb2.Empty, safe=False, seconds=seconds
+            "/marketplace.v1.UserService/DeleteUser", request, user_pb2.User, safe=False, seconds=seconds
         )
 
     async def batch_create_users(
@@ -866,11 +899,41 @@ class AsyncMarketplaceClient(AsyncClient):
         validate_only: bool = False,
         request_id: str = "",
         seconds: float | None = None,
-    ) -> empty_pb2.Empty:
+    ) -> user_pb2.BatchDeleteUsersResponse:
         """Call marketplace.v1.UserService.BatchDeleteUsers."""
         request = user_pb2.BatchDeleteUsersRequest(requests=requests, validate_only=validate_only, request_id=request_id)
         return await self.call(
-            "/marketplace.v1.UserService/BatchDeleteUsers", request, empty_pb2.Empty, safe=False, seconds=seconds
+            "/marketplace.v1.UserService/BatchDeleteUsers", request, user_pb2.BatchDeleteUsersResponse, safe=False, seconds=seconds
+        )
+
+    async def undelete_user(
+        self,
+        *,
+        name: str,
+        validate_only: bool = False,
+        etag: str = "",
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> user_pb2.User:
+        """Call marketplace.v1.UserService.UndeleteUser."""
+        request = user_pb2.UndeleteUserRequest(name=name, validate_only=validate_only, etag=etag, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.UserService/UndeleteUser", request, user_pb2.User, safe=False, seconds=seconds
+        )
+
+    async def purge_users(
+        self,
+        *,
+        filter: str,
+        force: bool = False,
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> user_pb2.PurgeUsersResponse:
+        """Call marketplace.v1.UserService.PurgeUsers."""
+        request = user_pb2.PurgeUsersRequest(filter=filter, force=force, validate_only=validate_only, request_id=request_id)
+        return await self.call(
+            "/marketplace.v1.UserService/PurgeUsers", request, user_pb2.PurgeUsersResponse, safe=False, seconds=seconds
         )
 
     async def get_profile(
@@ -1347,10 +1410,11 @@ class MarketplaceClient(Client):
         skip: int = 0,
         return_total_size: bool = False,
         read_mask: field_mask_pb2.FieldMask | None = None,
+        show_deleted: bool = False,
         seconds: float | None = None,
     ) -> Iterator[post_pb2.Post]:
         """Call marketplace.v1.PostService.ListPosts."""
-        request = post_pb2.ListPostsRequest(page_size=page_size, view=view, filter=filter, order_by=order_by, skip=skip, return_total_size=return_total_size, read_mask=read_mask)
+        request = post_pb2.ListPostsRequest(page_size=page_size, view=view, filter=filter, order_by=order_by, skip=skip, return_total_size=return_total_size, read_mask=read_mask, show_deleted=show_deleted)
         for page in self.pages("/marketplace.v1.PostService/ListPosts", request, post_pb2.ListPostsResponse, seconds=seconds):
             for item in page.posts:
                 yield item
@@ -1361,10 +1425,11 @@ class MarketplaceClient(Client):
         view: post_pb2.PostView.ValueType | str | None = None,
         read_mask: field_mask_pb2.FieldMask | None = None,
         filter: str = "",
+        show_deleted: bool = False,
         seconds: float | None = None,
     ) -> Iterator[post_pb2.Post]:
         """Call marketplace.v1.PostService.ExportPosts."""
-        request = post_pb2.ExportPostsRequest(view=view, read_mask=read_mask, filter=filter)
+        request = post_pb2.ExportPostsRequest(view=view, read_mask=read_mask, filter=filter, show_deleted=show_deleted)
         for page in self.pages("/marketplace.v1.PostService/ExportPosts", request, post_pb2.ExportPostsResponse, seconds=seconds):
             for item in page.posts:
                 yield item
@@ -1408,11 +1473,11 @@ class MarketplaceClient(Client):
         allow_missing: bool = False,
         request_id: str = "",
         seconds: float | None = None,
-    ) -> empty_pb2.Empty:
+    ) -> post_pb2.Post:
         """Call marketplace.v1.PostService.DeletePost."""
         request = post_pb2.DeletePostRequest(name=name, force=force, validate_only=validate_only, etag=etag, allow_missing=allow_missing, request_id=request_id)
         return self.call(
-            "/marketplace.v1.PostService/DeletePost", request, empty_pb2.Empty, safe=False, seconds=seconds
+            "/marketplace.v1.PostService/DeletePost", request, post_pb2.Post, safe=False, seconds=seconds
         )
 
     def batch_create_posts(
@@ -1450,11 +1515,41 @@ class MarketplaceClient(Client):
         validate_only: bool = False,
         request_id: str = "",
         seconds: float | None = None,
-    ) -> empty_pb2.Empty:
+    ) -> post_pb2.BatchDeletePostsResponse:
         """Call marketplace.v1.PostService.BatchDeletePosts."""
         request = post_pb2.BatchDeletePostsRequest(requests=requests, validate_only=validate_only, request_id=request_id)
         return self.call(
-            "/marketplace.v1.PostService/BatchDeletePosts", request, empty_pb2.Empty, safe=False, seconds=seconds
+            "/marketplace.v1.PostService/BatchDeletePosts", request, post_pb2.BatchDeletePostsResponse, safe=False, seconds=seconds
+        )
+
+    def undelete_post(
+        self,
+        *,
+        name: str,
+        validate_only: bool = False,
+        etag: str = "",
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> post_pb2.Post:
+        """Call marketplace.v1.PostService.UndeletePost."""
+        request = post_pb2.UndeletePostRequest(name=name, validate_only=validate_only, etag=etag, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.PostService/UndeletePost", request, post_pb2.Post, safe=False, seconds=seconds
+        )
+
+    def purge_posts(
+        self,
+        *,
+        filter: str,
+        force: bool = False,
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> post_pb2.PurgePostsResponse:
+        """Call marketplace.v1.PostService.PurgePosts."""
+        request = post_pb2.PurgePostsRequest(filter=filter, force=force, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.PostService/PurgePosts", request, post_pb2.PurgePostsResponse, safe=False, seconds=seconds
         )
 
     def publish_post(
@@ -1933,10 +2028,11 @@ class MarketplaceClient(Client):
         skip: int = 0,
         return_total_size: bool = False,
         read_mask: field_mask_pb2.FieldMask | None = None,
+        show_deleted: bool = False,
         seconds: float | None = None,
     ) -> Iterator[user_pb2.User]:
         """Call marketplace.v1.UserService.ListUsers."""
-        request = user_pb2.ListUsersRequest(page_size=page_size, filter=filter, order_by=order_by, skip=skip, return_total_size=return_total_size, read_mask=read_mask)
+        request = user_pb2.ListUsersRequest(page_size=page_size, filter=filter, order_by=order_by, skip=skip, return_total_size=return_total_size, read_mask=read_mask, show_deleted=show_deleted)
         for page in self.pages("/marketplace.v1.UserService/ListUsers", request, user_pb2.ListUsersResponse, seconds=seconds):
             for item in page.users:
                 yield item
@@ -1980,11 +2076,11 @@ class MarketplaceClient(Client):
         allow_missing: bool = False,
         request_id: str = "",
         seconds: float | None = None,
-    ) -> empty_pb2.Empty:
+    ) -> user_pb2.User:
         """Call marketplace.v1.UserService.DeleteUser."""
         request = user_pb2.DeleteUserRequest(name=name, force=force, validate_only=validate_only, etag=etag, allow_missing=allow_missing, request_id=request_id)
         return self.call(
-            "/marketplace.v1.UserService/DeleteUser", request, empty_pb2.Empty, safe=False, seconds=seconds
+            "/marketplace.v1.UserService/DeleteUser", request, user_pb2.User, safe=False, seconds=seconds
         )
 
     def batch_create_users(
@@ -2022,11 +2118,41 @@ class MarketplaceClient(Client):
         validate_only: bool = False,
         request_id: str = "",
         seconds: float | None = None,
-    ) -> empty_pb2.Empty:
+    ) -> user_pb2.BatchDeleteUsersResponse:
         """Call marketplace.v1.UserService.BatchDeleteUsers."""
         request = user_pb2.BatchDeleteUsersRequest(requests=requests, validate_only=validate_only, request_id=request_id)
         return self.call(
-            "/marketplace.v1.UserService/BatchDeleteUsers", request, empty_pb2.Empty, safe=False, seconds=seconds
+            "/marketplace.v1.UserService/BatchDeleteUsers", request, user_pb2.BatchDeleteUsersResponse, safe=False, seconds=seconds
+        )
+
+    def undelete_user(
+        self,
+        *,
+        name: str,
+        validate_only: bool = False,
+        etag: str = "",
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> user_pb2.User:
+        """Call marketplace.v1.UserService.UndeleteUser."""
+        request = user_pb2.UndeleteUserRequest(name=name, validate_only=validate_only, etag=etag, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.UserService/UndeleteUser", request, user_pb2.User, safe=False, seconds=seconds
+        )
+
+    def purge_users(
+        self,
+        *,
+        filter: str,
+        force: bool = False,
+        validate_only: bool = False,
+        request_id: str = "",
+        seconds: float | None = None,
+    ) -> user_pb2.PurgeUsersResponse:
+        """Call marketplace.v1.UserService.PurgeUsers."""
+        request = user_pb2.PurgeUsersRequest(filter=filter, force=force, validate_only=validate_only, request_id=request_id)
+        return self.call(
+            "/marketplace.v1.UserService/PurgeUsers", request, user_pb2.PurgeUsersResponse, safe=False, seconds=seconds
         )
 
     def get_profile(

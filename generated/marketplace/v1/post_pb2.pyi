@@ -88,6 +88,8 @@ class Post(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    DELETE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The resource name, `posts/{post}`; the server chooses the id."""
     author: _builtins.str
@@ -118,6 +120,18 @@ class Post(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When the post last changed."""
 
+    @_builtins.property
+    def delete_time(self) -> _timestamp_pb2.Timestamp:
+        """When the post was deleted; absent where it is not. A deleted post is in no List that does not ask for it, and
+        only Get and UndeletePost find it.
+        """
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When a deleted post is removed for good, or soon after: until then UndeletePost restores it. Absent where it
+        is not deleted.
+        """
+
     def __init__(
         self,
         *,
@@ -131,10 +145,12 @@ class Post(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        delete_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "publish_time", b"publish_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "delete_time", b"delete_time", "expire_time", b"expire_time", "publish_time", b"publish_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "content", b"content", "create_time", b"create_time", "etag", b"etag", "name", b"name", "publish_time", b"publish_time", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "content", b"content", "create_time", b"create_time", "delete_time", b"delete_time", "etag", b"etag", "expire_time", b"expire_time", "name", b"name", "publish_time", b"publish_time", "state", b"state", "tags", b"tags", "title", b"title", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -244,6 +260,7 @@ class ListPostsRequest(_message.Message):
     SKIP_FIELD_NUMBER: _builtins.int
     RETURN_TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     READ_MASK_FIELD_NUMBER: _builtins.int
+    SHOW_DELETED_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The most posts to return: 50 where it is 0, never more than 1000. Fewer may come."""
     page_token: _builtins.str
@@ -265,6 +282,8 @@ class ListPostsRequest(_message.Message):
     """How many posts to leave out before the page (AIP-158), after those of page_token."""
     return_total_size: _builtins.bool
     """Whether to say how many posts there are on all pages together."""
+    show_deleted: _builtins.bool
+    """Whether to return deleted posts too (AIP-164)."""
     @_builtins.property
     def read_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields to return (AIP-157), such as `title`; what the view says where it is absent, every field for `*`."""
@@ -280,10 +299,11 @@ class ListPostsRequest(_message.Message):
         skip: _builtins.int = ...,
         return_total_size: _builtins.bool = ...,
         read_mask: _field_mask_pb2.FieldMask | None = ...,
+        show_deleted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "read_mask", b"read_mask", "return_total_size", b"return_total_size", "skip", b"skip", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "read_mask", b"read_mask", "return_total_size", b"return_total_size", "show_deleted", b"show_deleted", "skip", b"skip", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -344,6 +364,7 @@ class ExportPostsRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     READ_MASK_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
+    SHOW_DELETED_FIELD_NUMBER: _builtins.int
     page_token: _builtins.str
     """The next_page_token of the last response that came of an export that broke off: the new export goes on after
     it, in a snapshot of its own. The rest of the request must then be as it was.
@@ -352,6 +373,8 @@ class ExportPostsRequest(_message.Message):
     """How much of each to return where read_mask is absent: everything unless it says otherwise."""
     filter: _builtins.str
     """Which posts to export (AIP-160): `state = PUBLISHED`. All of them where it is empty."""
+    show_deleted: _builtins.bool
+    """Whether to export deleted posts too (AIP-164)."""
     @_builtins.property
     def read_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields to return (AIP-157), such as `title`; what the view says where it is absent, every field for `*`."""
@@ -363,10 +386,11 @@ class ExportPostsRequest(_message.Message):
         view: Global___PostView.ValueType = ...,
         read_mask: _field_mask_pb2.FieldMask | None = ...,
         filter: _builtins.str = ...,
+        show_deleted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_token", b"page_token", "read_mask", b"read_mask", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_token", b"page_token", "read_mask", b"read_mask", "show_deleted", b"show_deleted", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -521,6 +545,110 @@ class DeletePostRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeletePostRequest: _TypeAlias = DeletePostRequest  # noqa: Y015
+
+@_typing.final
+class UndeletePostRequest(_message.Message):
+    """The request of UndeletePost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The post to restore, `posts/{post}`."""
+    validate_only: _builtins.bool
+    """Whether to check everything and answer as if it were done, and to do nothing (AIP-163)."""
+    etag: _builtins.str
+    """The etag of the post as it was read: where it has changed since, the call is refused as ABORTED. Any post
+    where it is empty (AIP-154).
+    """
+    request_id: _builtins.str
+    """Makes the call safe to repeat: a UUID of version 4 that no other call has, and that each repetition has
+    again. Whatever of them arrives, the call takes effect once, and each is given its first answer (AIP-155).
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndeletePostRequest: _TypeAlias = UndeletePostRequest  # noqa: Y015
+
+@_typing.final
+class PurgePostsRequest(_message.Message):
+    """The request of PurgePosts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    filter: _builtins.str
+    """Which of the deleted posts to remove (AIP-160): `delete_time < "2026-11-01T00:00:00Z"`. All of them where it
+    is `*`.
+    """
+    force: _builtins.bool
+    """Whether to remove them. Without it they are only counted."""
+    validate_only: _builtins.bool
+    """Whether to check everything and answer as if it were done, and to do nothing (AIP-163)."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat: a UUID of version 4 that no other call has, and that each repetition has
+    again. Whatever of them arrives, the call takes effect once, and each is given its first answer (AIP-155).
+    """
+    def __init__(
+        self,
+        *,
+        filter: _builtins.str = ...,
+        force: _builtins.bool = ...,
+        validate_only: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "force", b"force", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgePostsRequest: _TypeAlias = PurgePostsRequest  # noqa: Y015
+
+@_typing.final
+class PurgePostsResponse(_message.Message):
+    """The response of PurgePosts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURGE_COUNT_FIELD_NUMBER: _builtins.int
+    PURGE_SAMPLE_FIELD_NUMBER: _builtins.int
+    purge_count: _builtins.int
+    """How many posts were removed; how many would be where force is not set."""
+    @_builtins.property
+    def purge_sample(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of up to 100 posts that would be removed, where force is not set."""
+
+    def __init__(
+        self,
+        *,
+        purge_count: _builtins.int = ...,
+        purge_sample: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["purge_count", b"purge_count", "purge_sample", b"purge_sample"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgePostsResponse: _TypeAlias = PurgePostsResponse  # noqa: Y015
 
 @_typing.final
 class PublishPostRequest(_message.Message):
@@ -747,3 +875,27 @@ class BatchDeletePostsRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchDeletePostsRequest: _TypeAlias = BatchDeletePostsRequest  # noqa: Y015
+
+@_typing.final
+class BatchDeletePostsResponse(_message.Message):
+    """The response of BatchDeletePosts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def posts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Post]:
+        """The posts, in the order of the requests."""
+
+    def __init__(
+        self,
+        *,
+        posts: _abc.Iterable[Global___Post] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["posts", b"posts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchDeletePostsResponse: _TypeAlias = BatchDeletePostsResponse  # noqa: Y015

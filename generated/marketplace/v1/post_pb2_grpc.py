@@ -70,7 +70,7 @@ class PostServiceStub(object):
         self.DeletePost = channel.unary_unary(
                 '/marketplace.v1.PostService/DeletePost',
                 request_serializer=marketplace_dot_v1_dot_post__pb2.DeletePostRequest.SerializeToString,
-                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                response_deserializer=marketplace_dot_v1_dot_post__pb2.Post.FromString,
                 _registered_method=True)
         self.BatchCreatePosts = channel.unary_unary(
                 '/marketplace.v1.PostService/BatchCreatePosts',
@@ -85,7 +85,17 @@ class PostServiceStub(object):
         self.BatchDeletePosts = channel.unary_unary(
                 '/marketplace.v1.PostService/BatchDeletePosts',
                 request_serializer=marketplace_dot_v1_dot_post__pb2.BatchDeletePostsRequest.SerializeToString,
-                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                response_deserializer=marketplace_dot_v1_dot_post__pb2.BatchDeletePostsResponse.FromString,
+                _registered_method=True)
+        self.UndeletePost = channel.unary_unary(
+                '/marketplace.v1.PostService/UndeletePost',
+                request_serializer=marketplace_dot_v1_dot_post__pb2.UndeletePostRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_post__pb2.Post.FromString,
+                _registered_method=True)
+        self.PurgePosts = channel.unary_unary(
+                '/marketplace.v1.PostService/PurgePosts',
+                request_serializer=marketplace_dot_v1_dot_post__pb2.PurgePostsRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_post__pb2.PurgePostsResponse.FromString,
                 _registered_method=True)
         self.PublishPost = channel.unary_unary(
                 '/marketplace.v1.PostService/PublishPost',
@@ -208,9 +218,10 @@ class PostServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeletePost(self, request, context):
-        """Deletes a post for good (AIP-135).
+        """Deletes a post, which can be restored until expire_time, and returns it (AIP-135, AIP-164).
 
-        NOT_FOUND when there is no such post; FAILED_PRECONDITION when it has comments and force is not set.
+        NOT_FOUND when there is no such post, or it is deleted already; FAILED_PRECONDITION when it has comments and
+        force is not set. Its comments stay until it is removed for good.
         ABORTED when an etag is sent and the post has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -236,9 +247,30 @@ class PostServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BatchDeletePosts(self, request, context):
-        """Deletes many posts: all of them, or none (AIP-235).
+        """Deletes many posts: all of them, or none (AIP-235), and returns them.
 
         Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndeletePost(self, request, context):
+        """Restores a deleted post, as it was but for its etag and update_time, and returns it (AIP-164).
+
+        NOT_FOUND when there is no such post, or it was removed for good; ALREADY_EXISTS when it is not deleted;
+        FAILED_PRECONDITION when its author is.
+        ABORTED when an etag is sent and the post has changed since.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgePosts(self, request, context):
+        """Removes deleted posts for good before their expire_time, with their comments, or tells which would be
+        (AIP-165): at most 10000 in a call.
+
+        INVALID_ARGUMENT when filter is wrong.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -385,7 +417,7 @@ def add_PostServiceServicer_to_server(servicer, server):
             'DeletePost': grpc.unary_unary_rpc_method_handler(
                     servicer.DeletePost,
                     request_deserializer=marketplace_dot_v1_dot_post__pb2.DeletePostRequest.FromString,
-                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+                    response_serializer=marketplace_dot_v1_dot_post__pb2.Post.SerializeToString,
             ),
             'BatchCreatePosts': grpc.unary_unary_rpc_method_handler(
                     servicer.BatchCreatePosts,
@@ -400,7 +432,17 @@ def add_PostServiceServicer_to_server(servicer, server):
             'BatchDeletePosts': grpc.unary_unary_rpc_method_handler(
                     servicer.BatchDeletePosts,
                     request_deserializer=marketplace_dot_v1_dot_post__pb2.BatchDeletePostsRequest.FromString,
-                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+                    response_serializer=marketplace_dot_v1_dot_post__pb2.BatchDeletePostsResponse.SerializeToString,
+            ),
+            'UndeletePost': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeletePost,
+                    request_deserializer=marketplace_dot_v1_dot_post__pb2.UndeletePostRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_post__pb2.Post.SerializeToString,
+            ),
+            'PurgePosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgePosts,
+                    request_deserializer=marketplace_dot_v1_dot_post__pb2.PurgePostsRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_post__pb2.PurgePostsResponse.SerializeToString,
             ),
             'PublishPost': grpc.unary_unary_rpc_method_handler(
                     servicer.PublishPost,
@@ -647,7 +689,7 @@ class PostService(object):
             target,
             '/marketplace.v1.PostService/DeletePost',
             marketplace_dot_v1_dot_post__pb2.DeletePostRequest.SerializeToString,
-            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            marketplace_dot_v1_dot_post__pb2.Post.FromString,
             options,
             channel_credentials,
             insecure,
@@ -728,7 +770,61 @@ class PostService(object):
             target,
             '/marketplace.v1.PostService/BatchDeletePosts',
             marketplace_dot_v1_dot_post__pb2.BatchDeletePostsRequest.SerializeToString,
-            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            marketplace_dot_v1_dot_post__pb2.BatchDeletePostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndeletePost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.PostService/UndeletePost',
+            marketplace_dot_v1_dot_post__pb2.UndeletePostRequest.SerializeToString,
+            marketplace_dot_v1_dot_post__pb2.Post.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgePosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.PostService/PurgePosts',
+            marketplace_dot_v1_dot_post__pb2.PurgePostsRequest.SerializeToString,
+            marketplace_dot_v1_dot_post__pb2.PurgePostsResponse.FromString,
             options,
             channel_credentials,
             insecure,

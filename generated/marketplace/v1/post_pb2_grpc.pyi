@@ -70,10 +70,11 @@ class PostServiceStub:
     exist.
     ABORTED when an etag is sent and the post has changed since.
     """
-    DeletePost: _grpc.UnaryUnaryMultiCallable[_post_pb2.DeletePostRequest, _empty_pb2.Empty]
-    """Deletes a post for good (AIP-135).
+    DeletePost: _grpc.UnaryUnaryMultiCallable[_post_pb2.DeletePostRequest, _post_pb2.Post]
+    """Deletes a post, which can be restored until expire_time, and returns it (AIP-135, AIP-164).
 
-    NOT_FOUND when there is no such post; FAILED_PRECONDITION when it has comments and force is not set.
+    NOT_FOUND when there is no such post, or it is deleted already; FAILED_PRECONDITION when it has comments and
+    force is not set. Its comments stay until it is removed for good.
     ABORTED when an etag is sent and the post has changed since.
     """
     BatchCreatePosts: _grpc.UnaryUnaryMultiCallable[_post_pb2.BatchCreatePostsRequest, _post_pb2.BatchCreatePostsResponse]
@@ -86,10 +87,23 @@ class PostServiceStub:
 
     Every item that is refused is named by its index; the code is that of the first.
     """
-    BatchDeletePosts: _grpc.UnaryUnaryMultiCallable[_post_pb2.BatchDeletePostsRequest, _empty_pb2.Empty]
-    """Deletes many posts: all of them, or none (AIP-235).
+    BatchDeletePosts: _grpc.UnaryUnaryMultiCallable[_post_pb2.BatchDeletePostsRequest, _post_pb2.BatchDeletePostsResponse]
+    """Deletes many posts: all of them, or none (AIP-235), and returns them.
 
     Every item that is refused is named by its index; the code is that of the first.
+    """
+    UndeletePost: _grpc.UnaryUnaryMultiCallable[_post_pb2.UndeletePostRequest, _post_pb2.Post]
+    """Restores a deleted post, as it was but for its etag and update_time, and returns it (AIP-164).
+
+    NOT_FOUND when there is no such post, or it was removed for good; ALREADY_EXISTS when it is not deleted;
+    FAILED_PRECONDITION when its author is.
+    ABORTED when an etag is sent and the post has changed since.
+    """
+    PurgePosts: _grpc.UnaryUnaryMultiCallable[_post_pb2.PurgePostsRequest, _post_pb2.PurgePostsResponse]
+    """Removes deleted posts for good before their expire_time, with their comments, or tells which would be
+    (AIP-165): at most 10000 in a call.
+
+    INVALID_ARGUMENT when filter is wrong.
     """
     PublishPost: _grpc.UnaryUnaryMultiCallable[_post_pb2.PublishPostRequest, _post_pb2.Post]
     """Makes a draft public, and returns the post (AIP-136, AIP-216).
@@ -193,10 +207,11 @@ class PostServiceAsyncStub(PostServiceStub):
     exist.
     ABORTED when an etag is sent and the post has changed since.
     """
-    DeletePost: _aio.UnaryUnaryMultiCallable[_post_pb2.DeletePostRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a post for good (AIP-135).
+    DeletePost: _aio.UnaryUnaryMultiCallable[_post_pb2.DeletePostRequest, _post_pb2.Post]  # type: ignore[assignment]
+    """Deletes a post, which can be restored until expire_time, and returns it (AIP-135, AIP-164).
 
-    NOT_FOUND when there is no such post; FAILED_PRECONDITION when it has comments and force is not set.
+    NOT_FOUND when there is no such post, or it is deleted already; FAILED_PRECONDITION when it has comments and
+    force is not set. Its comments stay until it is removed for good.
     ABORTED when an etag is sent and the post has changed since.
     """
     BatchCreatePosts: _aio.UnaryUnaryMultiCallable[_post_pb2.BatchCreatePostsRequest, _post_pb2.BatchCreatePostsResponse]  # type: ignore[assignment]
@@ -209,10 +224,23 @@ class PostServiceAsyncStub(PostServiceStub):
 
     Every item that is refused is named by its index; the code is that of the first.
     """
-    BatchDeletePosts: _aio.UnaryUnaryMultiCallable[_post_pb2.BatchDeletePostsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes many posts: all of them, or none (AIP-235).
+    BatchDeletePosts: _aio.UnaryUnaryMultiCallable[_post_pb2.BatchDeletePostsRequest, _post_pb2.BatchDeletePostsResponse]  # type: ignore[assignment]
+    """Deletes many posts: all of them, or none (AIP-235), and returns them.
 
     Every item that is refused is named by its index; the code is that of the first.
+    """
+    UndeletePost: _aio.UnaryUnaryMultiCallable[_post_pb2.UndeletePostRequest, _post_pb2.Post]  # type: ignore[assignment]
+    """Restores a deleted post, as it was but for its etag and update_time, and returns it (AIP-164).
+
+    NOT_FOUND when there is no such post, or it was removed for good; ALREADY_EXISTS when it is not deleted;
+    FAILED_PRECONDITION when its author is.
+    ABORTED when an etag is sent and the post has changed since.
+    """
+    PurgePosts: _aio.UnaryUnaryMultiCallable[_post_pb2.PurgePostsRequest, _post_pb2.PurgePostsResponse]  # type: ignore[assignment]
+    """Removes deleted posts for good before their expire_time, with their comments, or tells which would be
+    (AIP-165): at most 10000 in a call.
+
+    INVALID_ARGUMENT when filter is wrong.
     """
     PublishPost: _aio.UnaryUnaryMultiCallable[_post_pb2.PublishPostRequest, _post_pb2.Post]  # type: ignore[assignment]
     """Makes a draft public, and returns the post (AIP-136, AIP-216).
@@ -355,10 +383,11 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _post_pb2.DeletePostRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Deletes a post for good (AIP-135).
+    ) -> _typing.Union[_post_pb2.Post, _abc.Awaitable[_post_pb2.Post]]:
+        """Deletes a post, which can be restored until expire_time, and returns it (AIP-135, AIP-164).
 
-        NOT_FOUND when there is no such post; FAILED_PRECONDITION when it has comments and force is not set.
+        NOT_FOUND when there is no such post, or it is deleted already; FAILED_PRECONDITION when it has comments and
+        force is not set. Its comments stay until it is removed for good.
         ABORTED when an etag is sent and the post has changed since.
         """
 
@@ -389,10 +418,35 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _post_pb2.BatchDeletePostsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Deletes many posts: all of them, or none (AIP-235).
+    ) -> _typing.Union[_post_pb2.BatchDeletePostsResponse, _abc.Awaitable[_post_pb2.BatchDeletePostsResponse]]:
+        """Deletes many posts: all of them, or none (AIP-235), and returns them.
 
         Every item that is refused is named by its index; the code is that of the first.
+        """
+
+    @_abc_1.abstractmethod
+    def UndeletePost(
+        self,
+        request: _post_pb2.UndeletePostRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_post_pb2.Post, _abc.Awaitable[_post_pb2.Post]]:
+        """Restores a deleted post, as it was but for its etag and update_time, and returns it (AIP-164).
+
+        NOT_FOUND when there is no such post, or it was removed for good; ALREADY_EXISTS when it is not deleted;
+        FAILED_PRECONDITION when its author is.
+        ABORTED when an etag is sent and the post has changed since.
+        """
+
+    @_abc_1.abstractmethod
+    def PurgePosts(
+        self,
+        request: _post_pb2.PurgePostsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_post_pb2.PurgePostsResponse, _abc.Awaitable[_post_pb2.PurgePostsResponse]]:
+        """Removes deleted posts for good before their expire_time, with their comments, or tells which would be
+        (AIP-165): at most 10000 in a call.
+
+        INVALID_ARGUMENT when filter is wrong.
         """
 
     @_abc_1.abstractmethod

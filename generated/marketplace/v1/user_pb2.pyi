@@ -35,6 +35,8 @@ class User(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    DELETE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The resource name, `users/{user}`; the server chooses the id."""
     email: _builtins.str
@@ -61,6 +63,18 @@ class User(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When the user last changed."""
 
+    @_builtins.property
+    def delete_time(self) -> _timestamp_pb2.Timestamp:
+        """When the user was deleted; absent where it is not. A deleted user is in no List that does not ask for it, and
+        only Get and UndeleteUser find it.
+        """
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When a deleted user is removed for good, or soon after: until then UndeleteUser restores it. Absent where it
+        is not deleted.
+        """
+
     def __init__(
         self,
         *,
@@ -73,10 +87,12 @@ class User(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         password: _builtins.str | None = ...,
         etag: _builtins.str = ...,
+        delete_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_password", b"_password", "active", b"active", "create_time", b"create_time", "password", b"password", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_password", b"_password", "active", b"active", "create_time", b"create_time", "delete_time", b"delete_time", "expire_time", b"expire_time", "password", b"password", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_password", b"_password", "active", b"active", "create_time", b"create_time", "email", b"email", "etag", b"etag", "full_name", b"full_name", "name", b"name", "password", b"password", "update_time", b"update_time", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_password", b"_password", "active", b"active", "create_time", b"create_time", "delete_time", b"delete_time", "email", b"email", "etag", b"etag", "expire_time", b"expire_time", "full_name", b"full_name", "name", b"name", "password", b"password", "update_time", b"update_time", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active: _TypeAlias = _typing.Literal["active"]  # noqa: Y015
     _WhichOneofArgType__active: _TypeAlias = _typing.Literal["_active", b"_active"]  # noqa: Y015
@@ -184,6 +200,7 @@ class ListUsersRequest(_message.Message):
     SKIP_FIELD_NUMBER: _builtins.int
     RETURN_TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     READ_MASK_FIELD_NUMBER: _builtins.int
+    SHOW_DELETED_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The most users to return: 50 where it is 0, never more than 1000. Fewer may come."""
     page_token: _builtins.str
@@ -203,6 +220,8 @@ class ListUsersRequest(_message.Message):
     """How many users to leave out before the page (AIP-158), after those of page_token."""
     return_total_size: _builtins.bool
     """Whether to say how many users there are on all pages together."""
+    show_deleted: _builtins.bool
+    """Whether to return deleted users too (AIP-164)."""
     @_builtins.property
     def read_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields to return (AIP-157), such as `name`; every field where it is absent or `*`."""
@@ -217,10 +236,11 @@ class ListUsersRequest(_message.Message):
         skip: _builtins.int = ...,
         return_total_size: _builtins.bool = ...,
         read_mask: _field_mask_pb2.FieldMask | None = ...,
+        show_deleted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "read_mask", b"read_mask", "return_total_size", b"return_total_size", "skip", b"skip"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "read_mask", b"read_mask", "return_total_size", b"return_total_size", "show_deleted", b"show_deleted", "skip", b"skip"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -362,7 +382,7 @@ class DeleteUserRequest(_message.Message):
     name: _builtins.str
     """The user to delete, `users/{user}`."""
     force: _builtins.bool
-    """Whether to delete the user's addresses too. Without it a user who has any is not deleted."""
+    """Whether to delete a user who has addresses. They stay, and are removed when the user is."""
     validate_only: _builtins.bool
     """Whether to check everything and answer as if it were done, and to do nothing (AIP-163)."""
     etag: _builtins.str
@@ -392,6 +412,110 @@ class DeleteUserRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteUserRequest: _TypeAlias = DeleteUserRequest  # noqa: Y015
+
+@_typing.final
+class UndeleteUserRequest(_message.Message):
+    """The request of UndeleteUser."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The user to restore, `users/{user}`."""
+    validate_only: _builtins.bool
+    """Whether to check everything and answer as if it were done, and to do nothing (AIP-163)."""
+    etag: _builtins.str
+    """The etag of the user as it was read: where it has changed since, the call is refused as ABORTED. Any user
+    where it is empty (AIP-154).
+    """
+    request_id: _builtins.str
+    """Makes the call safe to repeat: a UUID of version 4 that no other call has, and that each repetition has
+    again. Whatever of them arrives, the call takes effect once, and each is given its first answer (AIP-155).
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndeleteUserRequest: _TypeAlias = UndeleteUserRequest  # noqa: Y015
+
+@_typing.final
+class PurgeUsersRequest(_message.Message):
+    """The request of PurgeUsers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    filter: _builtins.str
+    """Which of the deleted users to remove (AIP-160): `delete_time < "2026-11-01T00:00:00Z"`. All of them where it
+    is `*`.
+    """
+    force: _builtins.bool
+    """Whether to remove them. Without it they are only counted."""
+    validate_only: _builtins.bool
+    """Whether to check everything and answer as if it were done, and to do nothing (AIP-163)."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat: a UUID of version 4 that no other call has, and that each repetition has
+    again. Whatever of them arrives, the call takes effect once, and each is given its first answer (AIP-155).
+    """
+    def __init__(
+        self,
+        *,
+        filter: _builtins.str = ...,
+        force: _builtins.bool = ...,
+        validate_only: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "force", b"force", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeUsersRequest: _TypeAlias = PurgeUsersRequest  # noqa: Y015
+
+@_typing.final
+class PurgeUsersResponse(_message.Message):
+    """The response of PurgeUsers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURGE_COUNT_FIELD_NUMBER: _builtins.int
+    PURGE_SAMPLE_FIELD_NUMBER: _builtins.int
+    purge_count: _builtins.int
+    """How many users were removed; how many would be where force is not set."""
+    @_builtins.property
+    def purge_sample(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of up to 100 users that would be removed, where force is not set."""
+
+    def __init__(
+        self,
+        *,
+        purge_count: _builtins.int = ...,
+        purge_sample: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["purge_count", b"purge_count", "purge_sample", b"purge_sample"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeUsersResponse: _TypeAlias = PurgeUsersResponse  # noqa: Y015
 
 @_typing.final
 class BatchCreateUsersRequest(_message.Message):
@@ -542,3 +666,27 @@ class BatchDeleteUsersRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchDeleteUsersRequest: _TypeAlias = BatchDeleteUsersRequest  # noqa: Y015
+
+@_typing.final
+class BatchDeleteUsersResponse(_message.Message):
+    """The response of BatchDeleteUsers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def users(self) -> _containers.RepeatedCompositeFieldContainer[Global___User]:
+        """The users, in the order of the requests."""
+
+    def __init__(
+        self,
+        *,
+        users: _abc.Iterable[Global___User] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchDeleteUsersResponse: _TypeAlias = BatchDeleteUsersResponse  # noqa: Y015

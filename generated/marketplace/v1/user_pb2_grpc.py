@@ -66,7 +66,7 @@ class UserServiceStub(object):
         self.DeleteUser = channel.unary_unary(
                 '/marketplace.v1.UserService/DeleteUser',
                 request_serializer=marketplace_dot_v1_dot_user__pb2.DeleteUserRequest.SerializeToString,
-                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                response_deserializer=marketplace_dot_v1_dot_user__pb2.User.FromString,
                 _registered_method=True)
         self.BatchCreateUsers = channel.unary_unary(
                 '/marketplace.v1.UserService/BatchCreateUsers',
@@ -81,7 +81,17 @@ class UserServiceStub(object):
         self.BatchDeleteUsers = channel.unary_unary(
                 '/marketplace.v1.UserService/BatchDeleteUsers',
                 request_serializer=marketplace_dot_v1_dot_user__pb2.BatchDeleteUsersRequest.SerializeToString,
-                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                response_deserializer=marketplace_dot_v1_dot_user__pb2.BatchDeleteUsersResponse.FromString,
+                _registered_method=True)
+        self.UndeleteUser = channel.unary_unary(
+                '/marketplace.v1.UserService/UndeleteUser',
+                request_serializer=marketplace_dot_v1_dot_user__pb2.UndeleteUserRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_user__pb2.User.FromString,
+                _registered_method=True)
+        self.PurgeUsers = channel.unary_unary(
+                '/marketplace.v1.UserService/PurgeUsers',
+                request_serializer=marketplace_dot_v1_dot_user__pb2.PurgeUsersRequest.SerializeToString,
+                response_deserializer=marketplace_dot_v1_dot_user__pb2.PurgeUsersResponse.FromString,
                 _registered_method=True)
         self.GetProfile = channel.unary_unary(
                 '/marketplace.v1.UserService/GetProfile',
@@ -202,10 +212,12 @@ class UserServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteUser(self, request, context):
-        """Deletes a user for good, and the user's profile with it (AIP-135).
+        """Deletes a user, who can be restored until expire_time, and returns the user (AIP-135, AIP-164). The user's email
+        and username are free for another from then on; the profile stays until the user is removed for good.
 
-        NOT_FOUND when there is no such user; FAILED_PRECONDITION when the user has addresses and force is not
-        set, or when others refer to the user: posts, comments, orders, or a wallet that has been used.
+        NOT_FOUND when there is no such user, or it is deleted already; FAILED_PRECONDITION when the user has addresses
+        and force is not set, or when others refer to the user: posts that are not deleted, comments, orders, or a
+        wallet that has been used.
         ABORTED when an etag is sent and the user has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -231,9 +243,30 @@ class UserServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BatchDeleteUsers(self, request, context):
-        """Deletes many users: all of them, or none (AIP-235).
+        """Deletes many users: all of them, or none (AIP-235), and returns them.
 
         Every item that is refused is named by its index; the code is that of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndeleteUser(self, request, context):
+        """Restores a deleted user, as it was but for its etag and update_time, and returns it (AIP-164).
+
+        NOT_FOUND when there is no such user, or it was removed for good; ALREADY_EXISTS when it is not deleted, or
+        when another user has the same email or username by now.
+        ABORTED when an etag is sent and the user has changed since.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeUsers(self, request, context):
+        """Removes deleted users for good before their expire_time, with all that is below them, or tells which would
+        be (AIP-165): at most 10000 in a call.
+
+        Users to whom others still refer are left out. INVALID_ARGUMENT when filter is wrong.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -392,7 +425,7 @@ def add_UserServiceServicer_to_server(servicer, server):
             'DeleteUser': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteUser,
                     request_deserializer=marketplace_dot_v1_dot_user__pb2.DeleteUserRequest.FromString,
-                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+                    response_serializer=marketplace_dot_v1_dot_user__pb2.User.SerializeToString,
             ),
             'BatchCreateUsers': grpc.unary_unary_rpc_method_handler(
                     servicer.BatchCreateUsers,
@@ -407,7 +440,17 @@ def add_UserServiceServicer_to_server(servicer, server):
             'BatchDeleteUsers': grpc.unary_unary_rpc_method_handler(
                     servicer.BatchDeleteUsers,
                     request_deserializer=marketplace_dot_v1_dot_user__pb2.BatchDeleteUsersRequest.FromString,
-                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+                    response_serializer=marketplace_dot_v1_dot_user__pb2.BatchDeleteUsersResponse.SerializeToString,
+            ),
+            'UndeleteUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeleteUser,
+                    request_deserializer=marketplace_dot_v1_dot_user__pb2.UndeleteUserRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_user__pb2.User.SerializeToString,
+            ),
+            'PurgeUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeUsers,
+                    request_deserializer=marketplace_dot_v1_dot_user__pb2.PurgeUsersRequest.FromString,
+                    response_serializer=marketplace_dot_v1_dot_user__pb2.PurgeUsersResponse.SerializeToString,
             ),
             'GetProfile': grpc.unary_unary_rpc_method_handler(
                     servicer.GetProfile,
@@ -637,7 +680,7 @@ class UserService(object):
             target,
             '/marketplace.v1.UserService/DeleteUser',
             marketplace_dot_v1_dot_user__pb2.DeleteUserRequest.SerializeToString,
-            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            marketplace_dot_v1_dot_user__pb2.User.FromString,
             options,
             channel_credentials,
             insecure,
@@ -718,7 +761,61 @@ class UserService(object):
             target,
             '/marketplace.v1.UserService/BatchDeleteUsers',
             marketplace_dot_v1_dot_user__pb2.BatchDeleteUsersRequest.SerializeToString,
-            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            marketplace_dot_v1_dot_user__pb2.BatchDeleteUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndeleteUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.UserService/UndeleteUser',
+            marketplace_dot_v1_dot_user__pb2.UndeleteUserRequest.SerializeToString,
+            marketplace_dot_v1_dot_user__pb2.User.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/marketplace.v1.UserService/PurgeUsers',
+            marketplace_dot_v1_dot_user__pb2.PurgeUsersRequest.SerializeToString,
+            marketplace_dot_v1_dot_user__pb2.PurgeUsersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -63,11 +63,13 @@ class UserServiceStub:
     NOT_FOUND when there is no such user; ALREADY_EXISTS when another user has the same email or username.
     ABORTED when an etag is sent and the user has changed since.
     """
-    DeleteUser: _grpc.UnaryUnaryMultiCallable[_user_pb2.DeleteUserRequest, _empty_pb2.Empty]
-    """Deletes a user for good, and the user's profile with it (AIP-135).
+    DeleteUser: _grpc.UnaryUnaryMultiCallable[_user_pb2.DeleteUserRequest, _user_pb2.User]
+    """Deletes a user, who can be restored until expire_time, and returns the user (AIP-135, AIP-164). The user's email
+    and username are free for another from then on; the profile stays until the user is removed for good.
 
-    NOT_FOUND when there is no such user; FAILED_PRECONDITION when the user has addresses and force is not
-    set, or when others refer to the user: posts, comments, orders, or a wallet that has been used.
+    NOT_FOUND when there is no such user, or it is deleted already; FAILED_PRECONDITION when the user has addresses
+    and force is not set, or when others refer to the user: posts that are not deleted, comments, orders, or a
+    wallet that has been used.
     ABORTED when an etag is sent and the user has changed since.
     """
     BatchCreateUsers: _grpc.UnaryUnaryMultiCallable[_user_pb2.BatchCreateUsersRequest, _user_pb2.BatchCreateUsersResponse]
@@ -80,10 +82,23 @@ class UserServiceStub:
 
     Every item that is refused is named by its index; the code is that of the first.
     """
-    BatchDeleteUsers: _grpc.UnaryUnaryMultiCallable[_user_pb2.BatchDeleteUsersRequest, _empty_pb2.Empty]
-    """Deletes many users: all of them, or none (AIP-235).
+    BatchDeleteUsers: _grpc.UnaryUnaryMultiCallable[_user_pb2.BatchDeleteUsersRequest, _user_pb2.BatchDeleteUsersResponse]
+    """Deletes many users: all of them, or none (AIP-235), and returns them.
 
     Every item that is refused is named by its index; the code is that of the first.
+    """
+    UndeleteUser: _grpc.UnaryUnaryMultiCallable[_user_pb2.UndeleteUserRequest, _user_pb2.User]
+    """Restores a deleted user, as it was but for its etag and update_time, and returns it (AIP-164).
+
+    NOT_FOUND when there is no such user, or it was removed for good; ALREADY_EXISTS when it is not deleted, or
+    when another user has the same email or username by now.
+    ABORTED when an etag is sent and the user has changed since.
+    """
+    PurgeUsers: _grpc.UnaryUnaryMultiCallable[_user_pb2.PurgeUsersRequest, _user_pb2.PurgeUsersResponse]
+    """Removes deleted users for good before their expire_time, with all that is below them, or tells which would
+    be (AIP-165): at most 10000 in a call.
+
+    Users to whom others still refer are left out. INVALID_ARGUMENT when filter is wrong.
     """
     GetProfile: _grpc.UnaryUnaryMultiCallable[_profile_pb2.GetProfileRequest, _profile_pb2.Profile]
     """Reads the profile of a user (AIP-131, AIP-156).
@@ -188,11 +203,13 @@ class UserServiceAsyncStub(UserServiceStub):
     NOT_FOUND when there is no such user; ALREADY_EXISTS when another user has the same email or username.
     ABORTED when an etag is sent and the user has changed since.
     """
-    DeleteUser: _aio.UnaryUnaryMultiCallable[_user_pb2.DeleteUserRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a user for good, and the user's profile with it (AIP-135).
+    DeleteUser: _aio.UnaryUnaryMultiCallable[_user_pb2.DeleteUserRequest, _user_pb2.User]  # type: ignore[assignment]
+    """Deletes a user, who can be restored until expire_time, and returns the user (AIP-135, AIP-164). The user's email
+    and username are free for another from then on; the profile stays until the user is removed for good.
 
-    NOT_FOUND when there is no such user; FAILED_PRECONDITION when the user has addresses and force is not
-    set, or when others refer to the user: posts, comments, orders, or a wallet that has been used.
+    NOT_FOUND when there is no such user, or it is deleted already; FAILED_PRECONDITION when the user has addresses
+    and force is not set, or when others refer to the user: posts that are not deleted, comments, orders, or a
+    wallet that has been used.
     ABORTED when an etag is sent and the user has changed since.
     """
     BatchCreateUsers: _aio.UnaryUnaryMultiCallable[_user_pb2.BatchCreateUsersRequest, _user_pb2.BatchCreateUsersResponse]  # type: ignore[assignment]
@@ -205,10 +222,23 @@ class UserServiceAsyncStub(UserServiceStub):
 
     Every item that is refused is named by its index; the code is that of the first.
     """
-    BatchDeleteUsers: _aio.UnaryUnaryMultiCallable[_user_pb2.BatchDeleteUsersRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes many users: all of them, or none (AIP-235).
+    BatchDeleteUsers: _aio.UnaryUnaryMultiCallable[_user_pb2.BatchDeleteUsersRequest, _user_pb2.BatchDeleteUsersResponse]  # type: ignore[assignment]
+    """Deletes many users: all of them, or none (AIP-235), and returns them.
 
     Every item that is refused is named by its index; the code is that of the first.
+    """
+    UndeleteUser: _aio.UnaryUnaryMultiCallable[_user_pb2.UndeleteUserRequest, _user_pb2.User]  # type: ignore[assignment]
+    """Restores a deleted user, as it was but for its etag and update_time, and returns it (AIP-164).
+
+    NOT_FOUND when there is no such user, or it was removed for good; ALREADY_EXISTS when it is not deleted, or
+    when another user has the same email or username by now.
+    ABORTED when an etag is sent and the user has changed since.
+    """
+    PurgeUsers: _aio.UnaryUnaryMultiCallable[_user_pb2.PurgeUsersRequest, _user_pb2.PurgeUsersResponse]  # type: ignore[assignment]
+    """Removes deleted users for good before their expire_time, with all that is below them, or tells which would
+    be (AIP-165): at most 10000 in a call.
+
+    Users to whom others still refer are left out. INVALID_ARGUMENT when filter is wrong.
     """
     GetProfile: _aio.UnaryUnaryMultiCallable[_profile_pb2.GetProfileRequest, _profile_pb2.Profile]  # type: ignore[assignment]
     """Reads the profile of a user (AIP-131, AIP-156).
@@ -346,11 +376,13 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _user_pb2.DeleteUserRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Deletes a user for good, and the user's profile with it (AIP-135).
+    ) -> _typing.Union[_user_pb2.User, _abc.Awaitable[_user_pb2.User]]:
+        """Deletes a user, who can be restored until expire_time, and returns the user (AIP-135, AIP-164). The user's email
+        and username are free for another from then on; the profile stays until the user is removed for good.
 
-        NOT_FOUND when there is no such user; FAILED_PRECONDITION when the user has addresses and force is not
-        set, or when others refer to the user: posts, comments, orders, or a wallet that has been used.
+        NOT_FOUND when there is no such user, or it is deleted already; FAILED_PRECONDITION when the user has addresses
+        and force is not set, or when others refer to the user: posts that are not deleted, comments, orders, or a
+        wallet that has been used.
         ABORTED when an etag is sent and the user has changed since.
         """
 
@@ -381,10 +413,35 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _user_pb2.BatchDeleteUsersRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Deletes many users: all of them, or none (AIP-235).
+    ) -> _typing.Union[_user_pb2.BatchDeleteUsersResponse, _abc.Awaitable[_user_pb2.BatchDeleteUsersResponse]]:
+        """Deletes many users: all of them, or none (AIP-235), and returns them.
 
         Every item that is refused is named by its index; the code is that of the first.
+        """
+
+    @_abc_1.abstractmethod
+    def UndeleteUser(
+        self,
+        request: _user_pb2.UndeleteUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.User, _abc.Awaitable[_user_pb2.User]]:
+        """Restores a deleted user, as it was but for its etag and update_time, and returns it (AIP-164).
+
+        NOT_FOUND when there is no such user, or it was removed for good; ALREADY_EXISTS when it is not deleted, or
+        when another user has the same email or username by now.
+        ABORTED when an etag is sent and the user has changed since.
+        """
+
+    @_abc_1.abstractmethod
+    def PurgeUsers(
+        self,
+        request: _user_pb2.PurgeUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.PurgeUsersResponse, _abc.Awaitable[_user_pb2.PurgeUsersResponse]]:
+        """Removes deleted users for good before their expire_time, with all that is below them, or tells which would
+        be (AIP-165): at most 10000 in a call.
+
+        Users to whom others still refer are left out. INVALID_ARGUMENT when filter is wrong.
         """
 
     @_abc_1.abstractmethod

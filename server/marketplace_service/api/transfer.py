@@ -25,7 +25,8 @@ async def create_transfer(transfers: Schema, call: Call[transfer_pb2.CreateTrans
         wallets = select(Wallet.user_id).where(Wallet.user_id.in_((source, destination))).order_by(Wallet.user_id)
         absent = names.keys() - set(connection.scalars(wallets))
         # Locked as a foreign key locks them: a user who is there stays until the wallet is.
-        users = select(User.id).where(User.id.in_(absent)).with_for_update(read=True, key_share=True)
+        users = select(User.id).where(User.id.in_(absent), User.delete_time.is_(None))
+        users = users.with_for_update(read=True, key_share=True)
         unknown = absent - set(connection.scalars(users)) if absent else absent
         for path, user in (("transfer.source", source), ("transfer.destination", destination)):
             if user in unknown:

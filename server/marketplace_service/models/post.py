@@ -7,7 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from marketplace_service.models.declarative import Base
 from marketplace_service.models.tag import Tag
-from tablestakes.columns import Serial, Versioned
+from tablestakes.columns import Serial, SoftDeleted, Versioned
 
 post_tags = Table(
     "post_tags",
@@ -17,7 +17,7 @@ post_tags = Table(
 )
 
 
-class Post(Versioned, Base):
+class Post(SoftDeleted, Versioned, Base):
     """A text that a user writes for all to read."""
 
     __tablename__ = "posts"

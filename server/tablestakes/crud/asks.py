@@ -13,6 +13,7 @@ STRING = FieldDescriptor.TYPE_STRING
 INT32 = FieldDescriptor.TYPE_INT32
 BOOL = FieldDescriptor.TYPE_BOOL
 FIELD_MASK = "google.protobuf.FieldMask"
+SHOW_DELETED = "show_deleted"
 
 STANDARD: dict[str, int | str] = {
     "parent": STRING,
@@ -25,6 +26,7 @@ STANDARD: dict[str, int | str] = {
     "etag": STRING,
     "allow_missing": BOOL,
     "request_id": STRING,
+    SHOW_DELETED: BOOL,
 }
 """The type of each standard field, or the full name of its message."""
 
@@ -32,7 +34,7 @@ UNSERVED = frozenset(
     {
         "etag",
         "allow_missing",
-        "show_deleted",
+        SHOW_DELETED,
         "filter",
         "order_by",
         "read_mask",
@@ -60,6 +62,7 @@ class Asks:
             in an Update.
         allow_missing: Whether it is no error that the resource does not exist (AIP-134, AIP-135).
         request_id: The id by which the call may be repeated (AIP-155); "" for none.
+        show_deleted: Whether to return resources that are deleted softly too (AIP-164).
         basic: Whether the caller chose the BASIC view (AIP-157), given what no choice means.
         view: The number of the view that the caller chose, 0 without a choice.
     """
@@ -72,6 +75,7 @@ class Asks:
     etag: Callable[[Any], str]
     allow_missing: Callable[[Any], bool]
     request_id: Callable[[Any], str]
+    show_deleted: Callable[[Any], bool]
     basic: Callable[[Any, bool], bool]
     view: Callable[[Any], int]
 
@@ -104,6 +108,7 @@ class Asks:
             etag=read("etag", "etag", ""),
             allow_missing=read("allow_missing", "allow_missing", False),
             request_id=read("request_id", "request_id", ""),
+            show_deleted=read(SHOW_DELETED, SHOW_DELETED, False),
             basic=_basic(request),
             view=attrgetter("view") if _view_of(request) else lambda _: 0,
         )

@@ -4,6 +4,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from functools import partial
 from importlib import import_module
 from typing import Any, cast
@@ -11,10 +12,10 @@ from typing import Any, cast
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor, ServiceDescriptor
 
 from tablestakes.crud import transition
-from tablestakes.crud.asks import UNSERVED, Asks
+from tablestakes.crud.asks import SHOW_DELETED, UNSERVED, Asks
 from tablestakes.crud.declaration import DeclarationError, likely
 from tablestakes.crud.etag_first import etag_first, require_etag
-from tablestakes.crud.method import Method, Rpc
+from tablestakes.crud.method import RETENTION, Method, Rpc
 from tablestakes.crud.query.token import PageTokens
 from tablestakes.crud.query.total import MOST_COUNTED
 from tablestakes.crud.resource import Resource, Transition
@@ -26,7 +27,7 @@ from tablestakes.filter.limits import Limits
 
 Declared = tuple[Resource, Schema]
 
-Common = tuple[PageTokens, Limits, int]
+Common = tuple[PageTokens, Limits, int, timedelta]
 """The parts that every method of a service has in common."""
 
 
@@ -36,6 +37,7 @@ def bind(
     codecs: Sequence[CodecFor] = (),
     limits: Limits | None = None,
     most_counted: int = MOST_COUNTED,
+    retention: timedelta = RETENTION,
 ) -> list[Method]:
     """Return every RPC of every service in the proto packages of the resources.
 
@@ -48,6 +50,7 @@ def bind(
         codecs: The service's own codecs.
         limits: How much a filter may ask for; None for the defaults.
         most_counted: How many resources are counted at most for a total.
+        retention: For how long a resource that is deleted softly can be restored.
 
     Raises:
         DeclarationError: A declaration, a model and a proto do not fit together, or a method has nothing to
@@ -57,7 +60,7 @@ def bind(
     schemas = compile_schemas(resources, codecs)
     declared = {resource.descriptor.full_name: resource for resource in resources}
     pairs = [(resource, schemas[name]) for name, resource in declared.items()]
-    common = (tokens, limits or Limits(), most_counted)
+    common = (tokens, limits or Limits(), most_counted, retention)
     methods = [method for service in _services(resources) for method in _bind_service(service, pairs, common)]
     for name, resource in declared.items():
         served = {method.name for method in methods if method.schema is schemas[name]}
@@ -144,6 +147,11 @@ def _rpc(descriptor: MethodDescriptor, resource: Resource, schema: Schema, commo
         return _declared(siblings[name], [(resource, schema)], common) if name in siblings else None
 
     rpc = Rpc(descriptor, schema, Asks.of(descriptor.input_type), *common, declared=other)
+    if SHOW_DELETED in rpc.asks.fields and schema.removal is None:
+        raise DeclarationError(
+            f"{descriptor.input_type.full_name} has {SHOW_DELETED}, and {schema.descriptor.full_name} is deleted"
+            " for good: leave it out"
+        )
     require_etag(rpc)
     return rpc
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +22,9 @@ from tablestakes.crud.shape import find_field
 from tablestakes.crud.update_mask import fields_to_write
 from tablestakes.crud.work import Work
 from tablestakes.filter.limits import Limits
+
+RETENTION = timedelta(days=30)
+"""For how long a resource that is deleted softly can be restored, where no setting says otherwise (AIP-164)."""
 
 Serve = Callable[[Call[Any]], Coroutine[Any, Any, Work[Any]]]
 """Serves an RPC: given the call, it returns the work to do, or raises StatusError. It touches no database."""
@@ -127,6 +131,7 @@ class Rpc:
         tokens: Makes and reads page tokens.
         limits: How much a filter may ask for.
         most_counted: How many resources are counted at most for a total.
+        retention: For how long a resource that is deleted softly can be restored.
         declared: Returns the method that the resource's declaration has a function for, given the name of the RPC;
             None where it has none.
     """
@@ -137,6 +142,7 @@ class Rpc:
     tokens: PageTokens
     limits: Limits = field(default_factory=Limits)
     most_counted: int = MOST_COUNTED
+    retention: timedelta = RETENTION
     declared: Callable[[str], Method | None] = lambda _: None
 
     @property
@@ -176,7 +182,7 @@ class Rpc:
             column: path
             for part in self.schema.fields.values()
             if body or part.name in known
-            for path, column in _paths(part, f"{body}.{part.name}" if body else part.name)
+            for path, column in column_paths(part, f"{body}.{part.name}" if body else part.name)
         }
         return Method(
             descriptor=self.descriptor,
@@ -191,8 +197,8 @@ class Rpc:
         )
 
 
-def _paths(part: Any, path: str) -> list[tuple[str, str]]:
+def column_paths(part: Any, path: str) -> list[tuple[str, str]]:
     """Return the path of each column of a field, with the column's name."""
     if isinstance(part, Field):
         return [(path, part.column.name)]
-    return [pair for below in part.fields.values() for pair in _paths(below, f"{path}.{below.name}")]
+    return [pair for below in part.fields.values() for pair in column_paths(below, f"{path}.{below.name}")]

@@ -36,7 +36,14 @@ class Once:
 
     Args:
         retention: The seconds for which an id is known at the least.
+
+    Attributes:
+        what: What is swept, for the log.
+        batch: How many ids a sweep deletes at most.
     """
+
+    what = "request ids"
+    batch = BATCH
 
     def __init__(self, retention: float = DAY) -> None:
         self._retention = timedelta(seconds=retention)

@@ -16,6 +16,7 @@ from tablestakes.crud.once import Once
 from tablestakes.crud.refused import refused
 from tablestakes.crud.reply import Reply
 from tablestakes.crud.request_id import request_id_of
+from tablestakes.crud.schema.deletion import DanglingError
 from tablestakes.crud.session import Session
 from tablestakes.crud.work import Work
 from tablestakes.database import Database
@@ -81,7 +82,7 @@ async def _run(
     for left in reversed(range(TRIES)):
         try:
             return await run(apply)
-        except IntegrityError as error:
+        except (IntegrityError, DanglingError) as error:
             explained = await refused(method, call, work, error, database)
             if explained is None:
                 raise

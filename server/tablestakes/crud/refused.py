@@ -7,20 +7,34 @@ from grpc import StatusCode
 from sqlalchemy import Column, Connection, Select, or_, select
 from sqlalchemy.exc import IntegrityError
 
+from tablestakes.columns import DELETE_TIME
 from tablestakes.crud.call import Call
 from tablestakes.crud.key import Key
 from tablestakes.crud.method import Method
+from tablestakes.crud.schema.deletion import DanglingError, live
 from tablestakes.crud.schema.reference import existing
 from tablestakes.crud.schema.schema import Schema
 from tablestakes.crud.session import Session
 from tablestakes.crud.verb.batch import before, together, within
 from tablestakes.crud.work import Work
 from tablestakes.database import Database, Fault, FaultKind, diagnose
-from tablestakes.errors import FieldViolation, StatusError, changed, invalid_fields, not_found
+from tablestakes.errors import (
+    FieldViolation,
+    StatusError,
+    changed,
+    has_children,
+    in_use,
+    invalid_fields,
+    not_found,
+)
 
 
 async def refused(
-    method: Method, call: Call[Any], work: Work[Any], error: IntegrityError, database: Database
+    method: Method,
+    call: Call[Any],
+    work: Work[Any],
+    error: IntegrityError | DanglingError,
+    database: Database,
 ) -> StatusError | None:
     """Return the status of a write that a constraint refused, or None where the request does not explain it.
 
@@ -30,7 +44,7 @@ async def refused(
         method: The method.
         call: The call.
         work: The work that was refused.
-        error: The database's error.
+        error: The database's error, or the engine's own of a reference that no foreign key refuses.
         database: The database that refused it.
     """
     if method.item is not None:
@@ -39,9 +53,10 @@ async def refused(
 
 
 async def _alone(
-    method: Method, request: Any, work: Work[Any], error: IntegrityError, database: Database
+    method: Method, request: Any, work: Work[Any], error: IntegrityError | DanglingError, database: Database
 ) -> StatusError | None:
-    fault = diagnose(error)
+    dangling = isinstance(error, DanglingError)
+    fault = Fault(FaultKind.REFERENCE, table=method.schema.table.name) if dangling else diagnose(error)
     if fault is None:
         return None
     if fault.kind is FaultKind.REFERENCE:
@@ -115,7 +130,8 @@ async def _duplicate(
         named: The columns of the constraint that the database named.
         database: The database.
     """
-    others = [each for each in method.schema.unique if each != named and any(name in method.paths for name in each)]
+    unique = (*method.schema.unique, *method.schema.unique_among_live)
+    others = [each for each in unique if each != named and any(name in method.paths for name in each)]
     looks = {columns: look for columns in others if (look := _taken(method.schema, work, columns)) is not None}
     taken = {named}
     if looks:
@@ -153,13 +169,15 @@ def _taken(schema: Schema, work: Work[Any], columns: tuple[str, ...]) -> Select[
 
     A value that was not to be written is the one that the row has already.
     """
-    if not any(name in work.writes for name in columns):
+    among_live = columns in schema.unique_among_live
+    # A row that is restored has its values again.
+    if not any(name in work.writes for name in (*columns, *((DELETE_TIME,) if among_live else ()))):
         return None
     if work.key is None and not all(name in work.writes for name in columns):
         return None
     own = tuple(zip(schema.names.columns, work.key or (), strict=False))
     other = schema.table.alias()
-    conditions = []
+    conditions = live(other) if among_live else []
     for name in columns:
         kept = select(schema.table.c[name]).where(*(column == id_ for column, id_ in own)).scalar_subquery()
         conditions.append(other.c[name] == work.writes.get(name, kept))
@@ -202,28 +220,13 @@ async def _reference(
         return changed()
     if absent or work.key is None:
         return None
-    return _in_use(schema.names.format(work.key), children=children and not method.asks.force(request))
+    name = schema.names.format(work.key)
+    return has_children(name) if children and not method.asks.force(request) else in_use(name)
 
 
 def _has_descendants(connection: Connection, schema: Schema, key: Key) -> bool:
     depth, parameters = len(schema.names.columns), schema.names.bind(key)
     statements: Sequence[Any] = [
-        select(1).select_from(each.table).where(each.names.where(depth)).limit(1) for each in schema.descendants
+        select(1).select_from(each.table).where(each.names.below(depth)).limit(1) for each in schema.descendants
     ]
     return any(connection.execute(statement, parameters).first() for statement in statements)
-
-
-def _in_use(name: str, *, children: bool) -> StatusError:
-    if children:
-        return StatusError(
-            StatusCode.FAILED_PRECONDITION,
-            "HAS_CHILDREN",
-            f"{name} has resources below it; `force` deletes them too.",
-            metadata={"resource": name},
-        )
-    return StatusError(
-        StatusCode.FAILED_PRECONDITION,
-        "RESOURCE_IN_USE",
-        f"Other resources refer to {name}.",
-        metadata={"resource": name},
-    )

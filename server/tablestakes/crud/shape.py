@@ -82,9 +82,18 @@ def require_names(message: Descriptor) -> None:
     Raises:
         DeclarationError: It is missing, or of another type.
     """
-    field = message.fields_by_name.get("names")
+    require_strings(message, "names")
+
+
+def require_strings(message: Descriptor, name: str) -> None:
+    """Require a field of a message that holds many strings.
+
+    Raises:
+        DeclarationError: It is missing, or of another type.
+    """
+    field = message.fields_by_name.get(name)
     if field is None or not field.is_repeated or field.type != FieldDescriptor.TYPE_STRING:
-        raise DeclarationError(f"{message.full_name} needs a field `repeated string names`")
+        raise DeclarationError(f"{message.full_name} needs a field `repeated string {name}`")
 
 
 def require_repeated(message: Descriptor, name: str, of: Descriptor) -> None:

@@ -29,7 +29,7 @@ Prepare = Callable[[Any, Any], Awaitable[None]]
 
 
 # The verbs after which the resource's plural follows.
-MANY = ("List", "BatchGet", "Export", "BatchCreate", "BatchUpdate", "BatchDelete")
+MANY = ("List", "BatchGet", "Export", "Purge", "BatchCreate", "BatchUpdate", "BatchDelete")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class Facts:
     def methods(self) -> Mapping[str, MethodDescriptor]:
         """The standard methods that there are, by verb."""
         plural: str = option(self.descriptor, resource_pb2.resource).plural
-        names = {verb: verb + self.descriptor.name for verb in ("Get", "Create", "Update", "Delete")}
+        names = {verb: verb + self.descriptor.name for verb in ("Get", "Create", "Update", "Delete", "Undelete")}
         names |= {verb: f"{verb}{plural[:1].upper()}{plural[1:]}" for verb in MANY}
         return {verb: self.package[name] for verb, name in names.items() if name in self.package}
 
@@ -90,6 +90,11 @@ class Facts:
     def transitions(self) -> Mapping[str, Transition]:
         """The methods that change its state and nothing else, by name."""
         return {name: each for name, each in self.resource.methods.items() if isinstance(each, Transition)}
+
+    @property
+    def deletes_softly(self) -> bool:
+        """Whether its Delete marks it, and Undelete restores it."""
+        return "delete_time" in self.descriptor.fields_by_name
 
     def having(self, *behaviors: int) -> list[str]:
         """Return the names of the fields that callers may set and that have any of some behaviors."""
@@ -253,6 +258,7 @@ class Served:
             "transitions": bool(facts.transitions),
             "relationships": bool(relationships(facts)),
             "several types": len(self.by_type) > 1,
+            "soft delete": facts.deletes_softly,
             "etag": "etag" in facts.descriptor.fields_by_name,
             **{
                 f"{verb} {name}": facts.asks(verb, name)

@@ -11,6 +11,7 @@ from sqlalchemy.sql.operators import desc_op
 from tablestakes.crud.declaration import DeclarationError
 from tablestakes.crud.query.order import Order, Orders, Term
 from tablestakes.crud.resource import Resource
+from tablestakes.crud.schema.deletion import is_of_live
 from tablestakes.crud.schema.path import PathError, resolve
 from tablestakes.crud.schema.schema import Schema
 from tablestakes.errors import StatusError
@@ -90,8 +91,9 @@ def _indexes(table: Table) -> Iterator[_Index]:
     for index in table.indexes:
         columns = [_column(each) for each in index.expressions]
         partial = any(options.get("where") is not None for options in index.dialect_options.values())
-        if not partial and all(columns):
-            yield _Index(tuple(filter(None, columns)), unique=bool(index.unique))
+        among_live = is_of_live(index)  # as are the rows of a List
+        if (not partial or among_live) and all(columns):
+            yield _Index(tuple(filter(None, columns)), unique=bool(index.unique) and not among_live)
 
 
 def _column(expression: Any) -> tuple[Column[Any], bool] | None:

@@ -36,6 +36,7 @@ class ListStatements:
         skip: bool,
         below: tuple[int, ...],
         only: Compiled | None,
+        deleted: bool,
     ) -> PageStatement:
         """Return the statement of a page.
 
@@ -47,20 +48,29 @@ class ListStatements:
             skip: Whether resources are left out before the page.
             below: The variables of the name's pattern whose ids the parent has.
             only: The filter, None for all resources.
+            deleted: Whether there are those that are deleted softly too.
         """
-        found = conditions(self._schema.names, below, only)
+        found = conditions(self._schema.names, below, only, deleted=deleted)
         return page_statement(view.columns, order, found, after=after, skip=skip)
 
-    def _counting(self, below: tuple[int, ...], only: Compiled | None) -> Counting:
-        return Counting(self._schema.table, conditions(self._schema.names, below, only), self._most)
+    def _counting(self, below: tuple[int, ...], only: Compiled | None, deleted: bool) -> Counting:
+        found = conditions(self._schema.names, below, only, deleted=deleted)
+        return Counting(self._schema.table, found, self._most)
 
 
-def conditions(names: Names, below: tuple[int, ...], only: Compiled | None) -> list[ColumnElement[bool]]:
+def conditions(
+    names: Names, below: tuple[int, ...], only: Compiled | None, *, deleted: bool = False
+) -> list[ColumnElement[bool]]:
     """Return the conditions on the rows of a request for several resources.
 
     Args:
         names: The names of the resource.
         below: The variables of the name's pattern whose ids the parent has.
         only: The filter, None for all resources.
+        deleted: Whether there are those that are deleted softly too.
     """
-    return [*(names.equals(index) for index in below), *([] if only is None else [only.clause])]
+    return [
+        *([] if deleted else names.live),
+        *(names.equals(index) for index in below),
+        *([] if only is None else [only.clause]),
+    ]

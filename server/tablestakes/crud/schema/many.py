@@ -34,6 +34,7 @@ from tablestakes.crud.key import Key
 from tablestakes.crud.schema.audit import Audit
 from tablestakes.crud.schema.collection import padded
 from tablestakes.crud.schema.conditional import to
+from tablestakes.crud.schema.guard import Guard
 from tablestakes.crud.schema.name import Names
 from tablestakes.crud.session import Session
 
@@ -59,6 +60,7 @@ class Many:
         self._table = names.id_column.table
         self._audit = audit
         self._columns = columns
+        self._guard = Guard(self._table)
         self._inserts = cache(self._build_insert)
         self._updates = cache(self._build_update)
         self._selects = cache(self._build_select)
@@ -94,6 +96,7 @@ class Many:
             rows: The values of each by column, those of the primary key among them; the audit columns are filled,
                 and others have their defaults.
         """
+        self._guard.require_all(session.connection, rows)
         audit = self._audit.created(session)
         found: Found = {}
         for names, alike in self._alike({**self._defaults(row), **row, **audit} for row in rows).items():
@@ -112,6 +115,7 @@ class Many:
         counted = any(each.onupdate is not None for each in self._table.columns)
         if not rows or not (audit or counted or len(rows[0]) > 1):
             return {}
+        self._guard.require_all(session.connection, rows)
         changed = [{**row, **audit} for row in rows]
         return self._run(session.connection, self._updates, frozenset(changed[0]), changed)
 
@@ -170,7 +174,9 @@ class Many:
         return changed.values({name: given.c[name] for name in written}).returning(*self._columns)
 
     def _build_select(self, more: tuple[Column[Any], ...], lock: bool) -> Any:
-        found = select(*self._columns, *more).where(self._id.in_(bindparam("ids", expanding=True)))
+        found = select(*self._columns, *more).where(
+            self._id.in_(bindparam("ids", expanding=True)), *self._names.live
+        )
         # In one order, so that two batches wait for each other and not both.
         return found.order_by(self._id).with_for_update() if lock else found
 

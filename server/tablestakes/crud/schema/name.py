@@ -1,20 +1,21 @@
 """Resource names: `users/7`, by the pattern of the resource (AIP-122)."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 from google.api import resource_pb2
 from google.protobuf.descriptor import Descriptor
-from sqlalchemy import Column, ColumnElement, Table, and_, bindparam
+from sqlalchemy import Column, ColumnElement, Table, and_, bindparam, select
 from sqlalchemy.dialects import postgresql
 
 from tablestakes.crud.declaration import DeclarationError, likely
 from tablestakes.crud.key import ANY_ID, Key
 from tablestakes.crud.schema.behavior import option
 from tablestakes.crud.schema.codec import plain, python_type
+from tablestakes.crud.schema.deletion import deletes_softly, live
 from tablestakes.errors import invalid_field, not_found
 
 MAX_SERIAL = (1 << 63) - 1
@@ -29,10 +30,13 @@ class Names:
     Attributes:
         pattern: The pattern as the proto spells it: `users/{user}`.
         columns: The column behind each variable of the pattern, in its order.
+        live: The conditions under which the row of a name is not deleted softly, nor a singleton's parent; none
+            where it cannot be.
     """
 
     pattern: str
     columns: tuple[Column[Any], ...]
+    live: tuple[ColumnElement[bool], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def id_column(self) -> Column[Any]:
@@ -65,14 +69,23 @@ class Names:
         """Return whether these names begin with a name of another resource, at any depth."""
         return self.pattern.startswith(f"{other.pattern}/")
 
-    def where(self, depth: int | None = None) -> ColumnElement[bool]:
+    def where(self, *, deleted: bool = False) -> ColumnElement[bool]:
         """Return the condition for the row of a name; `bind` gives its parameters.
 
         Args:
-            depth: How many of the pattern's variables to compare, from its start; None for all. With the depth
-                of a resource above, the condition is for every row below a name of that resource.
+            deleted: Whether the row may be one that is deleted softly, which is not there for any write but
+                Undelete.
         """
-        return and_(*(self.equals(index) for index in range(len(self.columns) if depth is None else depth)))
+        same = (self.equals(index) for index in range(len(self.columns)))
+        return and_(*same, *(() if deleted else self.live))
+
+    def below(self, depth: int) -> ColumnElement[bool]:
+        """Return the condition for every row below a name of a resource above, deleted ones too.
+
+        Args:
+            depth: How many variables the pattern of the resource above has.
+        """
+        return and_(*(self.equals(index) for index in range(depth)))
 
     def equals(self, index: int) -> ColumnElement[bool]:
         """Return the condition that one variable's column has the id of a Key; `bind` gives its parameter."""
@@ -167,7 +180,21 @@ def names_of(message: Descriptor, table: Table) -> Names:
                 " tablestakes.bytewise"
             )
         columns.append(table.c[column])
-    return Names(pattern, tuple(columns))
+    singleton = not pattern.endswith("}")
+    softly = deletes_softly(message, table, singleton=singleton)
+    return Names(pattern, tuple(columns), _live(table, columns[-1], singleton=singleton, softly=softly))
+
+
+def _live(table: Table, id_: Column[Any], *, singleton: bool, softly: bool) -> tuple[ColumnElement[bool], ...]:
+    if not singleton:
+        return tuple(live(table)) if softly else ()
+    # A singleton is deleted with its parent. That its key refers to the parent's is required later.
+    parents = [each.column for each in id_.foreign_keys]
+    return tuple(
+        select(1).where(id_ == parent, *conditions).correlate(table).exists()
+        for parent in parents
+        if (conditions := live(parent.table))
+    )
 
 
 def is_bytewise(column: Column[Any]) -> bool:

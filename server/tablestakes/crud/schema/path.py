@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from tablestakes.crud.schema.codec import plain
+from tablestakes.crud.schema.deletion import is_of_live
 from tablestakes.crud.schema.field import Field, Fields, NestedField
 from tablestakes.crud.schema.item_list import ItemList
 from tablestakes.crud.schema.name import Names
@@ -202,9 +203,12 @@ def is_indexed(column: Column[Any]) -> bool:
 
 
 def _is_whole(index: Index) -> bool:
-    """Return whether an index has every row, by columns: one of some rows, or of an expression, finds no others."""
+    """Return whether an index has every row, by columns: one of some rows, or of an expression, finds no others.
+
+    One of the rows that are not deleted softly has all that a List has, unless it asks for deleted ones too.
+    """
     partial = any(options.get("where") is not None for options in index.dialect_options.values())
-    return len(index.columns) == len(index.expressions) and not partial
+    return len(index.columns) == len(index.expressions) and (not partial or is_of_live(index))
 
 
 def _of_resource(schema: Schema, hops: tuple[Hop, ...], step: str, index: int) -> Path:

@@ -11,6 +11,7 @@ from sqlalchemy import Column, Connection, select
 from tablestakes.crud.declaration import DeclarationError, likely
 from tablestakes.crud.schema.behavior import option
 from tablestakes.crud.schema.codec import Codec
+from tablestakes.crud.schema.deletion import live
 from tablestakes.crud.schema.name import Names
 from tablestakes.errors import StatusError, invalid_field
 
@@ -66,18 +67,21 @@ def missing(path: str, name: str) -> StatusError:
     return invalid_field(path, f"{name} does not exist.", "REFERENCE_NOT_FOUND")
 
 
-def existing(connection: Connection, column: Column[Any], ids: Collection[Any], *, keep: bool = False) -> set[Any]:
-    """Return those of some ids that a foreign key's column may hold, because their rows exist.
+def existing(
+    connection: Connection, column: Column[Any], ids: Collection[Any], *, keep: bool = False, deleted: bool = False
+) -> set[Any]:
+    """Return those of some ids that a foreign key's column may hold, because their rows exist and are not deleted.
 
     Args:
         connection: The connection to ask on.
         column: The foreign key's column.
         ids: The ids.
         keep: Whether nobody may delete those rows before the transaction ends.
+        deleted: Whether rows that are deleted softly count too.
     """
     (foreign_key,) = column.foreign_keys
     target = foreign_key.column
-    found = select(target).where(target.in_(ids))
+    found = select(target).where(target.in_(ids), *([] if deleted else live(target.table)))
     if keep:
         # The lock that a foreign key takes as well. SQLite has one writer, and no such clause.
         found = found.with_for_update(read=True, key_share=True)

@@ -22,6 +22,7 @@ from sqlalchemy import (
 from tablestakes.crud.key import Key
 from tablestakes.crud.schema.conditional import Conditional, given, to
 from tablestakes.crud.schema.etag import UNWRITTEN, etag_of
+from tablestakes.crud.schema.guard import Guard
 from tablestakes.crud.schema.singleton import INSERTS
 from tablestakes.crud.schema.view import View
 from tablestakes.crud.session import Session
@@ -34,8 +35,13 @@ if TYPE_CHECKING:
 class Rows:
     """The rows of a resource. Each statement is built once, when it is needed first.
 
+    To a write a row that is deleted softly is not there, nor is one that a value refers to.
+
     Args:
         schema: The resource.
+
+    Attributes:
+        guard: Its references to rows that can be deleted softly. What writes them has to be atomic.
     """
 
     def __init__(self, schema: "Schema") -> None:
@@ -45,19 +51,27 @@ class Rows:
         self._audit = schema.audit
         self._singleton = schema.singleton
         self._columns: Sequence[ColumnElement[Any]] = schema.full.columns
+        self.guard = Guard(schema.table)
 
     def select(self, view: View) -> Select[Any]:
-        """Return the statement that reads the row of a name for a view; `names.bind` gives its parameters."""
-        if self._singleton is not None:
-            return self._singleton.select(view.columns).where(self._singleton.id == bindparam("key_0"))
-        return select(*view.columns).where(self._names.where())
+        """Return the statement that reads the row of a name for a view; `names.bind` gives its parameters.
+
+        It reads a row that is deleted softly too, as Get does.
+        """
+        return self._select(view.columns, deleted=True)
+
+    def _select(self, columns: Sequence[ColumnElement[Any]], *, deleted: bool = False) -> Select[Any]:
+        if self._singleton is None:
+            return select(*columns).where(self._names.where(deleted=deleted))
+        found = self._singleton.select(columns).where(self._singleton.id == bindparam("key_0"))
+        return found if deleted else found.where(*self._singleton.live)
 
     def select_many(self, view: View) -> Select[Any]:
         """Return the statement that reads rows for a view, by the last ids in their names: the parameter `ids`."""
         ids: BindParameter[Any] = bindparam("ids", expanding=True)
         if self._singleton is not None:
             return self._singleton.select(view.columns).where(self._singleton.id.in_(ids))
-        return select(*view.columns).where(self._names.id_column.in_(ids))
+        return select(*view.columns).where(self._names.id_column.in_(ids), *self._names.live)
 
     def insert(self, session: Session, values: Mapping[str, Any]) -> Row[Any]:
         """Insert a row, and return it as the full view reads it.
@@ -65,7 +79,11 @@ class Rows:
         Args:
             session: The session.
             values: The values by column; the audit columns are filled, and others have their defaults.
+
+        Raises:
+            DanglingError: A value refers to what is deleted, which is answered as if it were not there.
         """
+        self.guard.require(session.connection, values)
         audit = self._audit.created(session)
         return session.connection.execute(self._insert, {**values, **audit}).one()
 
@@ -77,6 +95,7 @@ class Rows:
             values: The values by column, those of the primary key among them.
         """
         connection = session.connection
+        self.guard.require(connection, values)
         statement = self._insert_absent(connection.dialect.name)
         return connection.execute(statement, {**values, **self._audit.created(session)}).first()
 
@@ -96,6 +115,7 @@ class Rows:
         Raises:
             StatusError: ABORTED, the row has another version; nothing was written.
         """
+        self.guard.require(session.connection, values)
         if version is not None:
             return self._update_version(session, key, values, version)
         if self._singleton is not None:
@@ -229,9 +249,7 @@ class Rows:
 
     @cached_property
     def _look(self) -> Select[Any]:
-        if self._singleton is not None:
-            return self._singleton.select([self._versioned]).where(self._singleton.id == bindparam("key_0"))
-        return select(self._versioned).where(self._names.where())
+        return self._select([self._versioned])
 
     @cached_property
     def _lock(self) -> Select[Any]:
@@ -267,4 +285,4 @@ class Rows:
 
     @cached_property
     def _read(self) -> Select[Any]:
-        return self.select(self._schema.full)
+        return self._select(self._columns)

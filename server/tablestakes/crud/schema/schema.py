@@ -18,6 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapper
 
+from tablestakes.columns import DELETE_TIME
 from tablestakes.crud.declaration import DeclarationError, likely
 from tablestakes.crud.key import ANY_ID, Key
 from tablestakes.crud.resource import Resource
@@ -25,6 +26,7 @@ from tablestakes.crud.schema.audit import CREATE_TIME, UPDATE_TIME, Audit, audit
 from tablestakes.crud.schema.behavior import IDENTIFIER, behaves
 from tablestakes.crud.schema.codec import CodecFor
 from tablestakes.crud.schema.collection import Collection
+from tablestakes.crud.schema.deletion import is_of_live
 from tablestakes.crud.schema.etag import ETAG
 from tablestakes.crud.schema.field import Field, Fields, NestedField, fields_of
 from tablestakes.crud.schema.item_list import ItemList
@@ -33,6 +35,7 @@ from tablestakes.crud.schema.mask import WHOLE, Mask
 from tablestakes.crud.schema.name import Names, names_of, type_of
 from tablestakes.crud.schema.reference import existing
 from tablestakes.crud.schema.relationship import collections_of
+from tablestakes.crud.schema.removal import Removal
 from tablestakes.crud.schema.rows import Rows
 from tablestakes.crud.schema.singleton import Singleton, singleton_of
 from tablestakes.crud.schema.view import Part, View, Views
@@ -112,7 +115,7 @@ class Schema:
     def unique(self) -> tuple[tuple[str, ...], ...]:
         """The names of the columns whose values no two rows share, together."""
         constraints = [each for each in self.table.constraints if isinstance(each, UniqueConstraint)]
-        # An index of some rows alone, or of an expression, says less than that.
+        # An index of some rows alone, or of an expression, says less than that: see `unique_among_live`.
         indexes = [
             each
             for each in self.table.indexes
@@ -120,6 +123,17 @@ class Schema:
         ]
         found: list[Any] = [self.table.primary_key, *constraints, *indexes]
         return tuple(sorted({tuple(column.name for column in each.columns) for each in found}))
+
+    @cached_property
+    def unique_among_live(self) -> tuple[tuple[str, ...], ...]:
+        """The names of the columns whose values no two rows share that are not deleted softly."""
+        found = [each for each in self.table.indexes if is_of_live(each)]
+        return tuple(sorted(tuple(column.name for column in each.columns) for each in found))
+
+    @cached_property
+    def removal(self) -> Removal | None:
+        """How it is deleted softly, restored and purged; None where it is deleted for good."""
+        return Removal(self) if DELETE_TIME in self.fields else None
 
     @cached_property
     def rows(self) -> Rows:
@@ -137,12 +151,13 @@ class Schema:
         field = self.fields.get(ETAG)
         return field.column if isinstance(field, Field) else None
 
-    def has_parent(self, connection: Connection, key: Key) -> bool:
+    def has_parent(self, connection: Connection, key: Key, *, deleted: bool = False) -> bool:
         """Return whether the parent of names exists; with wildcards, whether any or the one above them does.
 
         Args:
             connection: The connection to ask on.
             key: The ids in the parent's name, of which some may be ANY_ID, but not all.
+            deleted: Whether one that is deleted softly counts too: what is below it can be read.
         """
         given = [index for index, id_ in enumerate(key) if id_ is not ANY_ID]
         above = self.names.parent
@@ -152,10 +167,11 @@ class Schema:
             if above is not None and each.names.pattern == above.pattern and not each.names.singleton:
                 # All ids together: a book may exist, and not on this shelf.
                 conditions = [each.names.equals(index) for index in given]
+                conditions += [] if deleted else each.names.live
                 found = select(1).select_from(each.table).where(*conditions).limit(1)
                 return connection.execute(found, each.names.bind(key)).first() is not None
         columns = self.names.columns
-        return all(existing(connection, columns[index], [key[index]]) for index in given)
+        return all(existing(connection, columns[index], [key[index]], deleted=deleted) for index in given)
 
     def of(self, message: type[Message]) -> "Schema":
         """Return another resource of the same service, by its message class, for a function that works on several.
@@ -234,8 +250,8 @@ def compile_schemas(resources: Iterable[Resource], codecs: Sequence[CodecFor] = 
         if resource.descriptor.full_name in schemas:
             raise DeclarationError(f"{resource.descriptor.full_name} is declared twice")
         schemas[resource.descriptor.full_name] = _compile(resource, mapper, own, names, codecs, schemas)
-    # Only now is every resource known that may be below another.
-    for name, schema in list(schemas.items()):
+    # Only now is every resource known that may be below another. Deepest first, so that each knows those below it.
+    for name, schema in sorted(schemas.items(), key=lambda each: -each[1].names.pattern.count("/")):
         schemas[name] = replace(schema, descendants=_descendants(schema, schemas.values()))
     return schemas
 

@@ -26,6 +26,7 @@ from tablestakes.crud.declaration import DeclarationError
 from tablestakes.crud.key import Key
 from tablestakes.crud.schema.audit import CREATE_TIME, CREATED_BY, UPDATE_TIME, Audit
 from tablestakes.crud.schema.conditional import Conditional, given, to
+from tablestakes.crud.schema.deletion import live
 from tablestakes.crud.schema.etag import UNWRITTEN, VERSION
 from tablestakes.crud.schema.name import Names
 from tablestakes.crud.session import Session
@@ -42,6 +43,9 @@ class Singleton:
         key: The primary key.
         parent: The parent's primary key.
         audit: Its audit columns.
+
+    Attributes:
+        live: The conditions under which the parent of one that `select` reads is not deleted softly.
     """
 
     def __init__(self, table: Table, key: Column[Any], parent: Column[Any], audit: Audit) -> None:
@@ -49,6 +53,7 @@ class Singleton:
         self._key = key
         self._parent = parent
         self._audit = audit
+        self.live = live(parent.table)
         self._upsert = cache(self._build)
         self._insert = cache(self._build_insert)
 
@@ -165,7 +170,10 @@ class Singleton:
         values |= given(frozenset(names), self._table)
         if CREATE_TIME in values and CREATE_TIME in self._parent.table.c:
             values[CREATE_TIME] = self._parent.table.c[CREATE_TIME]
-        found = select(*values.values()).where(self._parent == bindparam("key_0"))
+        found = select(*values.values()).where(self._parent == bindparam("key_0"), *self.live)
+        if self.live:
+            # As the foreign key locks it, and before it is looked at: it may be about to be deleted.
+            found = found.with_for_update(read=True, key_share=True)
         return INSERTS[dialect](self._table).from_select(list(values), found)
 
 

@@ -9,6 +9,8 @@ from tablestakes.crud.verb.delete import DELETE
 from tablestakes.crud.verb.export import EXPORT
 from tablestakes.crud.verb.get import GET
 from tablestakes.crud.verb.list import LIST
+from tablestakes.crud.verb.purge import PURGE
+from tablestakes.crud.verb.undelete import UNDELETE
 from tablestakes.crud.verb.update import UPDATE
 from tablestakes.crud.verb.verb import Verb
 
@@ -23,6 +25,8 @@ VERBS: tuple[Verb, ...] = (
     BATCH_UPDATE,
     DELETE,
     BATCH_DELETE,
+    UNDELETE,
+    PURGE,
 )
 
 __all__ = ["VERBS", "Verb"]

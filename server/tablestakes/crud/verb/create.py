@@ -112,7 +112,8 @@ class Creation:
 
     def work(self, new: New) -> Work[Message]:
         """Return the work of creating a resource."""
-        return Work(lambda session: self.write(session, new), atomic=bool(new.lists), writes=new.values)
+        atomic = bool(new.lists) or self._schema.rows.guard.guards(new.values)
+        return Work(lambda session: self.write(session, new), atomic=atomic, writes=new.values)
 
 
 def bind(rpc: Rpc) -> Method:

@@ -1,4 +1,7 @@
-"""Delete: one resource, for good (AIP-135), and with `force` everything below it, at any depth."""
+"""Delete: one resource (AIP-135), and with `force` everything below it, at any depth.
+
+A resource whose message has `delete_time` is marked, and can be restored (AIP-164); any other is gone for good.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +17,14 @@ from tablestakes.crud.method import Method, Rpc
 from tablestakes.crud.schema.etag import version_in
 from tablestakes.crud.session import Session
 from tablestakes.crud.shape import EMPTY, require, require_response
+from tablestakes.crud.verb import soft_delete
 from tablestakes.crud.verb.verb import Verb
 from tablestakes.crud.work import Work
 from tablestakes.errors import StatusError, not_found
 
 
 @dataclass(frozen=True, slots=True)
-class Removal:
+class ToDelete:
     """A deletion, as a request of a Delete asks for it.
 
     Attributes:
@@ -54,10 +58,10 @@ class Deletion:
         require_response(rpc.descriptor, EMPTY)
         depth = len(rpc.schema.names.columns)
         self._below = [
-            sqlalchemy.delete(each.table).where(each.names.where(depth)) for each in rpc.schema.descendants
+            sqlalchemy.delete(each.table).where(each.names.below(depth)) for each in rpc.schema.descendants
         ]
 
-    async def removal(self, request: Any, before: str = "") -> Removal:
+    async def wanted(self, request: Any, before: str = "") -> ToDelete:
         """Return the deletion that a request asks for.
 
         Args:
@@ -76,37 +80,39 @@ class Deletion:
             if not missing_is_fine or error.code is not StatusCode.NOT_FOUND:
                 raise
         version = version_in(asks.etag(request))
-        return Removal(request.name, key, version, asks.force(request) and bool(self._below), missing_is_fine)
+        return ToDelete(request.name, key, version, asks.force(request) and bool(self._below), missing_is_fine)
 
-    def work(self, removal: Removal) -> Work[Empty]:
+    def work(self, wanted: ToDelete) -> Work[Empty]:
         """Return the work of deleting a resource."""
-        key = removal.key
+        key = wanted.key
 
         def write(session: Session) -> Empty:
-            if (key is None or not self._remove(session, removal, key)) and not removal.missing_is_fine:
-                raise not_found(removal.name)
+            if (key is None or not self._remove(session, wanted, key)) and not wanted.missing_is_fine:
+                raise not_found(wanted.name)
             return Empty()
 
-        return Work(write, atomic=removal.force, key=key)
+        return Work(write, atomic=wanted.force, key=key)
 
-    def _remove(self, session: Session, removal: Removal, key: Key) -> bool:
+    def _remove(self, session: Session, wanted: ToDelete, key: Key) -> bool:
         schema = self._schema
-        if removal.force:
+        if wanted.force:
             # Whoever makes a resource below locks this row too, for its foreign key: from here on nobody can, until
             # this transaction ends. SQLite has one writer, and no such clause.
-            if not schema.rows.lock(session, key, removal.version):
+            if not schema.rows.lock(session, key, wanted.version):
                 return False
             for each in self._below:
                 session.connection.execute(each, schema.names.bind(key))
-        return schema.rows.delete(session, key, removal.version)
+        return schema.rows.delete(session, key, wanted.version)
 
 
 def bind(rpc: Rpc) -> Method:
     """Return the method that deletes a resource."""
+    if rpc.schema.removal is not None:
+        return soft_delete.bind(rpc, rpc.schema.removal)
     deletion = Deletion(rpc)
 
     async def delete(call: Call[Any]) -> Work[Empty]:
-        return deletion.work(await deletion.removal(call.request))
+        return deletion.work(await deletion.wanted(call.request))
 
     return rpc.method(delete, "delete")
 

@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from sqlalchemy import Select, bindparam, select
 
-from tablestakes.crud.asks import STRING
+from tablestakes.crud.asks import SHOW_DELETED, STRING
 from tablestakes.crud.call import Call
 from tablestakes.crud.key import ANY_ID, Key
 from tablestakes.crud.method import Method, Rpc
@@ -46,7 +46,7 @@ def bind(rpc: Rpc) -> Method:
     async def export(call: Call[Any]) -> Work[Iterator[Message]]:
         request = call.request
         only, given = filter_of(request)
-        view = view_of(request)
+        view, deleted = view_of(request), asks.show_deleted(request)
         token: str = request.page_token
         scope = scope_of(rpc.descriptor, request)
         key: Key = parent.parse(request.parent, "parent", wildcard=True) if parent else ()
@@ -58,7 +58,7 @@ def bind(rpc: Rpc) -> Method:
         def read(session: Session) -> Iterator[Message]:
             connection, waiting = session.connection, None
             for messages, last_id in read_batches(
-                connection, view, statement(view, bool(token), below, only), bound
+                connection, view, statement(view, bool(token), below, only, deleted), bound
             ):
                 if waiting is not None:
                     yield waiting
@@ -67,7 +67,7 @@ def bind(rpc: Rpc) -> Method:
                 # Only now it is known to be the last.
                 waiting.ClearField("next_page_token")
                 yield waiting
-            elif below and not token and not schema.has_parent(connection, key):
+            elif below and not token and not schema.has_parent(connection, key, deleted=True):
                 raise not_found(request.parent)
 
         return Work(read)
@@ -75,12 +75,14 @@ def bind(rpc: Rpc) -> Method:
     return rpc.method(export, "export", reads=True)
 
 
-def _statement(names: Names, view: View, after: bool, below: tuple[int, ...], only: Compiled | None) -> Select[Any]:
+def _statement(
+    names: Names, view: View, after: bool, below: tuple[int, ...], only: Compiled | None, deleted: bool
+) -> Select[Any]:
     """Return the statement of an export; of another one that it goes on with, if `after`."""
     found = select(*view.columns).order_by(names.id_column)
     if after:
         found = found.where(names.id_column > bindparam("after"))
-    return found.where(*conditions(names, below, only))
+    return found.where(*conditions(names, below, only, deleted=deleted))
 
 
-EXPORT = Verb("Export", bind, plural=True, streams=True, serves=frozenset({FILTER, READ_MASK}))
+EXPORT = Verb("Export", bind, plural=True, streams=True, serves=frozenset({FILTER, READ_MASK, SHOW_DELETED}))

@@ -1,8 +1,8 @@
 """List: a page of resources (AIP-132, AIP-158), found by the place where the page before it ended.
 
-Where its request has them: a `filter` (AIP-160) says which resources there are, `order_by` in which order they
-come, `skip` how many are left out, `return_total_size` that they are to be counted, and `read_mask` which of their
-fields are read.
+Where its request has them: a `filter` (AIP-160) says which resources there are, `show_deleted` that there are
+deleted ones too (AIP-164), `order_by` in which order they come, `skip` how many are left out, `return_total_size`
+that they are to be counted, and `read_mask` which of their fields are read.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from sqlalchemy import Row
 
-from tablestakes.crud.asks import BOOL, INT32, STRING
+from tablestakes.crud.asks import BOOL, INT32, SHOW_DELETED, STRING
 from tablestakes.crud.call import Call
 from tablestakes.crud.declaration import DeclarationError
 from tablestakes.crud.key import ANY_ID, Key
@@ -56,7 +56,7 @@ def bind(rpc: Rpc) -> Method:
         request = call.request
         size, skip, order = page_size(request.page_size), skip_of(request), order_of(request)
         only, given = filter_of(request)
-        view = view_of(request)
+        view, deleted = view_of(request), asks.show_deleted(request)
         key: Key = parent.parse(request.parent, "parent", wildcard=True) if parent else ()
         below = tuple(index for index, value in enumerate(key) if value is not ANY_ID)
         bound = names.bind(key) | given
@@ -66,7 +66,7 @@ def bind(rpc: Rpc) -> Method:
 
         def page(place: tuple[Any, ...] | None, *, skip: bool) -> PageStatement:
             after = None if place is None else tuple(value is not None for value in place)
-            return statements.page(view, order, after, skip, below, only)
+            return statements.page(view, order, after, skip, below, only, deleted)
 
         def read(session: Session) -> Message:
             connection = session.connection
@@ -79,14 +79,14 @@ def bind(rpc: Rpc) -> Method:
 
             found = read_page(connection, view, rows, size)
             # A parent without children is there, and one that does not exist is not.
-            if below and not found.messages and not token and not schema.has_parent(connection, key):
+            if below and not found.messages and not token and not schema.has_parent(connection, key, deleted=True):
                 raise not_found(request.parent)
             values: dict[str, Any] = {items: found.messages}
             if found.last is not None:
                 place = page(start, skip=False).place(found.last)
                 values["next_page_token"] = tokens.seal(pack(place), scope)
             if is_counted(request):
-                values |= _told(statements.counting(below, only).total(connection, bound))
+                values |= _told(statements.counting(below, only, deleted).total(connection, bound))
             return response(**values)
 
         return Work(read)
@@ -131,4 +131,4 @@ def _told(total: Total) -> dict[str, int]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-LIST = Verb("List", bind, plural=True, serves=frozenset({FILTER, FIELD, SKIP, READ_MASK}))
+LIST = Verb("List", bind, plural=True, serves=frozenset({FILTER, FIELD, SKIP, READ_MASK, SHOW_DELETED}))

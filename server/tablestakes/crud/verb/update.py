@@ -165,7 +165,8 @@ class Changing:
             return await self._upsert.work(message, change.key, parts, write, change.version)
         # Collections are read back with what was written, or the answer could be an error of a write that was done.
         writes = _writes(schema, change.key, change.values)
-        return Work(write, atomic=bool(schema.collections) or change.inside, writes=writes, key=change.key)
+        several = bool(schema.collections) or change.inside or schema.rows.guard.guards(change.values)
+        return Work(write, atomic=several, writes=writes, key=change.key)
 
 
 def bind(rpc: Rpc) -> Method:

@@ -27,6 +27,7 @@ from tablestakes.testing.contract.rehearsal import TestRehearsal
 from tablestakes.testing.contract.repetition import TestRepetition
 from tablestakes.testing.contract.schema import TestSchema
 from tablestakes.testing.contract.singleton import TestSingleton
+from tablestakes.testing.contract.soft_delete import TestSoftDelete
 from tablestakes.testing.contract.statements import TestStatements
 from tablestakes.testing.contract.transition import TestTransition
 from tablestakes.testing.contract.update import TestUpdate
@@ -56,6 +57,7 @@ __all__ = [
     "TestRepetition",
     "TestSchema",
     "TestSingleton",
+    "TestSoftDelete",
     "TestStatements",
     "TestTransition",
     "TestUpdate",

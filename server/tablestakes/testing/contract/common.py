@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 
-from tablestakes.testing.resource import told, without
+from tablestakes.testing.resource import Contract, told, without
 from tablestakes.testing.status import Refusal, refusal
 
 SESSION_LOOP = pytest.mark.asyncio(loop_scope="session")
@@ -39,6 +39,27 @@ async def not_found(call: Awaitable[Any]) -> Refusal:
     found = await refused(call)
     assert found.code is grpc.StatusCode.NOT_FOUND
     return found
+
+
+async def check_deleted(contract: Contract, name: str) -> None:
+    """Check that a resource is deleted: it is not found, or by Get alone where it can be restored."""
+    if contract.facts.deletes_softly:
+        assert (await contract.get(name)).HasField("delete_time")
+    else:
+        await not_found(contract.get(name))
+
+
+async def remove(contract: Contract, name: str, **fields: Any) -> None:
+    """Delete a resource for good."""
+    await contract.call("Delete", name=name, **fields)
+    if contract.facts.deletes_softly:
+        await purge(contract, f'name = "{name}"')
+
+
+async def purge(contract: Contract, only: str, **fields: Any) -> Any:
+    """Remove deleted resources by a filter, or count them, and return the response."""
+    parent = {"parent": contract.above.named("-")} if contract.names.parent else {}
+    return await contract.call("Purge", **{"filter": only, "force": True} | parent | fields)
 
 
 def check_later(before: Any, after: Any) -> None:

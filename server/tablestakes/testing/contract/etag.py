@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from tablestakes.app import App
-from tablestakes.testing.contract.common import SESSION_LOOP, not_found, refused
+from tablestakes.testing.contract.common import SESSION_LOOP, check_deleted, not_found, refused
 from tablestakes.testing.contract.statements import counting
 from tablestakes.testing.contract.transition import brought, state_of, ways
 from tablestakes.testing.resource import Contract
@@ -208,7 +208,7 @@ class TestEtag:
         for each, facts in zip(below, contract.served.children(contract.facts), strict=True):
             assert await contract.of(facts).get(each.name) == each
         await contract.call("Delete", name=found.name, force=True, etag=found.etag)
-        await not_found(contract.get(found.name))
+        await check_deleted(contract, found.name)
 
     @pytest.mark.verbs("Create")
     @pytest.mark.traits("transitions")

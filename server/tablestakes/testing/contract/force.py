@@ -8,11 +8,13 @@ import pytest
 
 from tablestakes.testing.contract.common import (
     SESSION_LOOP,
+    check_deleted,
     not_found,
+    purge,
     refused,
+    remove,
 )
 from tablestakes.testing.resource import Contract
-from tablestakes.testing.status import refusal
 
 
 def children(contract: Contract, parent: str) -> list[Contract]:
@@ -44,15 +46,6 @@ async def kept(contract: Contract, name: str, **fields: Any) -> tuple[grpc.Statu
     return answer.code, answer.info.reason
 
 
-async def gone(contract: Contract, name: str) -> bool:
-    """Return whether a resource is not found."""
-    try:
-        await contract.get(name)
-    except grpc.aio.AioRpcError as error:
-        return refusal(error).code is grpc.StatusCode.NOT_FOUND
-    return False
-
-
 @SESSION_LOOP
 @pytest.mark.verbs("Create", "Get", "Delete")
 class TestForce:
@@ -68,17 +61,27 @@ class TestForce:
             assert await child.get(below.name) == below
             await child.call("Delete", name=below.name)
         await contract.call("Delete", name=parent.name)
-        assert await gone(contract, parent.name)
+        await check_deleted(contract, parent.name)
 
     @pytest.mark.traits("children", "force")
     async def test_force_deletes_what_is_below(self, contract: Contract) -> None:
-        """A Delete with force deletes the resource and all below it at any depth, and nothing below another."""
+        """A Delete with force deletes the resource and all below it at any depth, and nothing below another.
+
+        Below what can be restored, what cannot stays to be read, and goes when the other is removed for good.
+        """
         parent, other = await contract.create(plain=True), await contract.create(plain=True)
         mine, others = await descendants(contract, parent.name), await descendants(contract, other.name)
         await contract.call("Delete", name=parent.name, force=True)
-        assert await gone(contract, parent.name)
+        await check_deleted(contract, parent.name)
         for child, name in mine:
-            assert await gone(child, name)
+            if child.facts.deletes_softly or not contract.facts.deletes_softly:
+                await check_deleted(child, name)
+            else:
+                assert (await child.get(name)).name == name
+        if contract.facts.deletes_softly:
+            await purge(contract, f'name = "{parent.name}"')
+            for each, name in ((contract, parent.name), *mine):
+                await not_found(each.get(name))
         for child, name in others:
             assert (await child.get(name)).name == name
 
@@ -122,6 +125,10 @@ class TestForce:
             if "Delete" in other.facts.methods:
                 created = await contract.create(plain=True)
                 refers = await other.create(await other.sample(names_for(contract, created.name)))
-                await other.call("Delete", name=refers.name)
+                # To what is deleted for good, what can be restored is a reference like any other.
+                if contract.facts.deletes_softly:
+                    await other.call("Delete", name=refers.name)
+                else:
+                    await remove(other, refers.name)
                 await contract.call("Delete", name=created.name)
-                assert await gone(contract, created.name)
+                await check_deleted(contract, created.name)

@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from tablestakes.crud.schema.behavior import REQUIRED
-from tablestakes.testing.contract.common import SESSION_LOOP, invalid, not_found, refused
+from tablestakes.testing.contract.common import SESSION_LOOP, check_deleted, invalid, not_found, refused
 from tablestakes.testing.contract.etag import STALE, check_stale, with_etag
 from tablestakes.testing.resource import Contract, copy_fields, told, without
 
@@ -41,7 +41,7 @@ class TestMissing:
         )
         for _ in range(2):
             await contract.call("Delete", name=found.name, etag=found.etag, allow_missing=True)
-            await not_found(contract.get(found.name))
+            await check_deleted(contract, found.name)
 
     @pytest.mark.traits("Delete allow_missing", "force")
     async def test_a_missing_resource_may_be_deleted_by_force(self, contract: Contract) -> None:

@@ -6,6 +6,7 @@ from tablestakes.testing.contract.common import (
     SESSION_LOOP,
     check_later,
     invalid,
+    remove,
 )
 from tablestakes.testing.resource import Contract
 from tablestakes.testing.sample import refers_to
@@ -103,6 +104,6 @@ class TestNameList:
         """A resource that only a deleted one had in its list can be deleted too."""
         for field, to in lists(contract):
             created = await contract.create()
-            await contract.call("Delete", name=created.name)
+            await remove(contract, created.name)
             for name in getattr(created, field):
                 await to.call("Delete", name=name)

@@ -68,7 +68,8 @@ class TestRehearsal:
     async def test_a_rehearsed_delete_deletes_nothing(self, contract: Contract) -> None:
         """A Delete with validate_only answers as one without, and the resource is still there."""
         created = await contract.create(plain=True)
-        assert (await contract.call("Delete", name=created.name, validate_only=True)).ByteSize() == 0
+        answer = await contract.call("Delete", name=created.name, validate_only=True)
+        assert answer.ByteSize() == 0 or answer.HasField("delete_time")
         assert await contract.get(created.name) == created
         await not_found(contract.call("Delete", name=contract.nothing, validate_only=True))
 

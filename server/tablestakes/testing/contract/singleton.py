@@ -12,6 +12,7 @@ from tablestakes.testing.contract.common import (
     check_later,
     not_found,
     refused,
+    remove,
 )
 from tablestakes.testing.resource import Contract, told, value_of
 
@@ -37,7 +38,7 @@ class TestSingleton:
     async def test_it_is_not_there_without_its_parent(self, contract: Contract) -> None:
         """Get of a parent's that does not exist, or no longer does, is NOT_FOUND by the name."""
         parent = await contract.new_parent()
-        await contract.above.call("Delete", name=parent)
+        await remove(contract.above, parent)
         for name in (contract.nothing, contract.named("-1"), contract.named("-"), contract.below(parent)):
             answer = await refused(contract.get(name))
             assert answer.code is grpc.StatusCode.NOT_FOUND
@@ -106,10 +107,22 @@ class TestSingleton:
 
     @pytest.mark.verbs("Update")
     async def test_it_goes_with_its_parent(self, contract: Contract) -> None:
-        """A parent with a singleton that was written is deleted without force, and the singleton is gone."""
+        """A parent with a singleton that was written is deleted without force, and the singleton can no longer be.
+
+        That of a parent that can be restored is there to be read until the parent is removed for good.
+        """
         parent = await contract.new_parent()
         change = await contract.sample()
         change.name = contract.below(parent)
-        await contract.update(change)
+        written = await contract.update(change)
         await contract.above.call("Delete", name=parent)
+        if contract.above.facts.deletes_softly:
+            for etag in ("", written.etag):
+                change.etag = etag
+                for mask in ((), ("*",), contract.facts.read_only):
+                    await not_found(contract.update(change, *mask))
+            assert await contract.get(change.name) == written
+            await contract.above.call("Undelete", name=parent)
+            assert await contract.get(change.name) == written
+            await remove(contract.above, parent)
         await not_found(contract.get(change.name))
