@@ -205,6 +205,7 @@ PACKAGES |= {
     "etag_of_request": ("message DeleteWidgetRequest {", "message DeleteWidgetRequest { string etag = 9;"),
     "etag_of_get": ("message GetWidgetRequest {", "message GetWidgetRequest { string etag = 9;"),
     "etag_of_update": ("message UpdateWidgetRequest {", "message UpdateWidgetRequest { string etag = 9;"),
+    "show_deleted_of_list": ("message ListWidgetsRequest {", "message ListWidgetsRequest { bool show_deleted = 9;"),
     "upsert": ("message UpdateWidgetRequest {", "message UpdateWidgetRequest { bool allow_missing = 9;"),
 }
 
@@ -214,7 +215,7 @@ APART = {"apart", "misspelt_apart"}
 # Fields that the AIPs define and not every standard method serves, each with the method whose request has it.
 UNSERVED = {
     "allow_missing": ("Create", "bool allow_missing"),
-    "show_deleted": ("List", "bool show_deleted"),
+    "show_deleted": ("Get", "bool show_deleted"),
     "filter": ("Get", "string filter"),
     "order_by": ("Get", "string order_by"),
     "read_mask": ("Update", "google.protobuf.FieldMask read_mask"),
@@ -659,7 +660,7 @@ def test_an_rpc_like_no_standard_method_is_named_with_every_method(widgets: Widg
     assert error.startswith("nothing serves strange_rpc.v1.WidgetService.Xyzzy: ")
     assert error.endswith(
         "; there are: BatchCreateWidgets, BatchDeleteWidgets, BatchGetWidgets, BatchUpdateWidgets, CreateWidget,"
-        " DeleteWidget, ExportWidgets, GetWidget, ListWidgets, UpdateWidget"
+        " DeleteWidget, ExportWidgets, GetWidget, ListWidgets, PurgeWidgets, UndeleteWidget, UpdateWidget"
     )
 
 
@@ -991,6 +992,14 @@ def test_an_etag_needs_a_version(widgets: Widgets) -> None:
     )
     assert bound(Resource(message=widgets("etag"), model=Counted))
     assert refusal(widgets("etag_by_number"), Counted) == "etag_by_number.v1.Widget.etag must be a string (AIP-154)"
+
+
+def test_nothing_shows_deleted_ones_where_none_are(widgets: Widgets) -> None:
+    """A List with show_deleted of a resource that is deleted for good is refused."""
+    assert refusal(widgets("show_deleted_of_list")) == (
+        "show_deleted_of_list.v1.ListWidgetsRequest has show_deleted, and show_deleted_of_list.v1.Widget is deleted"
+        " for good: leave it out"
+    )
 
 
 def test_an_etag_that_no_verb_reads_is_named(widgets: Widgets) -> None:

@@ -75,13 +75,15 @@ def test_spaces_mean_nothing_in_an_order() -> None:
 def test_an_order_ends_with_a_key_the_same_way() -> None:
     """The key is the last tie-break, and goes the way of the last field; after a unique field there is none."""
 
-    def terms(text: str) -> list[tuple[str, bool]]:
-        found = Orders(SCHEMAS["library.v1.Shelf"]).read(text).terms
+    def terms(text: str, resource: str = "Shelf") -> list[tuple[str, bool]]:
+        found = Orders(SCHEMAS[f"library.v1.{resource}"]).read(text).terms
         return [(term.column.name, term.descending) for term in found if term.column is not None]
 
     assert terms("") == [("id", False)]
     assert terms("create_time desc") == [("create_time", True), ("id", True)]
-    assert terms("theme desc, create_time") == [("theme", True)]
+    assert terms("card desc, display_name", "Reader") == [("card", True)]
+    # Unique among those alone that are not deleted.
+    assert terms("theme desc") == [("theme", True), ("id", True)]
     assert terms("create_time, name desc") == [("create_time", False), ("id", True)]
 
 

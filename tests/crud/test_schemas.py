@@ -119,13 +119,13 @@ def test_the_constraints_are_known_by_name() -> None:
     """Each named constraint of the table comes with its columns, for errors that the database finds."""
     assert GADGETS.columns_of("uq_gadgets_label_series") == ("label", "series")
     assert GADGETS.columns_of("ck_gadgets_level") == ("level",)
-    assert USER.columns_of("uq_users_email") == ("email",)
+    assert USER.columns_of("ix_users_email") == ("email",)
     assert USER.columns_of("uq_of_no_table") == ()
 
 
 def test_a_constraint_is_known_by_the_name_of_a_shard_too() -> None:
     """A distributed PostgreSQL adds the number of the shard to a constraint's name, which has the same columns."""
-    assert USER.columns_of("uq_users_email_102016") == ("email",)
+    assert USER.columns_of("ix_users_email_102016") == ("email",)
     assert GADGETS.columns_of("uq_gadgets_label_series_102016") == ("label", "series")
     for name in ("uq_users_email_", "uq_users_email_10x", "uq_users_email_1_2", "102016", ""):
         assert USER.columns_of(name) == (), name

@@ -259,6 +259,9 @@ STEPS = (
     ),
     _named("Post.DeleteComment", "DELETE", "{comment}"),
     Step("Post.DeletePost", "DELETE /v1/{post}", {"name": "{post}", "force": True}, query=("force",)),
+    _named("Post.UndeletePost", "POST", "{post}", ":undelete", name="{post}"),
+    Step("Post.DeletePost", "DELETE /v1/{post}", {"name": "{post}", "force": True}, query=("force",)),
+    Step("Post.PurgePosts", "POST /v1/posts:purge", {"filter": "*", "force": True}, "*"),
     _named("Tag.DeleteTag", "DELETE", "{tag}"),
     _created(
         "Product",
@@ -331,4 +334,6 @@ STEPS = (
     _named("Order.CancelOrder", "POST", "{other}", ":cancel", state="CANCELLED"),
     _named("User.DeleteAddress", "DELETE", "{address}"),
     Step("User.DeleteUser", "DELETE /v1/{cy}", {"name": "{cy}", "force": False}, query=("force",)),
+    _named("User.UndeleteUser", "POST", "{cy}", ":undelete", name="{cy}"),
+    Step("User.PurgeUsers", "POST /v1/users:purge", {"filter": "*"}, "*"),
 )

@@ -151,8 +151,9 @@ async def test_no_answer_has_a_password(market: Market) -> None:
         data = answer.SerializeToString()
         assert CANARY.encode() not in data, name
         assert b"argon2" not in data, name
-    users = [answers["CreateUser"], answers["GetUser"], answers["UpdateUser"]]
-    for name in ("ListUsers", "BatchGetUsers", "BatchCreateUsers", "BatchUpdateUsers"):
+    one = ("CreateUser", "GetUser", "UpdateUser", "DeleteUser", "UndeleteUser")
+    users = [answers[name] for name in one]
+    for name in ("ListUsers", "BatchGetUsers", "BatchCreateUsers", "BatchUpdateUsers", "BatchDeleteUsers"):
         users += getattr(answers[name], "users")  # noqa: B009 - the answers are messages of any type
     assert not any(user.HasField("password") for user in users)
 
@@ -329,6 +330,10 @@ async def _use_every_method(users: "user_pb2_grpc.UserServiceAsyncStub", prefix:
     answers["BatchDeleteAddresses"] = await users.BatchDeleteAddresses(gone)
     answers["DeleteAddress"] = await users.DeleteAddress(address_pb2.DeleteAddressRequest(name=at.name))
     answers["DeleteUser"] = await users.DeleteUser(user_pb2.DeleteUserRequest(name=made.name))
+    answers["UndeleteUser"] = await users.UndeleteUser(user_pb2.UndeleteUserRequest(name=made.name))
+    await users.DeleteUser(user_pb2.DeleteUserRequest(name=made.name))
+    purge = user_pb2.PurgeUsersRequest(filter=f'name = "{made.name}"', force=True)
+    answers["PurgeUsers"] = await users.PurgeUsers(purge)
     return answers
 
 

@@ -1,7 +1,7 @@
 """Explaining a violated constraint by the fields of the request that violate it."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from grpc import StatusCode
 from sqlalchemy import Column, Connection, Select, or_, select
@@ -27,6 +27,9 @@ from tablestakes.errors import (
     invalid_fields,
     not_found,
 )
+
+Refusal: TypeAlias = IntegrityError | DanglingError | StatusError
+"""The ways in which a database, the engine or a resource refuse a write."""
 
 
 async def refused(
@@ -79,13 +82,13 @@ async def _of_items(item: Method, call: Call[Any], work: Work[Any], database: Da
     those among them that are in the way of each other.
     """
 
-    def try_each(connection: Connection) -> dict[int, IntegrityError | StatusError]:
-        found: dict[int, IntegrityError | StatusError] = {}
+    def try_each(connection: Connection) -> dict[int, Refusal]:
+        found: dict[int, Refusal] = {}
         for index, (_, alone) in enumerate(work.items):
             point = connection.begin_nested()
             try:
                 alone.apply(Session(connection, call.caller))
-            except (IntegrityError, StatusError) as error:
+            except (IntegrityError, DanglingError, StatusError) as error:
                 point.rollback()
                 found[index] = error
             else:
