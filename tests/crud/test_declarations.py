@@ -215,7 +215,6 @@ APART = {"apart", "misspelt_apart"}
 # Fields that the AIPs define and not every standard method serves, each with the method whose request has it.
 UNSERVED = {
     "allow_missing": ("Create", "bool allow_missing"),
-    "show_deleted": ("Get", "bool show_deleted"),
     "filter": ("Get", "string filter"),
     "order_by": ("Get", "string order_by"),
     "read_mask": ("Update", "google.protobuf.FieldMask read_mask"),
