@@ -40,6 +40,7 @@ from tablestakes.crud.schema.schema import Schema
 from tablestakes.crud.session import Session
 from tablestakes.crud.transition import wrong_state
 from tablestakes.crud.work import Work
+from tablestakes.crud.written import OnWrite, Written
 from tablestakes.edge.arrival import Arrival, Gate
 from tablestakes.errors import FieldViolation, StatusError, invalid_field, invalid_fields, not_found
 from tablestakes.reasons import Reason
@@ -70,6 +71,7 @@ __all__ = [
     "Key",
     "LowerCase",
     "Method",
+    "OnWrite",
     "RandomUuidKey",
     "Reason",
     "Resource",
@@ -85,6 +87,7 @@ __all__ = [
     "UuidKey",
     "Versioned",
     "Work",
+    "Written",
     "bytewise",
     "invalid_field",
     "invalid_fields",

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import grpc
 from marketplace.v1 import post_pb2, user_pb2
@@ -73,7 +74,8 @@ async def test_no_live_post_has_a_deleted_author(market: Market) -> None:
         post = post_pb2.Post(author=author, title="A race")
         creates = [market.posts.CreatePost(post_pb2.CreatePostRequest(post=post)) for _ in range(4)]
         delete = market.users.DeleteUser(user_pb2.DeleteUserRequest(name=author))
-        gone, *made = await asyncio.gather(*(attempt(call) for call in (delete, *creates)))
+        calls: list[Any] = [delete, *creates]
+        gone, *made = await asyncio.gather(*(attempt(call) for call in calls))
         posts = [answer for answer in made if isinstance(answer, post_pb2.Post)]
         user = await market.users.GetUser(user_pb2.GetUserRequest(name=author))
         if isinstance(gone, Refusal):

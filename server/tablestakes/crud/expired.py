@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from tablestakes.crud.once import CLOCK_SKEW
 from tablestakes.crud.schema.removal import BATCH, Removal
+from tablestakes.crud.session import Session
 from tablestakes.database import Database
 
 
@@ -30,4 +31,4 @@ class Expired:
         The clocks of replicas may be apart: none removes what by another's clock has not expired.
         """
         only = self._removal.expired(datetime.now(UTC) - CLOCK_SKEW)
-        return await database.transact(lambda connection: self._removal.purge(connection, only, {}))
+        return await database.transact(lambda connection: self._removal.purge(Session(connection), only, {}))

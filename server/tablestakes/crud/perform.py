@@ -47,7 +47,7 @@ async def perform(method: Method, call: Call[Any], database: Database, once: Onc
     rehearsed = method.asks.validate_only(call.request)
     if given is None or rehearsed:
         work = await method.serve(call)
-        if rehearsed or work.atomic:
+        if rehearsed or work.atomic or (method.schema.on_write and not method.reads):
             keep = database.rehearse if rehearsed else database.transact
             # Inside, so that an answer which is too large undoes the work.
             return await _run(method, call, work, database, keep, lambda of: Reply(encode(_apply(work, call, of))))

@@ -10,6 +10,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 from tablestakes.crud.call import Call
 from tablestakes.crud.work import Work
+from tablestakes.crud.written import OnWrite
 
 Function = Callable[[Any, Call[Any]], Coroutine[Any, Any, Work[Any]]]
 """A function that serves an RPC: given the compiled resource (a Schema) and the call, it returns the work to do. It
@@ -52,6 +53,8 @@ class Resource:
         orders: The orders that callers are told of. `check` names each that no index serves.
         filterable: The paths of the fields that callers are told to filter by. `check` names each that no index
             serves.
+        on_write: Functions that are told of each write of the resource by the engine, in its transaction: for a
+            history, an outbox or a cache.
     """
 
     message: type[Message]
@@ -62,6 +65,7 @@ class Resource:
     default_order: str = ""
     orders: tuple[str, ...] = ()
     filterable: tuple[str, ...] = ()
+    on_write: tuple[OnWrite, ...] = ()
 
     @property
     def descriptor(self) -> Descriptor:

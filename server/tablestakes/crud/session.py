@@ -1,11 +1,13 @@
 """The session of one RPC: a connection, the caller, and one instant."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
 from tablestakes.crud.call import ANONYMOUS, Caller
+from tablestakes.crud.written import OnWrite, Written
 
 
 class Session:
@@ -26,6 +28,16 @@ class Session:
         self.connection = connection
         self.caller = caller
         self._now: datetime | None = None
+
+    def wrote(self, listeners: Sequence[OnWrite], written: Written) -> None:
+        """Tell of a write: every write of a resource by the engine passes here.
+
+        Args:
+            listeners: Who is told.
+            written: The write.
+        """
+        for listener in listeners:
+            listener(self, written)
 
     @property
     def now(self) -> datetime:

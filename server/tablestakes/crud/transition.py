@@ -70,6 +70,7 @@ def bind(rpc: Rpc, transition: Transition) -> Method:
             while True:
                 row, found = change.execute(connection, parameters)
                 if row is not None:
+                    schema.wrote(session, "updated", key, row)
                     return schema.full.message(connection, row)
                 if found is None:
                     raise not_found(name)

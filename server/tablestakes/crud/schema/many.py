@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from functools import cache, cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     ARRAY,
@@ -31,12 +31,14 @@ from sqlalchemy import (
 )
 
 from tablestakes.crud.key import Key
-from tablestakes.crud.schema.audit import Audit
 from tablestakes.crud.schema.collection import padded
 from tablestakes.crud.schema.conditional import to
 from tablestakes.crud.schema.guard import Guard
-from tablestakes.crud.schema.name import Names
 from tablestakes.crud.session import Session
+from tablestakes.crud.written import Kind
+
+if TYPE_CHECKING:
+    from tablestakes.crud.schema.schema import Schema
 
 # SQLite's own table of the ids that it has counted up to.
 _COUNTERS = table("sqlite_sequence", column("name"), column("seq"))
@@ -49,17 +51,16 @@ class Many:
     """The rows of a resource, many at once.
 
     Args:
-        names: The names of the resource.
-        audit: Its audit columns.
-        columns: The columns to return; those of the name come first.
+        schema: The resource.
     """
 
-    def __init__(self, names: Names, audit: Audit, columns: Sequence[ColumnElement[Any]]) -> None:
-        self._names = names
-        self._id = names.id_column
-        self._table = names.id_column.table
-        self._audit = audit
-        self._columns = columns
+    def __init__(self, schema: "Schema") -> None:
+        self._schema = schema
+        self._names = schema.names
+        self._id = schema.names.id_column
+        self._table = schema.table
+        self._audit = schema.audit
+        self._columns: Sequence[ColumnElement[Any]] = schema.full.columns
         self._guard = Guard(self._table)
         self._inserts = cache(self._build_insert)
         self._updates = cache(self._build_update)
@@ -101,6 +102,7 @@ class Many:
         found: Found = {}
         for names, alike in self._alike({**self._defaults(row), **row, **audit} for row in rows).items():
             found |= self._run(session.connection, self._inserts, names, alike)
+        self._wrote(session, "created", found)
         return found
 
     def update(self, session: Session, rows: Sequence[Mapping[str, Any]]) -> Found:
@@ -117,7 +119,9 @@ class Many:
             return {}
         self._guard.require_all(session.connection, rows)
         changed = [{**row, **audit} for row in rows]
-        return self._run(session.connection, self._updates, frozenset(changed[0]), changed)
+        found = self._run(session.connection, self._updates, frozenset(changed[0]), changed)
+        self._wrote(session, "updated", found)
+        return found
 
     def lock(self, session: Session, ids: Iterable[Any], columns: Iterable[Column[Any]] = ()) -> Found:
         """Lock rows until the transaction ends, in the order of their ids, and return those that there are.
@@ -130,10 +134,15 @@ class Many:
         statement = self._selects(tuple(columns), True)
         return self._by_key(session.connection.execute(statement, {"ids": padded(list(dict.fromkeys(ids)))}))
 
-    def delete(self, session: Session, ids: Iterable[Any]) -> None:
-        """Delete the rows with these last ids in their names."""
+    def delete(self, session: Session, keys: Sequence[Key]) -> None:
+        """Delete the rows of some keys, which are locked."""
         statement = delete(self._table).where(self._id.in_(bindparam("ids", expanding=True)))
-        session.connection.execute(statement, {"ids": padded(list(ids))})
+        session.connection.execute(statement, {"ids": padded([key[-1] for key in keys])})
+        self._wrote(session, "deleted", dict.fromkeys(keys))
+
+    def _wrote(self, session: Session, kind: Kind, rows: Mapping[Key, Row[Any] | None]) -> None:
+        for key, row in rows.items():
+            self._schema.wrote(session, kind, key, row)
 
     def _run(
         self,

@@ -17,6 +17,7 @@ from sqlalchemy import (
     FromClause,
     Row,
     Select,
+    Update,
     and_,
     bindparam,
     delete,
@@ -31,6 +32,7 @@ from tablestakes.columns import DELETE_TIME, EXPIRE_TIME
 from tablestakes.crud.key import Key
 from tablestakes.crud.schema.deletion import live
 from tablestakes.crud.session import Session
+from tablestakes.crud.written import Kind
 from tablestakes.errors import has_children, in_use, not_deleted, refers_to_deleted
 
 if TYPE_CHECKING:
@@ -97,12 +99,25 @@ class Removal:
         times = {DELETE_TIME: session.now, EXPIRE_TIME: session.now + retention}
         for each in with_it:
             rows = and_(each.names.below(self._depth), *live(each.table))
-            connection.execute(update(each.table).where(rows).values(times | each.audit.changed(session)), bound)
+            change = update(each.table).where(rows).values(times | each.audit.changed(session))
+            self._change_all(session, each, change, bound, "deleted")
         for each in (self._schema, *with_it):
             if any(connection.execute(look, bound).first() for look in self._references_to(each)):
                 raise in_use(name)
         change = update(self._table).where(self._names.where()).values(times | self._schema.audit.changed(session))
-        return connection.execute(change.returning(*self._schema.full.columns), bound).one()
+        row = connection.execute(change.returning(*self._schema.full.columns), bound).one()
+        self._schema.wrote(session, "deleted", key, row)
+        return row
+
+    def _change_all(
+        self, session: Session, schema: "Schema", change: Update, parameters: Mapping[str, Any], kind: Kind
+    ) -> None:
+        """Change the rows of a resource below this one, and tell of each where somebody listens."""
+        if not schema.on_write:
+            session.connection.execute(change, parameters)
+            return
+        for row in session.connection.execute(change.returning(*schema.full.columns), parameters):
+            schema.wrote(session, kind, schema.full.key(row), row)
 
     def undelete(self, session: Session, key: Key, version: int | None = None) -> Row[Any] | None:
         """Restore the row of a key and what was deleted with it, and return it as the full view reads it.
@@ -142,8 +157,9 @@ class Removal:
             change = update(each.table).where(rows).values(values)
             if each is self._schema:
                 row = connection.execute(change.returning(*self._schema.full.columns), parameters).one()
+                self._schema.wrote(session, "undeleted", key, row)
             else:
-                connection.execute(change, parameters)
+                self._change_all(session, each, change, parameters, "undeleted")
         return row
 
     def count(
@@ -162,7 +178,7 @@ class Removal:
 
     def purge(
         self,
-        connection: Connection,
+        session: Session,
         only: Sequence[ColumnElement[bool]],
         bound: Mapping[str, Any],
         most: int = BATCH,
@@ -172,7 +188,7 @@ class Removal:
         Rows that another transaction has locked are left to it, and so are those to which others refer.
 
         Args:
-            connection: A connection, in a transaction.
+            session: The session, in a transaction.
             only: Conditions on the rows.
             bound: Their parameters.
             most: How many rows are removed at most.
@@ -180,6 +196,7 @@ class Removal:
         Returns:
             How many were removed.
         """
+        connection = session.connection
         wanted = self._purgeable.where(*only).order_by(self._table.c[EXPIRE_TIME]).limit(most)
         locked = connection.execute(wanted.with_for_update(skip_locked=True, of=self._table), bound).all()
         if not locked:
@@ -188,8 +205,10 @@ class Removal:
         removed: Any = bindparam("ids", expanding=True)
         # Deepest first, for each is referred to by those below it.
         for each in self._schema.descendants:
-            connection.execute(delete(each.table).where(each.names.columns[self._depth - 1].in_(removed)), ids)
+            each.rows.delete_where(session, each.names.columns[self._depth - 1].in_(removed), ids)
         connection.execute(delete(self._table).where(self._names.id_column.in_(removed)), ids)
+        for row in locked:
+            self._schema.wrote(session, "purged", tuple(row))
         return len(locked)
 
     def expired(self, before: datetime) -> list[ColumnElement[bool]]:

@@ -85,7 +85,9 @@ class Rows:
         """
         self.guard.require(session.connection, values)
         audit = self._audit.created(session)
-        return session.connection.execute(self._insert, {**values, **audit}).one()
+        row = session.connection.execute(self._insert, {**values, **audit}).one()
+        self._schema.wrote(session, "created", self._schema.full.key(row), row)
+        return row
 
     def insert_absent(self, session: Session, values: Mapping[str, Any]) -> Row[Any] | None:
         """Insert a row as `insert` does, and return it; None where there is one with its primary key.
@@ -97,7 +99,10 @@ class Rows:
         connection = session.connection
         self.guard.require(connection, values)
         statement = self._insert_absent(connection.dialect.name)
-        return connection.execute(statement, {**values, **self._audit.created(session)}).first()
+        row = connection.execute(statement, {**values, **self._audit.created(session)}).first()
+        if row is not None:
+            self._schema.wrote(session, "created", self._schema.full.key(row), row)
+        return row
 
     def update(
         self, session: Session, key: Key, values: Mapping[str, Any], version: int | None = None
@@ -116,6 +121,14 @@ class Rows:
             StatusError: ABORTED, the row has another version; nothing was written.
         """
         self.guard.require(session.connection, values)
+        row = self._updated(session, key, values, version)
+        if row is not None:
+            self._schema.wrote(session, "updated", key, row)
+        return row
+
+    def _updated(
+        self, session: Session, key: Key, values: Mapping[str, Any], version: int | None
+    ) -> Row[Any] | None:
         if version is not None:
             return self._update_version(session, key, values, version)
         if self._singleton is not None:
@@ -139,8 +152,27 @@ class Rows:
         parameters = self._names.bind(key)
         if version is None:
             # RETURNING says whether there was a row, in the same round trip.
-            return session.connection.execute(self._delete, parameters).first() is not None
-        return self._changed(session, self._delete_version, key, parameters, version) is not None
+            row = session.connection.execute(self._delete, parameters).first()
+        else:
+            row = self._changed(session, self._delete_version, key, parameters, version)
+        if row is not None:
+            self._schema.wrote(session, "deleted", key)
+        return row is not None
+
+    def delete_where(self, session: Session, rows: ColumnElement[bool], parameters: Mapping[str, Any]) -> None:
+        """Delete rows for good that go with those above them.
+
+        Args:
+            session: The session, in a transaction.
+            rows: The condition for them.
+            parameters: Its parameters.
+        """
+        change = delete(self._table).where(rows)
+        if not self._schema.on_write:
+            session.connection.execute(change, parameters)
+            return
+        for row in session.connection.execute(change.returning(*self._names.columns), parameters):
+            self._schema.wrote(session, "deleted", tuple(row))
 
     def read(self, session: Session, key: Key, version: int | None = None) -> Row[Any] | None:
         """Return the row of a key as the full view reads it; None where there is none.

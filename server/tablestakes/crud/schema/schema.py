@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Index,
+    Row,
     Table,
     UniqueConstraint,
     inspect,
@@ -39,6 +40,8 @@ from tablestakes.crud.schema.removal import Removal
 from tablestakes.crud.schema.rows import Rows
 from tablestakes.crud.schema.singleton import Singleton, singleton_of
 from tablestakes.crud.schema.view import Part, View, Views
+from tablestakes.crud.session import Session
+from tablestakes.crud.written import Kind, OnWrite, Written
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,6 +64,7 @@ class Schema:
         descendants: The resources whose names begin with one of this resource's, at any depth, deepest first;
             singletons are not among them.
         default_order: The order of a List that asks for none, in the form of `order_by`; "" for that of the keys.
+        on_write: Functions that are told of each write.
     """
 
     message: type[Message]
@@ -77,6 +81,7 @@ class Schema:
     served: "Mapping[str, Schema]"
     descendants: tuple["Schema", ...] = ()
     default_order: str = ""
+    on_write: tuple[OnWrite, ...] = ()
 
     def __repr__(self) -> str:
         # The default goes through every resource of the service, which takes a traceback with variables seconds.
@@ -143,7 +148,19 @@ class Schema:
     @cached_property
     def many(self) -> Many:
         """Its rows, many at once."""
-        return Many(self.names, self.audit, self.full.columns)
+        return Many(self)
+
+    def wrote(self, session: Session, kind: Kind, key: Key, row: Row[Any] | None = None) -> None:
+        """Tell who listens of a write; a function that writes rows by statements of its own calls this itself.
+
+        Args:
+            session: The session of the write.
+            kind: What was done.
+            key: The ids in the resource's name.
+            row: The row as the full view reads it; None where it is gone.
+        """
+        if self.on_write:
+            session.wrote(self.on_write, Written(self.descriptor.full_name, kind, key, row))
 
     @cached_property
     def version(self) -> Column[Any] | None:
@@ -303,6 +320,7 @@ def _compile(
         singleton=singleton_of(descriptor, table, own, audit) if own.singleton else None,
         served=served,
         default_order=resource.default_order,
+        on_write=resource.on_write,
     )
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import sqlalchemy
 from google.protobuf.empty_pb2 import Empty
 from sqlalchemy import BindParameter, bindparam
 
@@ -43,7 +42,7 @@ def bind(rpc: Rpc) -> Method:
     # The last id in a name is that of one row, whatever the ids before it.
     last = len(schema.names.columns) - 1
     ids: BindParameter[Any] = bindparam("ids", expanding=True)
-    below = [sqlalchemy.delete(each.table).where(each.names.columns[last].in_(ids)) for each in schema.descendants]
+    below = [(each.rows, each.names.columns[last].in_(ids)) for each in schema.descendants]
 
     async def batch_delete(call: Call[Any]) -> Work[Empty]:
         request = call.request
@@ -57,10 +56,10 @@ def bind(rpc: Rpc) -> Method:
             _require(schema, all_wanted, locked)
             there = [wanted for wanted in all_wanted if wanted.key in locked]
             if forced := [wanted.key[-1] for wanted in there if wanted.force and wanted.key]:
-                for each in below:
-                    session.connection.execute(each, {"ids": padded(forced)})
+                for rows, of_them in below:
+                    rows.delete_where(session, of_them, {"ids": padded(forced)})
             if there:
-                schema.many.delete(session, [wanted.key[-1] for wanted in there if wanted.key])
+                schema.many.delete(session, [wanted.key for wanted in there if wanted.key])
             return Empty()
 
         works = [deletion.work(wanted) for wanted in all_wanted]

@@ -6,7 +6,6 @@ A resource whose message has `delete_time` is marked, and can be restored (AIP-1
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy
 from google.protobuf.empty_pb2 import Empty
 from grpc import StatusCode
 
@@ -57,9 +56,7 @@ class Deletion:
         require(rpc.descriptor.input_type, name=STRING)
         require_response(rpc.descriptor, EMPTY)
         depth = len(rpc.schema.names.columns)
-        self._below = [
-            sqlalchemy.delete(each.table).where(each.names.below(depth)) for each in rpc.schema.descendants
-        ]
+        self._below = [(each.rows, each.names.below(depth)) for each in rpc.schema.descendants]
 
     async def wanted(self, request: Any, before: str = "") -> ToDelete:
         """Return the deletion that a request asks for.
@@ -100,8 +97,8 @@ class Deletion:
             # this transaction ends. SQLite has one writer, and no such clause.
             if not schema.rows.lock(session, key, wanted.version):
                 return False
-            for each in self._below:
-                session.connection.execute(each, schema.names.bind(key))
+            for rows, below in self._below:
+                rows.delete_where(session, below, schema.names.bind(key))
         return schema.rows.delete(session, key, wanted.version)
 
 

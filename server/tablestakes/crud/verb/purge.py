@@ -63,7 +63,7 @@ def bind(rpc: Rpc) -> Method:
                 )
             removed, last = 0, BATCH
             while last == BATCH and removed < MOST_PURGED:
-                last = removal.purge(connection, wanted, bound)
+                last = removal.purge(session, wanted, bound)
                 removed += last
             return response(purge_count=removed)
 
