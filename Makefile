@@ -6,10 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 # Every package of a lock, each by its hash, with the progress of it. uv takes a fraction of pip's time, where it is
-# installed and finds the packages; a lock is complete, so pip need not resolve it.
+# installed and finds the packages; a lock is complete, so pip need not resolve it. Compiled, as pip does by itself:
+# or each process compiles its imports anew, for as long as PYTHONDONTWRITEBYTECODE is set.
 UV := $(shell command -v uv 2>/dev/null)
 PIP_LOCK := $(BIN)/python -m pip --disable-pip-version-check --no-input install --require-hashes --no-deps
-INSTALL_LOCK = $(if $(UV),$(UV) pip install --python $(BIN)/python --require-hashes $(1) ||) $(PIP_LOCK) $(1)
+INSTALL_LOCK = $(if $(UV),$(UV) pip install --compile-bytecode --python $(BIN)/python --require-hashes $(1) ||) $(PIP_LOCK) $(1)
 GENERATED := generated/marketplace generated/buf
 
 .DEFAULT_GOAL := help

@@ -1,6 +1,11 @@
 """The fixtures of the engine's own test plugin: real databases, and the service running on each of them."""
 
+import os
+
 import pytest
+
+# Hundreds of tests start a process of the service, and each would compile all its imports anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 pytest_plugins = ["tablestakes.testing.plugin"]
 

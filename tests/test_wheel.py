@@ -49,7 +49,7 @@ def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     wanted = f"{wheel}[new,testing]"
     # As the Makefile does: uv where there is one, which takes a tenth of the time.
     if (uv := shutil.which("uv")) is None or subprocess.run(
-        (uv, "pip", "install", "--quiet", "--python", scripts / "python", wanted), check=False
+        (uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", scripts / "python", wanted), check=False
     ).returncode:
         pip = (scripts / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
         subprocess.run((*pip, wanted), check=True)
