@@ -1,6 +1,7 @@
 """A server that makes spans, and the spans that it has made."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -13,12 +14,10 @@ from tests.tracing.recorded_spans import Spans, Traced, recording
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-async def running(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Traced]:
+async def running(request: pytest.FixtureRequest, memory: Path) -> AsyncIterator[Traced]:
     """A server with a tracer, on each database."""
     if request.param == "sqlite":
-        url = f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('traced')}/app.db"
+        url = f"sqlite+aiosqlite:///{memory}/traced.db"
     else:
         url = await create_database(request.getfixturevalue("server_of_postgres"))
     spans = recording()

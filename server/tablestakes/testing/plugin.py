@@ -3,9 +3,14 @@
 `pytest_plugins = ["tablestakes.testing.plugin"]` in tests/conftest.py brings them.
 """
 
+import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import grpc
@@ -23,6 +28,9 @@ DATABASES = ("sqlite", "postgresql")
 INI = "tablestakes_service"
 OWN = "TESTED_SERVICE"
 NOTHING = "no resource"
+
+# Linux keeps it in memory. A container may have as little as 64 MiB of it, and the suite's databases have a few.
+MEMORY, ROOM = Path("/dev/shm"), 256 * 2**20  # noqa: S108 - what is in it is in a folder of its own
 
 _ran: dict[str, int] = dict.fromkeys(DATABASES, 0)
 
@@ -92,8 +100,23 @@ def _service(config: pytest.Config, module: object) -> Service:
     return service_at(named)
 
 
-def _served(config: pytest.Config, module: object) -> Served:
+@cache
+def _served(config: pytest.Config, module: ModuleType) -> Served:
+    """Return the resources that a module tests; what is read of descriptors is read once, not for each test."""
     return Served(_service(config, module), getattr(module, "PREPARATIONS", {}))
+
+
+@pytest.fixture(scope="session")
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder that costs no wait for a disk where the system has one; nothing in it outlives the session.
+
+    An embedded database waits for the disk at each COMMIT, and PostgreSQL is started with fsync off.
+    """
+    if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM:
+        with tempfile.TemporaryDirectory(prefix="tablestakes-", dir=MEMORY) as folder:
+            yield Path(folder)
+    else:
+        yield tmp_path_factory.mktemp("memory")
 
 
 @pytest.fixture(scope="session")
@@ -125,10 +148,10 @@ async def postgres_url(server_of_postgres: Postgres) -> str:
 
 
 @pytest_asyncio.fixture(params=DATABASES, loop_scope="session")
-async def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+async def empty_url(request: pytest.FixtureRequest, memory: Path) -> str:
     """The URL of an empty database of this test's own, on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path}/test.db"
+        return f"sqlite+aiosqlite:///{tempfile.mkdtemp(dir=memory)}/test.db"
     return await create_database(request.getfixturevalue("server_of_postgres"))
 
 
@@ -143,9 +166,7 @@ Apps = Callable[[Service, str], Awaitable[App]]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def apps(
-    start_postgres: Callable[[], Postgres], tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Apps]:
+async def apps(start_postgres: Callable[[], Postgres], memory: Path) -> AsyncIterator[Apps]:
     """A function that returns a service running on a kind of database; each is started once for the session."""
     async with AsyncExitStack() as running:
         found: dict[tuple[int, str], App] = {}
@@ -154,7 +175,7 @@ async def apps(
             key = (id(service), database)
             if key not in found:
                 if database == "sqlite":
-                    url = f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('sqlite')}/app.db"
+                    url = f"sqlite+aiosqlite:///{tempfile.mkdtemp(dir=memory)}/app.db"
                 else:
                     url = await create_database(start_postgres())
                 found[key] = await running.enter_async_context(serving(service, settings_for(service, url)))
