@@ -30,9 +30,10 @@ with grpc.insecure_channel(sys.argv[1]) as channel:
     user.full_name = "A Caller"
     request = user_pb2.UpdateUserRequest(user=user, update_mask={"paths": ["full_name"]})
     assert users.UpdateUser(request).full_name == "A Caller"
-    users.DeleteUser(user_pb2.DeleteUserRequest(name=user.name))
+    deleted = users.DeleteUser(user_pb2.DeleteUserRequest(name=user.name))
+    assert deleted.HasField("delete_time")
     try:
-        users.GetUser(user_pb2.GetUserRequest(name=user.name))
+        users.DeleteUser(user_pb2.DeleteUserRequest(name=user.name))
     except grpc.RpcError as error:
         assert error.code() is grpc.StatusCode.NOT_FOUND
         print("called", user.name)

@@ -56,7 +56,7 @@ async def test_a_duplicate_tells_its_columns_or_its_constraint(database: Databas
     """A unique violation is DUPLICATE, with the columns or the constraint that the database names."""
     found = await fault(database, INSERT, email="a@example.com", username="b")
     assert found.kind is FaultKind.DUPLICATE
-    assert found.columns == ("email",) or found.constraint == "uq_users_email"
+    assert found.columns == ("email",) or found.constraint == "ix_users_email"
 
 
 async def test_a_missing_value_tells_its_column(database: Database) -> None:

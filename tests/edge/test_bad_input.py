@@ -47,9 +47,7 @@ async def test_a_duplicate_on_a_shard_is_named(postgres_url: str) -> None:
     """A unique constraint that a distributed PostgreSQL names after its shard is still mapped to its field."""
     async with serving(settings_for(postgres_url)) as app, grpc.aio.insecure_channel(app.address) as channel:
         async with app.database.engine.connect() as connection:
-            await connection.exec_driver_sql(
-                "ALTER TABLE users RENAME CONSTRAINT uq_users_email TO uq_users_email_102016"
-            )
+            await connection.exec_driver_sql("ALTER INDEX ix_users_email RENAME TO ix_users_email_102016")
         users = user_pb2_grpc.UserServiceStub(channel)
         await users.CreateUser(user(email="shard@example.com", username="shard_1"))
         told = await refused(users.CreateUser(user(email="shard@example.com", username="shard_2")))

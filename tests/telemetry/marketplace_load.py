@@ -12,6 +12,7 @@ from marketplace.v1 import (
     address_pb2,
     comment_pb2,
     post_pb2,
+    product_pb2,
     profile_pb2,
     tag_pb2,
     tag_pb2_grpc,
@@ -141,3 +142,5 @@ async def _money(market: Market, user: user_pb2.User) -> None:
     await market.cancel(order)
     await attempt(market.ship(order))
     await market.found(order)
+    # An order keeps its products.
+    await attempt(market.products.DeleteProduct(product_pb2.DeleteProductRequest(name=product)))
