@@ -16,7 +16,7 @@ from tests.serving import serving, settings_for
 from tests.status import Refusal, refusal
 
 ROOT = Path(__file__).resolve().parents[1]
-# What makes errors, with the position of the reason among its arguments.
+# The makers of errors, with the position of the reason among its arguments.
 MAKERS = {
     "StatusError": 1,
     "Answer": 1,

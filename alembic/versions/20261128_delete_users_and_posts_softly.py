@@ -18,7 +18,7 @@ depends_on = None
 TABLES = ("users", "posts")
 UNIQUE = ("email", "username")
 LIVE = sa.text("delete_time IS NULL")
-# What is deleted would be there again, and the values of two users be the same.
+# Deleted rows would be there again, and the values of two users be the same.
 PURGE = (
     "DELETE FROM comments WHERE post_id IN (SELECT id FROM posts WHERE delete_time IS NOT NULL)",
     "DELETE FROM post_tags WHERE post_id IN (SELECT id FROM posts WHERE delete_time IS NOT NULL)",

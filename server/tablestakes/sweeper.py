@@ -22,7 +22,7 @@ class Sweep(Protocol):
 
     @property
     def what(self) -> str:
-        """What they are, for the log."""
+        """The name of these rows, for the log."""
 
     @property
     def batch(self) -> int:

@@ -245,7 +245,7 @@ async def test_an_id_belongs_to_its_caller(guarded: Any) -> None:
 
 
 def test_input_only_fields_are_cleared() -> None:
-    """What a function returns of INPUT_ONLY fields is neither told nor kept."""
+    """INPUT_ONLY fields in the answer of a function are neither told nor kept."""
     listed = gadget_pb2.ListGadgetsResponse(gadgets=[{"label": "a", "secret": PASSWORD}])
     single = gadget_pb2.Gadget(label="a", secret=PASSWORD)
     for each in (listed, single):

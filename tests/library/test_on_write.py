@@ -85,7 +85,7 @@ async def test_each_write_is_told_once(heard: tuple[App, Stub]) -> None:
 
 
 async def test_a_write_that_takes_no_effect_is_not_told(heard: tuple[App, Stub]) -> None:
-    """What is refused, rehearsed or repeated leaves nothing that a listener wrote."""
+    """A write that is refused, rehearsed or repeated leaves nothing that a listener wrote."""
     app, library = heard
     shelf = await library.CreateShelf(service.CreateShelfRequest(shelf={"theme": "kept"}))
     await history(app)

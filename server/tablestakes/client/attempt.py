@@ -20,7 +20,7 @@ MOST = 5
 
 
 class Attempts:
-    """What all attempts of one call share.
+    """The parts that all attempts of one call share.
 
     UNAVAILABLE is left to the channel, which repeats it by its service config.
 

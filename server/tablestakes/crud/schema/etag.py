@@ -15,7 +15,7 @@ UNWRITTEN = 0
 """The version of a singleton that has no row yet."""
 
 NO_VERSION = -1
-"""What an etag stands for that the service never gave out."""
+"""The version that an etag stands for which the service never gave out."""
 
 _MOST = 2**63 - 1
 # Quoted, as RFC 9110 writes a strong validator, and AIP-154 asks for.

@@ -135,7 +135,7 @@ class Changing:
             require_unchanged(session, schema, change)
         values, version = change.values, change.version
         if change.inside:
-            # What is left of the messages must not change meanwhile.
+            # The rest of the messages must not change meanwhile.
             there = schema.rows.lock(session, key, version)
             before = schema.rows.read(session, key) if there else None
             if before is None:

@@ -60,7 +60,7 @@ class Upsert:
             if error.code is StatusCode.NOT_FOUND:
                 raise invalid_field(path, "has an id that no resource can have.", "INVALID_ID") from None
             raise
-        # What Create would refuse as an id is none here either.
+        # An id that Create would refuse is none here either.
         for violation in protovalidate.collect_violations(self._request(**{self._id: str(key[-1])})):
             elements = violation.proto.field.elements if violation.proto.field else ()
             if elements and elements[0].field_name == self._id:

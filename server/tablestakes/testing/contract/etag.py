@@ -154,7 +154,7 @@ class TestEtag:
                     await refused(contract.update(sent, field))
                 else:
                     await contract.update(sent, field)
-            # What other tables keep is read after a change.
+            # Collections, which other tables keep, are read after a change.
             assert len(statements) == 1 + (len(contract.facts.collections) if etag == found.etag else 0)
 
     @pytest.mark.traits("Delete etag")
