@@ -3,16 +3,21 @@
 import asyncio
 import contextlib
 import io
+import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from unittest import mock
 
 from marketplace_service import SERVICE
+from tablestakes import Service
 from tablestakes.command_line import main
+from tablestakes.database import open_database
+from tablestakes.settings import Settings
 
 # Seconds after which a command or a server hangs. It is far longer than a start takes while other processes keep
 # every core busy: a test that waits for less is slow there, and not wrong.
@@ -43,10 +48,13 @@ async def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
     return await finished(sys.executable, "-m", "server", *arguments, **environment)
 
 
-def misused(*arguments: str, **environment: str) -> tuple[int, str, str]:
-    """Call a command of the service that must end before it does anything, and return what `run` returns.
+def called(
+    *arguments: str, service: Service = SERVICE, environment: Mapping[str, str] = MappingProxyType({})
+) -> tuple[int, str, str]:
+    """Call a command of a service in this process, and return what `run` returns.
 
-    A process of its own takes a second to start, and these are many.
+    It must end before it sets up logging, which is the whole process's. A process of its own takes a second to
+    start, and these are many.
     """
     output, errors = io.StringIO(), io.StringIO()
     with (
@@ -55,10 +63,22 @@ def misused(*arguments: str, **environment: str) -> tuple[int, str, str]:
         contextlib.redirect_stderr(errors),
     ):
         try:
-            code = main(SERVICE, arguments)
+            code = main(service, arguments)
         except SystemExit as ended:
             code = int(ended.code or 0)
     return code, output.getvalue(), errors.getvalue()
+
+
+async def run_each(*commands: Sequence[str], **environment: str) -> list[tuple[int, str, str]]:
+    """Run commands one after the other in one process, and return for each what `run` returns.
+
+    They may do anything but run until a signal. A process of its own for each would take a second to start.
+    """
+    code, output, errors = await finished(
+        sys.executable, "-m", "tests.process", json.dumps(commands), **environment
+    )
+    assert (code, errors) == (0, "")
+    return [(code, output, errors) for code, output, errors in json.loads(output)]
 
 
 async def finished(*command: str, **environment: str) -> tuple[int, str, str]:
@@ -121,7 +141,14 @@ async def server(url: str, *arguments: str, **environment: str) -> AsyncIterator
 
 
 async def migrated(url: str) -> str:
-    """Migrate a database by the command, and return its URL."""
-    code, _, errors = await run("migrate", DATABASE_URL=url)
-    assert code == 0, errors
+    """Migrate a database as the command does, and return its URL."""
+    database = open_database(Settings.load(database_url=url, pool_size=2), patient=True)
+    try:
+        await SERVICE.schema.upgrade(database)
+    finally:
+        await database.close()
     return url
+
+
+if __name__ == "__main__":
+    print(json.dumps([called(*command) for command in json.loads(sys.argv[1])]))  # noqa: T201 - for run_each

@@ -10,6 +10,7 @@ import signal
 import socket
 import sqlite3
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,15 @@ import pytest
 from alembic.script import ScriptDirectory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from marketplace.v1 import user_pb2, user_pb2_grpc
+from sqlalchemy import NullPool, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from marketplace_service import SERVICE
+from tablestakes import Command, CommandError, SettingsError
+from tablestakes.edge.ask_health import ask_health
 from tablestakes.settings import Settings, default, flag
 from tests.postgres import free_port
-from tests.process import HANGS, Process, finished, migrated, misused, run, server
+from tests.process import HANGS, Process, called, finished, migrated, run, run_each, server
 from tests.serving import eventually
 
 
@@ -63,15 +68,9 @@ async def test_sigterm_under_load_ends_every_started_call(empty_url: str) -> Non
 
 
 async def _count(url: str) -> int:
-    async with server(url) as running, grpc.aio.insecure_channel(running.address) as channel:
-        users = user_pb2_grpc.UserServiceStub(channel)
-        names: set[str] = set()
-        token = ""
-        while True:
-            page = await users.ListUsers(user_pb2.ListUsersRequest(page_size=1000, page_token=token))
-            names |= {user.name for user in page.users}
-            if not (token := page.next_page_token):
-                return len(names)
+    engine = create_async_engine(url, poolclass=NullPool)
+    async with engine.connect() as connection:
+        return int(await connection.scalar(text("SELECT count(*) FROM users")) or 0)
 
 
 async def test_sigint_stops_it_too(tmp_path: Path) -> None:
@@ -126,11 +125,14 @@ async def test_health_is_answered_by_its_exit_code(tmp_path: Path) -> None:
     async with server(f"sqlite+aiosqlite:///{tmp_path}/h.db") as running:
         port = running.address.rpartition(":")[2]
         for listen in (running.address, f"0.0.0.0:{port}"):
-            assert await run("health", f"--listen={listen}") == (0, "SERVING\n", "")
-        asked = await run("health", "--service=marketplace.v1.UserService", TABLESTAKES_LISTEN=running.address)
+            assert await ask_health(listen, "", HANGS) == "SERVING"
+        asked, unknown = await run_each(
+            ["health", "--service=marketplace.v1.UserService"],
+            ["health", "--service=no.Such"],
+            TABLESTAKES_LISTEN=running.address,
+        )
         assert asked == (0, "SERVING\n", "")
-        code, output, errors = await run("health", "--service=no.Such", f"--listen={running.address}")
-        assert (code, output, errors) == (1, "", f"tablestakes: {running.address} has no service no.Such\n")
+        assert unknown == (1, "", f"tablestakes: {running.address} has no service no.Such\n")
     code, output, errors = await run("health", f"--listen={running.address}", https_proxy="http://127.0.0.1:9")
     assert (code, output, errors.count("\n")) == (1, "", 1)
     assert errors.startswith(f"tablestakes: {running.address} does not answer: UNAVAILABLE")
@@ -144,7 +146,7 @@ async def test_health_bounds_its_wait() -> None:
         assert code == 1
         assert errors.startswith(f"tablestakes: {address} does not answer: ")
     for wrong in ("0", "soon", "nan"):
-        code, _, errors = await asyncio.to_thread(misused, "health", f"--within={wrong}")
+        code, _, errors = await asyncio.to_thread(called, "health", f"--within={wrong}")
         assert (code, errors) == (2, "tablestakes: --within: not a number of seconds above 0\n")
 
 
@@ -158,7 +160,7 @@ async def test_routes_lists_each_rpc() -> None:
 
 def test_help_documents_every_setting() -> None:
     """`serve --help` shows each setting with its flag, its variable, its default and its meaning."""
-    code, output, _ = misused("serve", "--help")
+    code, output, _ = called("serve", "--help")
     assert code == 0
     words = " ".join(output.split())
     for name, field in Settings.model_fields.items():
@@ -191,7 +193,7 @@ def test_a_bad_setting_is_one_line_and_exit_code_2(
     arguments: tuple[str, ...], environment: dict[str, str], told: str
 ) -> None:
     """A bad value, by flag or by variable, is named with what is wrong, in one line."""
-    code, _, errors = misused("serve", *arguments, **environment)
+    code, _, errors = called("serve", *arguments, environment=environment)
     assert code == 2
     assert errors.startswith(f"tablestakes: {told}")
     assert len(errors.splitlines()) == 1
@@ -201,13 +203,13 @@ def test_a_bad_setting_is_one_line_and_exit_code_2(
 async def test_a_process_ends_with_the_exit_code() -> None:
     """The exit code and the line are those of the process, as a shell sees them."""
     for arguments in (("serve", "--listen=nowhere"), ("serve", "--pool-siz=3")):
-        assert await run(*arguments) == misused(*arguments)
+        assert await run(*arguments) == called(*arguments)
 
 
 def test_a_misspelt_flag_is_refused() -> None:
     """A flag that does not exist, or is cut short, is misuse."""
     for wrong in ("--lissten=127.0.0.1:0", "--pool-siz=3"):
-        code, _, errors = misused("serve", wrong)
+        code, _, errors = called("serve", wrong)
         assert code == 2
         assert "unrecognized arguments" in errors
 
@@ -243,8 +245,7 @@ async def test_an_address_that_is_none_is_one_line(tmp_path: Path, flag: str) ->
 async def test_a_database_that_is_down_is_one_line() -> None:
     """A database that cannot be reached at the start is said in one line, without its password."""
     url = f"postgresql://me:secret-word@127.0.0.1:{free_port()}/nothing"
-    for command in ("serve", "migrate", "check"):
-        code, _, errors = await run(command, DATABASE_URL=url)
+    for code, _, errors in await run_each(["serve"], ["migrate"], ["check"], DATABASE_URL=url):
         assert code == 1
         assert errors.startswith("tablestakes: unavailable: ")
         assert len(errors.splitlines()) == 1
@@ -253,21 +254,21 @@ async def test_a_database_that_is_down_is_one_line() -> None:
 
 async def test_an_old_schema_names_the_command(postgres_url: str) -> None:
     """On an unmigrated PostgreSQL `serve` and `check` name the command to run; after it both are content."""
-    for command in ("serve", "check"):
-        code, _, errors = await run(command, DATABASE_URL=postgres_url)
+    served, checked, migrated, after = await run_each(
+        ["serve"], ["check"], ["migrate"], ["check"], DATABASE_URL=postgres_url
+    )
+    for code, _, errors in (served, checked):
         assert code == 1
         assert "run `tablestakes migrate`" in errors
-    await migrated(postgres_url)
-    code, output, _ = await run("check", DATABASE_URL=postgres_url)
-    assert code == 0
-    assert "the schema is current" in output
+    assert migrated[0] == 0
+    assert after[0] == 0
+    assert "the schema is current" in after[1]
 
 
 async def test_migrating_twice_says_that_there_is_nothing_to_migrate(empty_url: str) -> None:
     """The first `migrate` says that it migrated and to which revision, the second that there is nothing to do."""
     events = []
-    for _ in range(2):
-        code, _, errors = await run("migrate", "--log-format=json", DATABASE_URL=empty_url)
+    for code, _, errors in await run_each(*[["migrate", "--log-format=json"]] * 2, DATABASE_URL=empty_url):
         assert code == 0
         events.append(json.loads(errors.splitlines()[-1]))
     assert [event["event"] for event in events] == ["migrated", "nothing to migrate"]
@@ -283,7 +284,36 @@ async def test_it_is_started_by_its_script_and_by_its_folder() -> None:
     assert await finished(str(script), "--version") == (code, output, errors)
 
 
-# A service's own command line, in a process of its own: `main` sets up the logging of the whole process.
+def greet(given: dict[str, Any]) -> None:
+    """Serve the command of the service below."""
+    if given.get("who") == "nobody":
+        raise CommandError("nobody is there")
+    if given.get("loud") == "maybe":
+        raise SettingsError("--loud: maybe is neither yes nor no")
+    if given.get("who") == "slowly":
+        raise KeyboardInterrupt
+    print(sorted(given.items()))  # noqa: T201 - it is a command
+
+
+# A service with a command of its own.
+SHOP = replace(
+    SERVICE,
+    name="shop",
+    commands=(
+        Command(
+            name="greet",
+            meaning="greet somebody",
+            run=greet,
+            flags=["loud", "how_often"],
+            arguments=["who"],
+            takes="WHO [OPTIONS]",
+            epilog="options:\n\n  --loud  whether to shout",
+        ),
+    ),
+)
+
+# A service with a table more and its migrations in a folder, in a process of its own: its commands have settings,
+# and so set up the logging of the whole process.
 OWN = """
 import sys
 from dataclasses import replace
@@ -292,42 +322,23 @@ from pathlib import Path
 from sqlalchemy import Column, Integer, Table
 
 from marketplace_service import SERVICE
-from tablestakes import Command, CommandError, SettingsError
 
-def greet(given):
-    if given.get("who") == "nobody":
-        raise CommandError("nobody is there")
-    if given.get("loud") == "maybe":
-        raise SettingsError("--loud: maybe is neither yes nor no")
-    if given.get("who") == "slowly":
-        raise KeyboardInterrupt
-    print(sorted(given.items()))
-
-GREET = Command(
-    name="greet",
-    meaning="greet somebody",
-    run=greet,
-    flags=["loud", "how_often"],
-    arguments=["who"],
-    takes="WHO [OPTIONS]",
-    epilog="options:\\n\\n  --loud  whether to shout",
-)
 Table("extras", SERVICE.metadata, Column("id", Integer, primary_key=True))
 migrations = Path(sys.argv.pop(1))
-sys.exit(replace(SERVICE, name="shop", migrations=migrations, commands=(GREET,)).main())
+sys.exit(replace(SERVICE, name="shop", migrations=migrations).main())
 """
 
 
 async def own(migrations: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
-    """Run a command of a service with a command of its own, a table more, and its migrations in a folder."""
+    """Run a command of a service with a table more, and its migrations in a folder."""
     return await finished(sys.executable, "-c", OWN, str(migrations), *arguments, **environment)
 
 
-async def test_a_service_has_commands_of_its_own() -> None:
+def test_a_service_has_commands_of_its_own() -> None:
     """A command of a service is given the flags and arguments that were given, by name, and nothing else."""
-    code, output, errors = await own(SERVICE.migrations, "greet", "ann", "--loud=yes")
+    code, output, errors = called("greet", "ann", "--loud=yes", service=SHOP)
     assert (code, output, errors) == (0, "[('loud', 'yes'), ('who', 'ann')]\n", "")
-    code, output, _ = await own(SERVICE.migrations, "greet", "--how-often", "3", "ann")
+    code, output, _ = called("greet", "--how-often", "3", "ann", service=SHOP)
     assert (code, output) == (0, "[('how_often', '3'), ('who', 'ann')]\n")
 
 
@@ -339,24 +350,24 @@ async def test_a_service_has_commands_of_its_own() -> None:
         (("slowly",), 130, "shop: interrupted"),
     ],
 )
-async def test_a_command_that_fails_is_one_line(arguments: tuple[str, ...], code: int, line: str) -> None:
+def test_a_command_that_fails_is_one_line(arguments: tuple[str, ...], code: int, line: str) -> None:
     """A CommandError, a SettingsError and an interruption are each one line with the service's name, and a code."""
-    assert await own(SERVICE.migrations, "greet", *arguments) == (code, "", f"{line}\n")
+    assert called("greet", *arguments, service=SHOP) == (code, "", f"{line}\n")
 
 
-async def test_a_command_of_a_service_is_in_its_help() -> None:
+def test_a_command_of_a_service_is_in_its_help() -> None:
     """The help names it with its meaning beside the engine's own; its own help has its usage and epilog."""
-    code, output, _ = await own(SERVICE.migrations, "--help")
+    code, output, _ = called("--help", service=SHOP)
     assert code == 0
     for name in ("serve", "migrate", "routes", "check", "migration", "greet"):
         assert re.search(rf"^    {name}\b", output, re.MULTILINE), name
     assert "greet somebody" in output
-    code, output, _ = await own(SERVICE.migrations, "greet", "--help")
+    code, output, _ = called("greet", "--help", service=SHOP)
     assert code == 0
     assert output.startswith("usage: shop greet WHO [OPTIONS]\n")
     assert "Greet somebody." in output
     assert output.endswith("options:\n\n  --loud  whether to shout\n")
-    code, _, errors = await own(SERVICE.migrations, "greet")
+    code, _, errors = called("greet", service=SHOP)
     assert code == 2
     assert "the following arguments are required: who" in errors
 
@@ -395,10 +406,10 @@ async def test_a_migration_is_written_from_the_difference_to_the_models(tmp_path
     assert read(output)[1].count("    pass\n") == 2, "there is no difference any more"
 
 
-async def test_a_migration_needs_a_message() -> None:
+def test_a_migration_needs_a_message() -> None:
     """`migration` without a message is misuse, and writes nothing."""
     before = sorted(SERVICE.migrations.rglob("*.py"))
-    code, _, errors = await run("migration")
+    code, _, errors = called("migration")
     assert code == 2
     assert "the following arguments are required: message" in errors
     assert sorted(SERVICE.migrations.rglob("*.py")) == before

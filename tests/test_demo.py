@@ -39,7 +39,7 @@ from tablestakes.app import App
 from tablestakes.edge.answer import abort
 from tablestakes.errors import StatusError
 from tests.postgres import free_port
-from tests.process import HANGS, misused
+from tests.process import HANGS, called
 from tests.serving import eventually, serving, settings_for
 
 USERS = 12
@@ -299,7 +299,7 @@ async def test_without_its_extra_it_says_how_to_install_it(tmp_path: Path) -> No
 )
 def test_a_bad_option_is_one_line_and_exit_code_2(bad: str) -> None:
     """A bad value is named with its flag, in one line, and no server is called."""
-    code, output, errors = misused("demo", bad)
+    code, output, errors = called("demo", bad)
     assert (code, output) == (2, "")
     assert errors.startswith(f"tablestakes: {bad.partition('=')[0]}: ")
     assert len(errors.splitlines()) == 1
@@ -307,6 +307,6 @@ def test_a_bad_option_is_one_line_and_exit_code_2(bad: str) -> None:
 
 def test_a_setting_of_the_server_is_none_of_its_options() -> None:
     """The demo knows no database: a setting of the server is refused, as a misspelt flag is."""
-    code, _, errors = misused("demo", "--database-url=sqlite:///x.db")
+    code, _, errors = called("demo", "--database-url=sqlite:///x.db")
     assert code == 2
     assert "unrecognized arguments" in errors
