@@ -1,7 +1,9 @@
 """One RPC as the function that serves it sees it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 Q = TypeVar("Q")
@@ -9,13 +11,19 @@ Q = TypeVar("Q")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls.
+    """Who calls, as a gate found out.
 
     Attributes:
-        subject: Who it is, as a gate found out; None where nobody was authenticated.
+        subject: Who it is; None where nobody was authenticated.
+        roles: The roles that it has.
+        scopes: The scopes of its token (RFC 8693, section 4.2).
+        attributes: Other facts of it by name, which row policies may ask for: `user` is `$caller.user`.
     """
 
     subject: str | None = None
+    roles: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+    attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 ANONYMOUS = Caller()
