@@ -34,6 +34,7 @@ from tablestakes.crud.declaration import DeclarationError
 from tablestakes.crud.key import Key
 from tablestakes.crud.method import Method
 from tablestakes.crud.resource import Resource, Transition
+from tablestakes.crud.row_policy import ANYONE, AUTHENTICATED, EVERY_ROW, FieldPolicy, RowPolicy
 from tablestakes.crud.schema.codec import Codec, CodecFor
 from tablestakes.crud.schema.reference import missing
 from tablestakes.crud.schema.schema import Schema
@@ -50,6 +51,9 @@ from tablestakes.settings import DatabaseUrl, Settings, SettingsError
 
 __all__ = [
     "ANONYMOUS",
+    "ANYONE",
+    "AUTHENTICATED",
+    "EVERY_ROW",
     "NAMING_CONVENTION",
     "NEW",
     "Arrival",
@@ -63,6 +67,7 @@ __all__ = [
     "DatabaseUrl",
     "DeclarationError",
     "Document",
+    "FieldPolicy",
     "FieldViolation",
     "FixedDecimal",
     "FreshIds",
@@ -75,6 +80,7 @@ __all__ = [
     "RandomUuidKey",
     "Reason",
     "Resource",
+    "RowPolicy",
     "Schema",
     "Serial",
     "Service",

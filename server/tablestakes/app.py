@@ -20,6 +20,7 @@ from tablestakes.crud.expired import Expired
 from tablestakes.crud.method import Method
 from tablestakes.crud.once import Once
 from tablestakes.crud.query.token import PageTokens
+from tablestakes.crud.security.restrict import secure
 from tablestakes.database import Database, open_database
 from tablestakes.database.engine import backend_of
 from tablestakes.database.request_ids import require_table
@@ -112,6 +113,7 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
     limits = Limits(unindexed=settings.filter_unindexed)
     retention = timedelta(seconds=settings.soft_delete_retention)
     methods = service.bind(_tokens(settings), limits, settings.most_counted, retention)
+    policies = service.policies(methods)
     # Each step says how it is undone: the drain undoes them all, and a step that fails undoes those before it.
     async with AsyncExitStack() as opened:
         registry = new_registry(_build(service), name=service.name)
@@ -121,6 +123,9 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
             log.warning("page tokens are this process's own: set page_token_keys, and replicas read each other's")
         engines, runbooks = database[1], _runbooks()
         live = Live(service.name, service.version, engines=engines, rpcs=metrics, lag=lag, runbooks=runbooks)
+        if settings.policy == "on":
+            for engine in database[0].engines.values():
+                secure(engine.sync_engine)
         services = list(dict.fromkeys(method.service for method in methods))
         health = Health(services, door)
         metrics_server = _serve_metrics(settings, registry, live, _probes(lag, health))
@@ -147,6 +152,7 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
             access_log=(
                 AccessLog(settings.access_log, settings.access_log_sample) if settings.logs_access else None
             ),
+            secure=policies.of if settings.policy == "on" else None,
         )
         streams = Streams(settings.max_streams, settings.stream_deadline)
         handlers = {

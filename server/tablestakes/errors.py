@@ -72,6 +72,28 @@ def not_found(name: str) -> StatusError:
     )
 
 
+def row_not_allowed(name: str) -> StatusError:
+    """Return PERMISSION_DENIED for a write of a resource that the caller may see, and not write."""
+    return StatusError(
+        StatusCode.PERMISSION_DENIED,
+        "ROW_NOT_ALLOWED",
+        f"You may not write {name}, or not as you wanted to.",
+        metadata={"resource": name},
+    )
+
+
+def field_not_allowed(*violations: FieldViolation) -> StatusError:
+    """Return PERMISSION_DENIED for fields of a request that the caller may not use."""
+    first = violations[0]
+    return StatusError(
+        StatusCode.PERMISSION_DENIED,
+        "FIELD_NOT_ALLOWED",
+        f"{first.field}: {first.description}",
+        metadata={"field": first.field},
+        violations=violations,
+    )
+
+
 def stale(name: str, etag: str) -> StatusError:
     """Return ABORTED for an etag that is not the resource's (AIP-154); nothing was written.
 

@@ -88,6 +88,13 @@ REASONS: tuple[Reason, ...] = (
         (StatusCode.ABORTED,),
         ("resource", "etag"),
     ),
+    Reason(
+        "FIELD_NOT_ALLOWED",
+        "The caller may not set the field, or not filter or order by it.",
+        (StatusCode.PERMISSION_DENIED,),
+        FIELD,
+        field=True,
+    ),
     of_field("FIELD_MASK_TOO_LONG", "The mask has more characters than one may have."),
     of_field("FILTER_ESCAPE", "A backslash in a text of the filter begins no escape."),
     of_field("FILTER_FUNCTION", "The filter calls a function, and there are none."),
@@ -197,6 +204,12 @@ REASONS: tuple[Reason, ...] = (
         "RESPONSE_TOO_LARGE",
         "The response is larger than a message may be: ask for fewer resources.",
         (StatusCode.RESOURCE_EXHAUSTED,),
+    ),
+    Reason(
+        "ROW_NOT_ALLOWED",
+        "The caller may see the resource, and not change it; or may not write what it would be then.",
+        (StatusCode.PERMISSION_DENIED,),
+        ("resource",),
     ),
     Reason(
         "STATE_NOT_ALLOWED",

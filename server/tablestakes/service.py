@@ -19,6 +19,7 @@ from tablestakes.database import request_ids
 from tablestakes.database.migrations import Migrations
 from tablestakes.edge.arrival import Gate
 from tablestakes.filter import Limits
+from tablestakes.policy.policies import Policies
 from tablestakes.reasons import Reason
 from tablestakes.settings import Settings
 
@@ -65,6 +66,17 @@ class Service:
         from tablestakes.command_line import main  # noqa: PLC0415
 
         return main(self, arguments)
+
+    def policies(self, methods: Sequence[Method]) -> Policies:
+        """Return the row and field policies of its resources, compiled.
+
+        Args:
+            methods: Its RPCs, as `bind` returns them.
+
+        Raises:
+            DeclarationError: A policy names a field that there is not, or is no filter.
+        """
+        return Policies(self.resources, {each.schema.descriptor.full_name: each.schema for each in methods})
 
     def bind(
         self,

@@ -210,6 +210,10 @@ class Settings(BaseSettings):
         description="Secrets that seal page tokens, with commas between them, each of at least 16 characters and"
         " the same for every replica: the first seals, all open. Where it is empty, tokens end with the process.",
     )
+    policy: Literal["off", "on"] = Field(
+        "off",
+        description="Whether callers are authenticated, and may do and see only what the policies give them.",
+    )
     most_counted: Annotated[int, Field(ge=0, le=2_000_000_000)] = Field(
         100_000,
         description="The most resources that are counted for a total_size; of more, or of those that would take as"

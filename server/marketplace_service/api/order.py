@@ -12,10 +12,14 @@ from sqlalchemy import bindparam, insert, select, update
 from marketplace_service.api.wallet import credit, debit
 from marketplace_service.models import Order, OrderItem, Product, User
 from tablestakes import (
+    AUTHENTICATED,
+    EVERY_ROW,
     Call,
+    FieldPolicy,
     FieldViolation,
     Key,
     Resource,
+    RowPolicy,
     Schema,
     Session,
     StatusError,
@@ -44,7 +48,8 @@ async def create_order(orders: Schema, call: Call[order_pb2.CreateOrderRequest])
         connection = session.connection
         if connection.scalar(select(User.id).where(User.id == customer)) is None:
             raise invalid_fields(_dangling("order.customer"))
-        prices = _take_stock(session, quantities, products)
+        with session.elevated():  # whoever may order takes stock
+            prices = _take_stock(session, quantities, products)
         total = sum(prices[key] * item.quantity for key, item in zip(products, order.items, strict=True))
         row = orders.rows.insert(session, {"customer_id": customer, "total_cents": total})
         (order_id,) = orders.full.key(row)
@@ -111,7 +116,8 @@ async def pay_order(orders: Schema, call: Call[order_pb2.PayOrderRequest]) -> Wo
 
     def pay(session: Session) -> Message:
         order = _locked(session, orders, key, name, ("PENDING",), "PAID")
-        debit(session, order.customer_id, order.total_cents, f"users/{order.customer_id}/wallet")
+        with session.elevated():  # whoever may pay the order
+            debit(session, order.customer_id, order.total_cents, f"users/{order.customer_id}/wallet")
         return _become(session, orders, key, "PAID")
 
     return Work(pay, atomic=True, key=key)
@@ -125,9 +131,10 @@ async def cancel_order(orders: Schema, call: Call[order_pb2.CancelOrderRequest])
     def cancel(session: Session) -> Message:
         order = _locked(session, orders, key, name, ("PENDING", "PAID"), "CANCELLED")
         items = select(OrderItem.product_id, OrderItem.quantity).where(OrderItem.order_id == order.id)
-        _add_stock(session, [(row.product_id, row.quantity) for row in session.connection.execute(items)])
-        if order.state == "PAID":
-            credit(session, order.customer_id, order.total_cents, f"users/{order.customer_id}/wallet")
+        with session.elevated():  # whoever may cancel the order
+            _add_stock(session, [(row.product_id, row.quantity) for row in session.connection.execute(items)])
+            if order.state == "PAID":
+                credit(session, order.customer_id, order.total_cents, f"users/{order.customer_id}/wallet")
         return _become(session, orders, key, "CANCELLED")
 
     return Work(cancel, atomic=True, key=key)
@@ -169,4 +176,9 @@ RESOURCE = Resource(
         "CancelOrder": cancel_order,
     },
     filterable=("customer", "items.product"),
+    rows=(
+        RowPolicy(to=AUTHENTICATED, read="customer = $caller.user", write="customer = $caller.user"),
+        RowPolicy(to="admin", read=EVERY_ROW, write=EVERY_ROW),
+    ),
+    fields=(FieldPolicy(field="customer", writers=frozenset({"admin"}), preset="$caller.user"),),
 )

@@ -3,7 +3,7 @@
 from marketplace.v1 import post_pb2
 
 from marketplace_service.models import Post
-from tablestakes import Resource, Transition
+from tablestakes import ANYONE, AUTHENTICATED, EVERY_ROW, FieldPolicy, Resource, RowPolicy, Transition
 
 RESOURCE = Resource(
     message=post_pb2.Post,
@@ -15,4 +15,10 @@ RESOURCE = Resource(
         "PublishPost": Transition(("DRAFT",), "PUBLISHED", stamp="publish_time"),
         "ArchivePost": Transition(("PUBLISHED",), "ARCHIVED"),
     },
+    rows=(
+        RowPolicy(to=ANYONE, read="state = PUBLISHED AND NOT delete_time:*"),
+        RowPolicy(to=AUTHENTICATED, read="author = $caller.user", write="author = $caller.user"),
+        RowPolicy(to="admin", read=EVERY_ROW, write=EVERY_ROW),
+    ),
+    fields=(FieldPolicy(field="author", writers=frozenset({"admin"}), preset="$caller.user"),),
 )

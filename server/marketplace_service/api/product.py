@@ -3,11 +3,15 @@
 from marketplace.v1 import product_pb2
 
 from marketplace_service.models import Product
-from tablestakes import Resource
+from tablestakes import ANYONE, EVERY_ROW, Resource, RowPolicy
 
 RESOURCE = Resource(
     message=product_pb2.Product,
     model=Product,
     orders=("category, price_cents", "price_cents"),
     filterable=("category", "price_cents"),
+    rows=(
+        RowPolicy(to=ANYONE, read=EVERY_ROW),
+        RowPolicy(to="admin", read=EVERY_ROW, write=EVERY_ROW),
+    ),
 )

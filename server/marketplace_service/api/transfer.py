@@ -6,7 +6,18 @@ from sqlalchemy import select
 
 from marketplace_service.api.wallet import credit, debit
 from marketplace_service.models import Transfer, User, Wallet
-from tablestakes import Call, Resource, Schema, Session, Work, invalid_field, missing
+from tablestakes import (
+    AUTHENTICATED,
+    EVERY_ROW,
+    Call,
+    Resource,
+    RowPolicy,
+    Schema,
+    Session,
+    Work,
+    invalid_field,
+    missing,
+)
 
 
 async def create_transfer(transfers: Schema, call: Call[transfer_pb2.CreateTransferRequest]) -> Work[Message]:
@@ -21,6 +32,13 @@ async def create_transfer(transfers: Schema, call: Call[transfer_pb2.CreateTrans
     values = {"source_id": source, "destination_id": destination, "amount_cents": cents}
 
     def move(session: Session) -> Message:
+        connection = session.connection
+        # The source is the caller's, or the transfer could not be created below; the destination may be anybody's.
+        with session.elevated():
+            pay(session)
+        return transfers.full.message(connection, transfers.rows.insert(session, values))
+
+    def pay(session: Session) -> None:
         connection = session.connection
         wallets = select(Wallet.user_id).where(Wallet.user_id.in_((source, destination))).order_by(Wallet.user_id)
         absent = names.keys() - set(connection.scalars(wallets))
@@ -38,9 +56,17 @@ async def create_transfer(transfers: Schema, call: Call[transfer_pb2.CreateTrans
         connection.execute(wallets.with_for_update())
         debit(session, source, cents, transfer.source)
         credit(session, destination, cents, transfer.destination)
-        return transfers.full.message(connection, transfers.rows.insert(session, values))
 
     return Work(move, atomic=True, writes=values)
 
 
-RESOURCE = Resource(message=transfer_pb2.Transfer, model=Transfer, methods={"CreateTransfer": create_transfer})
+RESOURCE = Resource(
+    message=transfer_pb2.Transfer,
+    model=Transfer,
+    methods={"CreateTransfer": create_transfer},
+    rows=(
+        RowPolicy(to=AUTHENTICATED, read="destination.parent = $caller.user"),
+        RowPolicy(to=AUTHENTICATED, read="source.parent = $caller.user", write="source.parent = $caller.user"),
+        RowPolicy(to="admin", read=EVERY_ROW, write=EVERY_ROW),
+    ),
+)

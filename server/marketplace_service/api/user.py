@@ -4,7 +4,7 @@ from marketplace.v1 import user_pb2
 
 from marketplace_service.api.password import hash_password
 from marketplace_service.models import User
-from tablestakes import Resource
+from tablestakes import AUTHENTICATED, EVERY_ROW, FieldPolicy, Resource, RowPolicy
 
 RESOURCE = Resource(
     message=user_pb2.User,
@@ -12,4 +12,9 @@ RESOURCE = Resource(
     transform={"password": hash_password},
     orders=("username",),
     filterable=("email", "username"),
+    rows=(
+        RowPolicy(to=AUTHENTICATED, read="name = $caller.user", write="name = $caller.user"),
+        RowPolicy(to="admin", read=EVERY_ROW, write=EVERY_ROW),
+    ),
+    fields=(FieldPolicy(field="active", writers=frozenset({"admin"})),),
 )

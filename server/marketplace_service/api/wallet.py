@@ -6,7 +6,18 @@ from marketplace.v1 import wallet_pb2
 from sqlalchemy import select, update
 
 from marketplace_service.models import Wallet
-from tablestakes import Call, Resource, Schema, Session, StatusError, Work, not_found
+from tablestakes import (
+    AUTHENTICATED,
+    EVERY_ROW,
+    Call,
+    Resource,
+    RowPolicy,
+    Schema,
+    Session,
+    StatusError,
+    Work,
+    not_found,
+)
 
 # In cents. Far below the limit of 64 bits, so that no sum of a balance and an amount passes it: SQLite would go on
 # with a rounded floating-point number.
@@ -85,4 +96,13 @@ def debit(session: Session, user: int, cents: int, name: str) -> None:
         )
 
 
-RESOURCE = Resource(message=wallet_pb2.Wallet, model=Wallet, methods={"DepositMoney": deposit_money})
+RESOURCE = Resource(
+    message=wallet_pb2.Wallet,
+    model=Wallet,
+    methods={"DepositMoney": deposit_money},
+    # Nobody pays into their own wallet by themselves.
+    rows=(
+        RowPolicy(to=AUTHENTICATED, read="parent = $caller.user"),
+        RowPolicy(to="admin", read=EVERY_ROW, write=EVERY_ROW),
+    ),
+)

@@ -9,10 +9,10 @@ from grpc import StatusCode
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from tablestakes.crud.clearing import UNTOLD
 from tablestakes.crud.encode import encode
 from tablestakes.crud.reply import Reply
 from tablestakes.crud.request_id import RequestId
-from tablestakes.crud.untold import clear_untold
 from tablestakes.database import Database, FaultKind, diagnose
 from tablestakes.database.request_ids import Answered, claim, keep, sweep
 from tablestakes.database.unit import current_unit
@@ -110,7 +110,7 @@ class Once:
         if (unit := current_unit.get()) is not None:
             unit.claimed = True
         response = work(connection)
-        clear_untold(response)
+        UNTOLD.clear(response)
         data = encode(response)
         keep(connection, given.key, data)
         return Reply(data)

@@ -1,6 +1,6 @@
 """The one place that decides how the work of an RPC is run."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
@@ -10,6 +10,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from tablestakes.crud.call import Call
+from tablestakes.crud.clearing import hiding
+from tablestakes.crud.denied import denied
 from tablestakes.crud.encode import encode
 from tablestakes.crud.method import Method
 from tablestakes.crud.once import Once
@@ -17,10 +19,12 @@ from tablestakes.crud.refused import refused
 from tablestakes.crud.reply import Reply
 from tablestakes.crud.request_id import request_id_of
 from tablestakes.crud.schema.deletion import DanglingError
+from tablestakes.crud.security.row_security import current_security
 from tablestakes.crud.session import Session
 from tablestakes.crud.work import Work
 from tablestakes.database import Database
 from tablestakes.database.snapshot import Steps
+from tablestakes.errors import StatusError
 
 T = TypeVar("T")
 
@@ -47,7 +51,7 @@ async def perform(method: Method, call: Call[Any], database: Database, once: Onc
     rehearsed = method.asks.validate_only(call.request)
     if given is None or rehearsed:
         work = await method.serve(call)
-        if rehearsed or work.atomic or (method.schema.on_write and not method.reads):
+        if rehearsed or work.atomic or _is_looked_at(method, work):
             keep = database.rehearse if rehearsed else database.transact
             # Inside, so that an answer which is too large undoes the work.
             return await _run(method, call, work, database, keep, lambda of: Reply(encode(_apply(work, call, of))))
@@ -66,8 +70,25 @@ async def perform(method: Method, call: Call[Any], database: Database, once: Onc
     return await once.answer(given, first)
 
 
+def _is_looked_at(method: Method, work: Work[Message]) -> bool:
+    """Return whether work that is one statement needs a transaction: somebody looks at what it has written."""
+    if method.reads:
+        return False
+    security = current_security.get()
+    written = None if work.key is None else work.writes
+    return bool(method.schema.on_write) or (security is not None and security.checks(method.schema.table, written))
+
+
 def _apply(work: Work[Message], call: Call[Any], connection: Connection) -> Message:
-    return work.apply(Session(connection, call.caller))
+    return _told(work.apply(Session(connection, call.caller)))
+
+
+def _told(response: Message) -> Message:
+    """Return a response without the fields that its caller is not told."""
+    security = current_security.get()
+    if security is not None and security.rules.hidden:
+        hiding(security.rules.hidden).clear(response)
+    return response
 
 
 async def _run(
@@ -82,6 +103,8 @@ async def _run(
     for left in reversed(range(TRIES)):
         try:
             return await run(apply)
+        except StatusError as error:
+            raise await denied(method, error, database) from error.__cause__
         except (IntegrityError, DanglingError) as error:
             explained = await refused(method, call, work, error, database)
             if explained is None:
@@ -109,7 +132,11 @@ async def perform_stream(method: Method, call: Call[Any], database: Database, se
     work = await method.serve(call)
 
     def read(connection: Connection) -> Iterator[Message]:
-        responses: Iterator[Message] = work.apply(Session(connection, call.caller))
-        return responses
+        responses: Generator[Message, None, None] = work.apply(Session(connection, call.caller))
+        try:
+            for response in responses:
+                yield _told(response)
+        finally:
+            responses.close()
 
     return database.snapshot(read, seconds)

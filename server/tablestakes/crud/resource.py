@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from sqlalchemy.orm import DeclarativeBase
 
 from tablestakes.crud.call import Call
+from tablestakes.crud.row_policy import FieldPolicy, RowPolicy
 from tablestakes.crud.work import Work
 from tablestakes.crud.written import OnWrite
 
@@ -55,6 +56,9 @@ class Resource:
             serves.
         on_write: Functions that are told of each write of the resource by the engine, in its transaction: for a
             history, an outbox or a cache.
+        rows: The rows that callers may see and write, where policies are on: what no policy gives is not there.
+            Without any, each caller of a method may use every row.
+        fields: The fields that not every caller may use.
     """
 
     message: type[Message]
@@ -66,6 +70,8 @@ class Resource:
     orders: tuple[str, ...] = ()
     filterable: tuple[str, ...] = ()
     on_write: tuple[OnWrite, ...] = ()
+    rows: tuple[RowPolicy, ...] = ()
+    fields: tuple[FieldPolicy, ...] = ()
 
     @property
     def descriptor(self) -> Descriptor:

@@ -70,6 +70,7 @@ def bind(rpc: Rpc, transition: Transition) -> Method:
             while True:
                 row, found = change.execute(connection, parameters)
                 if row is not None:
+                    schema.rows.require_allowed(session, [key], values)
                     schema.wrote(session, "updated", key, row)
                     return schema.full.message(connection, row)
                 if found is None:
@@ -80,7 +81,7 @@ def bind(rpc: Rpc, transition: Transition) -> Method:
                     raise wrong_state(name, spelt.get(found[0], str(found[0])), transition.target)
                 # Told before another call brought it into one of the sources: try again.
 
-        return Work(write, atomic=bool(schema.collections), key=key)
+        return Work(write, atomic=bool(schema.collections), writes={state.column.name: target}, key=key)
 
     return rpc.method(transit, f"{' or '.join(transition.sources)} to {transition.target}")
 

@@ -3,7 +3,10 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from tablestakes.crud.call import Caller
 from tablestakes.crud.method import Method
+from tablestakes.crud.permitted import permit_fields
+from tablestakes.crud.security.row_security import RowSecurity, current_security
 from tablestakes.edge.arrival import Arrival, Gate
 from tablestakes.edge.decode import decoder
 from tablestakes.edge.door import Door
@@ -12,10 +15,15 @@ from tablestakes.edge.observe import Observation
 from tablestakes.edge.receive import receive
 from tablestakes.edge.validate import validator
 
+Secure = Callable[[Caller, Method], RowSecurity | None]
+"""Gives a call its row security; None where its caller may use every row and every field."""
+
 Intake = Callable[[Context, Arrival, Observation], Awaitable[Any]]
 
 
-def intake(method: Method, door: Door, gates: Sequence[Gate], seconds: float) -> Intake:
+def intake(
+    method: Method, door: Door, gates: Sequence[Gate], seconds: float, secure: Secure | None = None
+) -> Intake:
     """Return the function that lets a call in, and receives, decodes and validates its request.
 
     It raises StatusError for a call that is refused.
@@ -25,8 +33,11 @@ def intake(method: Method, door: Door, gates: Sequence[Gate], seconds: float) ->
         door: Lets it in, until the server drains.
         gates: Let it through, or refuse it, in their order.
         seconds: How long to wait for the request.
+        secure: Gives it its row security, None where policies are off.
     """
     decode, validate, enter = decoder(method.request), validator(method), door.enter
+
+    name = method.schema.descriptor.full_name
 
     async def take_in(context: Context, arrival: Arrival, observation: Observation) -> Any:
         enter(context)
@@ -36,6 +47,11 @@ def intake(method: Method, door: Door, gates: Sequence[Gate], seconds: float) ->
         data = await receive(context, seconds)
         observation.received = len(data)
         request = decode(data)
+        if secure is not None and (security := secure(arrival.caller, method)) is not None:
+            # For this task, which is the RPC's own, and for those that it starts.
+            current_security.set(security)
+            if (fields := security.fields.get(name)) is not None:
+                permit_fields(method, request, fields)
         if (waiting := validate(request)) is not None:
             await waiting
         return request

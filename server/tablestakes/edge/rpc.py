@@ -14,7 +14,7 @@ from tablestakes.edge.answer import abort
 from tablestakes.edge.arrival import Arrival, Gate
 from tablestakes.edge.door import Door
 from tablestakes.edge.handler import Context
-from tablestakes.edge.intake import intake
+from tablestakes.edge.intake import Secure, intake
 from tablestakes.edge.observe import Observation, Observer
 from tablestakes.edge.tasks import Tasks
 from tablestakes.edge.translate import translate
@@ -37,6 +37,7 @@ class Edge:
         default_deadline: Seconds for callers that set no deadline.
         tracer: Makes a span of it, None for none.
         access_log: Logs it, None for no line.
+        secure: Gives it its row security, None where policies are off.
     """
 
     database: Database
@@ -48,6 +49,7 @@ class Edge:
     default_deadline: float = 10.0
     tracer: Tracer | None = None
     access_log: AccessLog | None = None
+    secure: Secure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def surround(
     """
     spans = None if edge.tracer is None else edge.tracer.method(method.service, method.name)
     observer = Observer(edge.metrics.method(method.service, method.name, grpc_type), spans)
-    take_in = intake(method, edge.door, edge.gates, edge.default_deadline)
+    take_in = intake(method, edge.door, edge.gates, edge.default_deadline, edge.secure)
     access_log = edge.access_log
 
     async def handle(_: object, context: Context) -> R:

@@ -106,10 +106,12 @@ class Compiled:
     Attributes:
         clause: The condition. It is never NULL.
         bounds: Its bound parameters.
+        paths: The fields that it asks for.
     """
 
     clause: ColumnElement[bool]
     bounds: tuple[Bound, ...]
+    paths: tuple[Path, ...] = ()
 
     def bind(self, given: Mapping[str, Given] | None = None) -> dict[str, Any]:
         """Return the bound parameters, with the values that the filter was written with.
@@ -147,7 +149,7 @@ def compile_condition(condition: Condition, *, prefix: str = PREFIX, row: Row = 
     """
     compiling = _Compiling(prefix)
     clause = compiling.clause(condition, row, negated=False)
-    return Compiled(clause, tuple(compiling.bounds))
+    return Compiled(clause, tuple(compiling.bounds), tuple(compiling.paths))
 
 
 class _Compiling:
@@ -158,11 +160,13 @@ class _Compiling:
 
     Attributes:
         bounds: The bound parameters so far.
+        paths: The fields so far.
     """
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self.bounds: list[Bound] = []
+        self.paths: list[Path] = []
 
     def clause(self, condition: Condition, row: Row, *, negated: bool) -> ColumnElement[bool]:
         """Return the condition that something is true of a row, or that it is not."""
@@ -174,6 +178,7 @@ class _Compiling:
                 clauses = [self.clause(term, row, negated=negated) for term in terms]
                 return and_(true(), *clauses) if every else or_(false(), *clauses)
             case Restriction(path):
+                self.paths.append(path)
                 if path.hops:
                     met = reached(path.hops, row, lambda below: self._restriction(condition, below, negated=False))
                     return not_(met) if negated else met

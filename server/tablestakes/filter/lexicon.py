@@ -36,7 +36,8 @@ MEMBER = rf"""(?!(?:AND|OR|NOT)(?!{CHARACTER}))(?!-(?!\.?[0-9])){STEP}(?:\.(?:{S
 
 CALL = rf"""(?!(?:AND|OR|NOT)\()(?!-){CHARACTER}++\("""
 
-PARAMETER = r"\$[A-Za-z_][A-Za-z0-9_]*+"
+PARAMETER = r"\$[A-Za-z_][A-Za-z0-9_]*+(?:\.[A-Za-z_][A-Za-z0-9_]*+)*+"
+"""`$` and a name, which may have steps: `$caller.user`."""
 
 _STEPS = re.compile(rf"{STEP}|{STRING}")
 

@@ -6,6 +6,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor
 
 from tablestakes.crud.asks import STRING
+from tablestakes.crud.query.told import require_told
 from tablestakes.crud.schema.schema import Schema
 from tablestakes.crud.shape import has_field
 from tablestakes.filter import Compiled, FilterError, Filters, Limits
@@ -32,8 +33,12 @@ def filter_reader(
 
     def read(request: Any) -> tuple[Compiled | None, dict[str, Any]]:
         try:
-            return filters.read(request.filter) or everything
+            found = filters.read(request.filter)
         except FilterError as error:
             raise error.status(FILTER) from None
+        if found is None:
+            return everything
+        require_told(FILTER, found[0].paths)
+        return found
 
     return read

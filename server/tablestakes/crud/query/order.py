@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Enum, FromClause, String, cast
 
 from tablestakes.crud.declaration import DeclarationError, likely
+from tablestakes.crud.query.told import require_seen, require_told
 from tablestakes.crud.schema.codec import plain
 from tablestakes.crud.schema.codec.single import MESSAGES, WRAPPERS
 from tablestakes.crud.schema.field import Field
@@ -71,11 +72,13 @@ class Order:
         text: The order as it was asked for; "" for that of the keys.
         terms: Its columns.
         rows: The table, joined with those that references lead to; each row of it stays one row.
+        paths: The fields that were asked for.
     """
 
     text: str
     terms: tuple[Term, ...]
     rows: FromClause
+    paths: tuple[Path, ...] = ()
 
 
 class Orders:
@@ -104,19 +107,23 @@ class Orders:
             text: Paths of fields, with commas between them, each with ` desc` after it for the greatest first.
 
         Raises:
-            StatusError: INVALID_ARGUMENT on `order_by`.
+            StatusError: INVALID_ARGUMENT on `order_by`; PERMISSION_DENIED, it has a field that the caller is not
+                told.
         """
         if not text or text.isspace():
             return self.default
         if len(text) > MOST_CHARACTERS:
             raise _refused(f"must have at most {MOST_CHARACTERS} characters.")
-        return self._read(text)
+        order = self._read(text)
+        require_told(FIELD, order.paths)
+        require_seen(FIELD, order.paths)
+        return order
 
     def _compile(self, text: str) -> Order:
         compiler = _Compiler(self._schema)
         for path, descending in _parse(text):
             compiler.add(path, descending=descending)
-        return Order(text, tuple(compiler.total()), compiler.rows)
+        return Order(text, tuple(compiler.total()), compiler.rows, tuple(compiler.paths))
 
 
 def python_type_of(value: ColumnElement[Any]) -> type:
@@ -153,9 +160,11 @@ class _Compiler:
         self._terms: list[Term] = []
         self._joined: dict[tuple[Hop, ...], FromClause] = {}
         self.rows: FromClause = schema.table
+        self.paths: list[Path] = []
 
     def add(self, path: str, *, descending: bool) -> None:
         found = self._resolve(path)
+        self.paths.append(found)
         row, nullable = self._join(found.hops)
         for column in self._columns(found, path):
             value: ColumnElement[Any] = row.c[column.key] if row is not None else column

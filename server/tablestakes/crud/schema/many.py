@@ -102,6 +102,7 @@ class Many:
         found: Found = {}
         for names, alike in self._alike({**self._defaults(row), **row, **audit} for row in rows).items():
             found |= self._run(session.connection, self._inserts, names, alike)
+        self._schema.rows.require_allowed(session, found)
         self._wrote(session, "created", found)
         return found
 
@@ -120,6 +121,7 @@ class Many:
         self._guard.require_all(session.connection, rows)
         changed = [{**row, **audit} for row in rows]
         found = self._run(session.connection, self._updates, frozenset(changed[0]), changed)
+        self._schema.rows.require_allowed(session, found, changed[0])
         self._wrote(session, "updated", found)
         return found
 

@@ -37,6 +37,9 @@ Row = Callable[[Column[Any]], ColumnElement[Any]]
 
 NAME = "name"
 
+PARENT = "parent"
+"""The name of the resource above one, which is in no field of it: its own name begins with it."""
+
 
 class PathError(Exception):
     """A path leads to no field.
@@ -98,6 +101,7 @@ class Path:
         document: Its place in a JSON column.
         nested: Whether the path goes through a message that is no resource.
         unset: Whether NULL in the column says that the message around it is not set.
+        trail: The field of each step.
     """
 
     schema: Schema
@@ -109,6 +113,7 @@ class Path:
     document: Document | None = None
     nested: bool = False
     unset: bool = False
+    trail: tuple[FieldDescriptor, ...] = ()
 
     @property
     def many(self) -> bool:
@@ -146,9 +151,11 @@ def resolve(schema: Schema, steps: tuple[str, ...]) -> Path:
         PathError: There is no such field.
     """
     found = _of_resource(schema, (), steps[0], 0)
+    trail = [found.field]
     for index, step in enumerate(steps[1:], start=1):
         found = _below(found, step, index)
-    return found
+        trail.append(found.field)
+    return replace(found, trail=tuple(trail))
 
 
 def reached(hops: Sequence[Hop], row: Row, condition: Callable[[Row], ColumnElement[bool]]) -> ColumnElement[bool]:
@@ -214,6 +221,8 @@ def _is_whole(index: Index) -> bool:
 def _of_resource(schema: Schema, hops: tuple[Hop, ...], step: str, index: int) -> Path:
     if step == NAME:
         return Path(schema, hops, schema.descriptor.fields_by_name[NAME], names=schema.names)
+    if step == PARENT and schema.names.parent is not None and PARENT not in schema.descriptor.fields_by_name:
+        return Path(schema, hops, schema.descriptor.fields_by_name[NAME], names=schema.names.parent)
     part = schema.collections.get(step)
     if isinstance(part, NameList | ItemList) and part.readable:
         hop = Hop(schema.names.id_column, part.rows.owner, many=True)
@@ -251,6 +260,11 @@ def _below(path: Path, step: str, index: int) -> Path:
         if target is not None:
             hop = Hop(path.column, target.names.id_column, many=False)
             return replace(_of_resource(target, (*path.hops, hop), step, index), nested=path.nested)
+    if path.names is not None and path.names is path.schema.names.parent:
+        for each in path.schema.served.values():
+            if each.names.pattern == path.names.pattern and not each.names.singleton:
+                hop = Hop(path.names.id_column, each.names.id_column, many=False)
+                return _of_resource(each, (*path.hops, hop), step, index)
     if path.document is not None:
         return _in_document(path, path.document, step, index)
     raise PathError(index, path.field.name)

@@ -31,6 +31,7 @@ from sqlalchemy import (
 from tablestakes.columns import DELETE_TIME, EXPIRE_TIME
 from tablestakes.crud.key import Key
 from tablestakes.crud.schema.deletion import live
+from tablestakes.crud.security.restrict import every_row
 from tablestakes.crud.session import Session
 from tablestakes.crud.written import Kind
 from tablestakes.errors import has_children, in_use, not_deleted, refers_to_deleted
@@ -85,10 +86,15 @@ class Removal:
             StatusError: ABORTED, the row has another version; FAILED_PRECONDITION, there are resources below it
                 and `force` is not set, or others refer to it or to what would be deleted with it.
         """
-        connection, bound, name = session.connection, self._names.bind(key), self._names.format(key)
         # Whoever makes a resource below it, or one that refers to it, locks this row too.
         if not self._schema.rows.lock(session, key, version):
             return None
+        # Whoever may delete it may delete what is below it: nothing may be left that the caller cannot see.
+        with session.elevated():
+            return self._delete(session, key, retention, force=force)
+
+    def _delete(self, session: Session, key: Key, retention: timedelta, *, force: bool) -> Row[Any]:
+        connection, bound, name = session.connection, self._names.bind(key), self._names.format(key)
         with_it = self._below if force else []
         if not force and any(connection.execute(look, bound).first() for look in self._children):
             raise has_children(name)
@@ -105,7 +111,7 @@ class Removal:
             if any(connection.execute(look, bound).first() for look in self._references_to(each)):
                 raise in_use(name)
         change = update(self._table).where(self._names.where()).values(times | self._schema.audit.changed(session))
-        row = connection.execute(change.returning(*self._schema.full.columns), bound).one()
+        row: Row[Any] = connection.execute(change.returning(*self._schema.full.columns), bound).one()
         self._schema.wrote(session, "deleted", key, row)
         return row
 
@@ -145,12 +151,19 @@ class Removal:
             self._schema.rows.check_version(key, version, found[1])
         if found[0] is None:
             raise not_deleted(name)
-        row: Row[Any] | None = None
+        with session.elevated():
+            row = self._undelete(session, key, found[0])
+        self._schema.rows.require_allowed(session, [key], (DELETE_TIME, EXPIRE_TIME))
+        return row
+
+    def _undelete(self, session: Session, key: Key, deleted: datetime) -> Row[Any] | None:
+        connection, bound, name = session.connection, self._names.bind(key), self._names.format(key)
+        own, row = self._names.where(deleted=True), None
         for each in (self._schema, *reversed(self._below)):
             rows = own
             if each is not self._schema:
                 rows = and_(each.names.below(self._depth), each.table.c[DELETE_TIME] == bindparam("deleted"))
-            parameters = {**bound, "deleted": found[0]}
+            parameters = {**bound, "deleted": deleted}
             if each.rows.guard.dead(connection, rows, parameters):
                 raise refers_to_deleted(name)
             values = {DELETE_TIME: None, EXPIRE_TIME: None} | each.audit.changed(session)
@@ -203,10 +216,11 @@ class Removal:
             return 0
         ids = {"ids": [row[-1] for row in locked]}
         removed: Any = bindparam("ids", expanding=True)
-        # Deepest first, for each is referred to by those below it.
-        for each in self._schema.descendants:
-            each.rows.delete_where(session, each.names.columns[self._depth - 1].in_(removed), ids)
-        connection.execute(delete(self._table).where(self._names.id_column.in_(removed)), ids)
+        with session.elevated():
+            # Deepest first, for each is referred to by those below it.
+            for each in self._schema.descendants:
+                each.rows.delete_where(session, each.names.columns[self._depth - 1].in_(removed), ids)
+            connection.execute(delete(self._table).where(self._names.id_column.in_(removed)), ids)
         for row in locked:
             self._schema.wrote(session, "purged", tuple(row))
         return len(locked)
@@ -266,7 +280,7 @@ class Removal:
                     continue
                 if table in below and _is_of_parent(key.column_keys, below[table]):
                     continue
-                rows = table.alias()
+                rows = every_row(table)
                 yield _Referrer(rows, and_(*(rows.c[e.parent.name] == e.column for e in key.elements)))
 
 

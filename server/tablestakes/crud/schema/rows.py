@@ -1,6 +1,6 @@
 """The rows of a resource: the statements that read and write them, by the ids in its names."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +20,16 @@ from sqlalchemy import (
 )
 
 from tablestakes.crud.key import Key
+from tablestakes.crud.schema.collection import padded
 from tablestakes.crud.schema.conditional import Conditional, given, to
 from tablestakes.crud.schema.etag import UNWRITTEN, etag_of
 from tablestakes.crud.schema.guard import Guard
 from tablestakes.crud.schema.singleton import INSERTS
 from tablestakes.crud.schema.view import View
+from tablestakes.crud.security.restrict import OPTION, WRITE
+from tablestakes.crud.security.row_security import as_reader, current_security
 from tablestakes.crud.session import Session
-from tablestakes.errors import stale
+from tablestakes.errors import row_not_allowed, stale
 
 if TYPE_CHECKING:
     from tablestakes.crud.schema.schema import Schema
@@ -86,6 +89,7 @@ class Rows:
         self.guard.require(session.connection, values)
         audit = self._audit.created(session)
         row = session.connection.execute(self._insert, {**values, **audit}).one()
+        self.require_allowed(session, [self._schema.full.key(row)])
         self._schema.wrote(session, "created", self._schema.full.key(row), row)
         return row
 
@@ -101,6 +105,7 @@ class Rows:
         statement = self._insert_absent(connection.dialect.name)
         row = connection.execute(statement, {**values, **self._audit.created(session)}).first()
         if row is not None:
+            self.require_allowed(session, [self._schema.full.key(row)])
             self._schema.wrote(session, "created", self._schema.full.key(row), row)
         return row
 
@@ -118,13 +123,68 @@ class Rows:
             version: The version that the row must have, None for any.
 
         Raises:
-            StatusError: ABORTED, the row has another version; nothing was written.
+            StatusError: ABORTED, the row has another version, and nothing was written; PERMISSION_DENIED, the
+                caller may not write what the row would be.
         """
+        if not self._may_make(session, key):
+            return None
         self.guard.require(session.connection, values)
         row = self._updated(session, key, values, version)
         if row is not None:
+            self.require_allowed(session, [key], values)
             self._schema.wrote(session, "updated", key, row)
         return row
+
+    def require_allowed(
+        self, session: Session, keys: Iterable[Key], columns: Collection[str] | None = None
+    ) -> None:
+        """Require that the caller may have rows as they were written; work that writes them has to be atomic.
+
+        A function that writes rows by statements of its own calls this itself.
+
+        Args:
+            session: The session, in a transaction.
+            keys: The ids in the names of the resources.
+            columns: The columns that were written; None for new rows.
+
+        Raises:
+            StatusError: PERMISSION_DENIED, one of them is not among the rows that the caller may see and write.
+        """
+        security = current_security.get()
+        if security is None or not security.checks(self._table, columns):
+            return
+        written = {key[-1]: key for key in keys}
+        # A list of a few lengths has few statements.
+        found = session.connection.scalars(self._allowed, {"ids": padded(list(written))})
+        if missing := written.keys() - set(found):
+            raise row_not_allowed(self._names.format(written[min(missing, key=str)]))
+
+    def refuse_seen(self, session: Session, key: Key) -> None:
+        """Refuse to write a row that is not there for a write, where the caller may see it.
+
+        Args:
+            session: The session.
+            key: The ids in the resource's name.
+
+        Raises:
+            StatusError: PERMISSION_DENIED, the caller may see it.
+        """
+        security = current_security.get()
+        if security is None or self._table not in security.rules.tables:
+            return
+        statement, bound = self._any, self._names.bind(key)
+        if session.connection.execute(statement, bound).first() is not None:
+            return  # it is there, and deleted softly
+        with as_reader():
+            if session.connection.execute(statement, bound).first() is not None:
+                raise row_not_allowed(self._names.format(key))
+
+    def _may_make(self, session: Session, key: Key) -> bool:
+        """Return whether the caller may write the row of a singleton, which it would make where there is none."""
+        security = current_security.get()
+        if self._singleton is None or security is None or not security.checks(self._table, None):
+            return True
+        return session.connection.execute(self._writable, self._names.bind(key)).first() is not None
 
     def _updated(
         self, session: Session, key: Key, values: Mapping[str, Any], version: int | None
@@ -204,6 +264,8 @@ class Rows:
             StatusError: ABORTED, the row has another version.
         """
         parameters = self._names.bind(key)
+        if not self._may_make(session, key):
+            return False
         made = self._singleton is not None and self._singleton.ensure(session, key)
         row = session.connection.execute(self._lock, parameters).first()
         if row is not None and version is not None:
@@ -296,7 +358,8 @@ class Rows:
         """Make the row of a singleton, as a new one, where there is a parent and no row yet."""
         if self._singleton is None:
             raise TypeError(f"{self._schema.descriptor.full_name} is no singleton")
-        self._singleton.ensure(session, key)
+        if self._may_make(session, key):
+            self._singleton.ensure(session, key)
 
     @cached_property
     def _insert(self) -> Insert:
@@ -314,6 +377,20 @@ class Rows:
     @cached_property
     def _update(self) -> Update:
         return update(self._table).where(self._names.where()).returning(*self._columns)
+
+    @cached_property
+    def _allowed(self) -> Select[Any]:
+        ids: BindParameter[Any] = bindparam("ids", expanding=True)
+        found = select(self._names.id_column).where(self._names.id_column.in_(ids))
+        return found.execution_options(**{OPTION: WRITE})
+
+    @cached_property
+    def _any(self) -> Select[Any]:
+        return self._select([self._names.id_column], deleted=True)
+
+    @cached_property
+    def _writable(self) -> Select[Any]:
+        return self._select([self._names.id_column]).execution_options(**{OPTION: WRITE})
 
     @cached_property
     def _read(self) -> Select[Any]:

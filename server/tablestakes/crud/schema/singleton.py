@@ -72,14 +72,15 @@ class Singleton:
 
     def _selected(self, expression: ColumnElement[Any]) -> ColumnElement[Any]:
         if isinstance(expression, Column):
-            return self._or_new(expression)
+            return self.value(expression)
 
         def replaced(element: Any, **_: Any) -> Any:
-            return self._or_new(element) if isinstance(element, Column) else None
+            return self.value(element) if isinstance(element, Column) else None
 
         return cast("ColumnElement[Any]", replacement_traverse(expression, {}, replaced))
 
-    def _or_new(self, column: Column[Any]) -> ColumnElement[Any]:
+    def value(self, column: Column[Any]) -> ColumnElement[Any]:
+        """Return a column as `select` has it: without a row, the value of a new one."""
         if column is self._key:
             return self._parent
         if column.name in (CREATE_TIME, UPDATE_TIME) and CREATE_TIME in self._parent.table.c:

@@ -53,11 +53,12 @@ def bind(rpc: Rpc) -> Method:
 
         def write(session: Session) -> Empty:
             locked = schema.many.lock(session, [key[-1] for key in keys]) if keys else {}
-            _require(schema, all_wanted, locked)
+            _require(session, schema, all_wanted, locked)
             there = [wanted for wanted in all_wanted if wanted.key in locked]
             if forced := [wanted.key[-1] for wanted in there if wanted.force and wanted.key]:
-                for rows, of_them in below:
-                    rows.delete_where(session, of_them, {"ids": padded(forced)})
+                with session.elevated():
+                    for rows, of_them in below:
+                        rows.delete_where(session, of_them, {"ids": padded(forced)})
             if there:
                 schema.many.delete(session, [wanted.key for wanted in there if wanted.key])
             return Empty()
@@ -68,7 +69,7 @@ def bind(rpc: Rpc) -> Method:
     return rpc.method(batch_delete, "batch delete", item=DELETE.bind(item))
 
 
-def _require(schema: Schema, all_wanted: Sequence[ToDelete], locked: Found) -> None:
+def _require(session: Session, schema: Schema, all_wanted: Sequence[ToDelete], locked: Found) -> None:
     """Require that every deletion can be made."""
     with Faults() as faults:
         for index, wanted in enumerate(all_wanted):
@@ -76,6 +77,8 @@ def _require(schema: Schema, all_wanted: Sequence[ToDelete], locked: Found) -> N
                 row = None if wanted.key is None else locked.get(wanted.key)
                 if row is None and not wanted.missing_is_fine:
                     raise not_found(wanted.name)
+                if row is None and wanted.key is not None:
+                    schema.rows.refuse_seen(session, wanted.key)
                 if row is not None and wanted.key is not None and wanted.version is not None:
                     schema.rows.check_version(wanted.key, wanted.version, schema.rows.version_of(row))
 

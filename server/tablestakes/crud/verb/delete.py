@@ -84,8 +84,11 @@ class Deletion:
         key = wanted.key
 
         def write(session: Session) -> Empty:
-            if (key is None or not self._remove(session, wanted, key)) and not wanted.missing_is_fine:
-                raise not_found(wanted.name)
+            if key is None or not self._remove(session, wanted, key):
+                if not wanted.missing_is_fine:
+                    raise not_found(wanted.name)
+                if key is not None:
+                    self._schema.rows.refuse_seen(session, key)
             return Empty()
 
         return Work(write, atomic=wanted.force, key=key)
@@ -97,8 +100,10 @@ class Deletion:
             # this transaction ends. SQLite has one writer, and no such clause.
             if not schema.rows.lock(session, key, wanted.version):
                 return False
-            for rows, below in self._below:
-                rows.delete_where(session, below, schema.names.bind(key))
+            # Whoever may delete it may delete what is below it, whosever that is.
+            with session.elevated():
+                for rows, below in self._below:
+                    rows.delete_where(session, below, schema.names.bind(key))
         return schema.rows.delete(session, key, wanted.version)
 
 

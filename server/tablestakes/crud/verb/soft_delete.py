@@ -42,6 +42,7 @@ def bind(rpc: Rpc, removal: Removal) -> Method:
             connection = session.connection
             row = removal.delete(session, key, rpc.retention, version=version, force=force)
             if row is None and missing_is_fine:
+                schema.rows.refuse_seen(session, key)
                 row = connection.execute(deleted, names.bind(key)).first()
                 return schema.message() if row is None else schema.full.message(connection, row)
             if row is None:
