@@ -104,9 +104,8 @@ def _add_stock(session: Session, quantities: Iterable[tuple[int, int]]) -> None:
         .where(Product.id == bindparam("product"))
         .values(stock=Product.stock + bindparam("quantity"), **session.changed)
     )
-    session.connection.execute(
-        change, [{"product": key, "quantity": quantity} for key, quantity in sorted(quantities)]
-    )
+    if added := [{"product": key, "quantity": quantity} for key, quantity in sorted(quantities)]:
+        session.connection.execute(change, added)
 
 
 async def pay_order(orders: Schema, call: Call[order_pb2.PayOrderRequest]) -> Work[Message]:

@@ -33,10 +33,12 @@ async def create_transfer(transfers: Schema, call: Call[transfer_pb2.CreateTrans
 
     def move(session: Session) -> Message:
         connection = session.connection
-        # The source is the caller's, or the transfer could not be created below; the destination may be anybody's.
+        # In the service's right, for the destination may be anybody's; but a transfer is its caller's, or undone.
         with session.elevated():
             pay(session)
-        return transfers.full.message(connection, transfers.rows.insert(session, values))
+            row = transfers.rows.insert(session, values)
+        transfers.rows.require_allowed(session, [transfers.full.key(row)])
+        return transfers.full.message(connection, row)
 
     def pay(session: Session) -> None:
         connection = session.connection

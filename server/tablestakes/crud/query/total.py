@@ -80,6 +80,11 @@ class _Plan(Executable, ClauseElement):
     def __init__(self, element: Select[Any]) -> None:
         self.element = element
 
+    @property
+    def _all_selected_columns(self) -> tuple[()]:
+        # SQLAlchemy asks for them where it compiled another statement of the same form.
+        return ()
+
 
 @compiles(_Plan)
 def _explain(plan: _Plan, compiler: SQLCompiler, **options: Any) -> str:
