@@ -14,7 +14,7 @@ INSTALL_LOCK = $(if $(UV),$(UV) pip install --compile-bytecode --python $(BIN)/p
 GENERATED := generated/marketplace generated/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve serve-http demo image test test-long test-money test-cuts test-export test-clients \
+.PHONY: help install serve serve-http demo image test test-long test-money test-cuts test-policies test-export test-clients \
 	test-rolling test-image test-http-fuzz check check-deploy proto baseline monitoring filtering errors migration \
 	docs dist sbom licences hooks lock clean
 
@@ -110,6 +110,10 @@ test-image: $(VENV)/develop.installed  ## Carry out the Dockerfile in a root of 
 
 test-long: $(VENV)/develop.installed  ## Run the tests that take minutes, such as that of what a List reads of a million rows
 	@$(BIN)/python -m pytest -m long $(ARGS)
+
+test-policies: $(VENV)/develop.installed  ## Call every method for each row of the oracle, and run the contract under policies
+	@POLICY_ROWS=$(or $(ROWS),500) $(BIN)/python -m pytest tests/policy $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile -p tests.policy.every_row tests/contract tests/library -m "" $(ARGS)
 
 test-export: $(VENV)/develop.installed  ## Export a million rows from each database in constant memory (ROWS=1000000)
 	@EXPORT_ROWS=$(or $(ROWS),1000000) $(BIN)/python -m pytest tests/edge/test_export_memory.py -rP

@@ -16,8 +16,8 @@ from marketplace_service import SERVICE as MARKETPLACE
 from tablestakes import Arrival, Caller, Method, StatusError
 from tablestakes.app import App, start
 from tablestakes.crud import once as once_module
+from tablestakes.crud.clearing import UNTOLD
 from tablestakes.crud.once import BATCH, Once
-from tablestakes.crud.untold import clear_untold
 from tablestakes.database.request_ids import TABLE
 from tablestakes.database.schema_error import SchemaError
 from tablestakes.settings import SettingsError
@@ -249,7 +249,7 @@ def test_input_only_fields_are_cleared() -> None:
     listed = gadget_pb2.ListGadgetsResponse(gadgets=[{"label": "a", "secret": PASSWORD}])
     single = gadget_pb2.Gadget(label="a", secret=PASSWORD)
     for each in (listed, single):
-        clear_untold(each)
+        UNTOLD.clear(each)
     assert (single, listed) == (
         gadget_pb2.Gadget(label="a"),
         gadget_pb2.ListGadgetsResponse(gadgets=[{"label": "a"}]),

@@ -64,12 +64,15 @@ def before_execute(_: Connection, statement: Any, many: Any, parameters: Any, op
     if security is None or not isinstance(statement, ClauseElement):
         return statement, many, parameters
     use = options.get(OPTION)
-    found: Restricted = security.rules.restricted(
-        (statement, security.target, use), lambda: restrict(statement, security, use)
-    )
+    key = (statement, security.target, use)
+    found: Restricted | None = security.rules.statements.get(key)
+    if found is None:
+        found = restrict(statement, security, use)
+        security.rules.keep(key, found)
     if not found.names:
         return found.statement, many, parameters
-    more = {name: security.parameters[name] for name in found.names}
+    values = security.parameters
+    more = {name: values[name] for name in found.names}
     if many:
         return found.statement, [{**each, **more} for each in many], parameters
     return found.statement, many, {**parameters, **more}

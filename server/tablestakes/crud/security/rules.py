@@ -1,6 +1,5 @@
 """The rules of callers who are alike: which rows of each table they may see and write, and which fields."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,7 @@ Row = Callable[[Column[Any]], ColumnElement[Any]]
 Clause = Callable[[Row], ColumnElement[bool]]
 """A condition for a row. It is never NULL."""
 
-# Statements that are kept as they are restricted: those that were used last.
+# Statements that are kept as they are restricted.
 MOST_STATEMENTS = 500
 
 
@@ -71,20 +70,11 @@ class Rules:
 
     tables: Mapping[Table, TableRules]
     hidden: frozenset[str] = frozenset()
-    statements: "OrderedDict[Any, Any]" = field(default_factory=OrderedDict)
+    statements: dict[Any, Any] = field(default_factory=dict)
 
-    def restricted(self, key: Any, make: Callable[[], Any]) -> Any:
-        """Return what a statement becomes under the rules, made once for as long as it is kept.
-
-        Args:
-            key: The statement and how it is used.
-            make: Makes it.
-        """
-        found = self.statements.get(key)
-        if found is None:
-            found = self.statements[key] = make()
-            if len(self.statements) > MOST_STATEMENTS:
-                self.statements.popitem(last=False)
-        else:
-            self.statements.move_to_end(key)
-        return found
+    def keep(self, key: Any, statement: Any) -> None:
+        """Keep a statement as it is restricted."""
+        if len(self.statements) >= MOST_STATEMENTS:
+            # Some are made for one call: in time they would be all that is kept.
+            self.statements.clear()
+        self.statements[key] = statement
