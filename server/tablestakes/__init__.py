@@ -29,6 +29,7 @@ from tablestakes.columns import (
     unique_among_live,
 )
 from tablestakes.command import Command, CommandError
+from tablestakes.crud.access import KNOWN, PUBLIC, Access
 from tablestakes.crud.call import ANONYMOUS, Call, Caller
 from tablestakes.crud.declaration import DeclarationError
 from tablestakes.crud.key import Key
@@ -54,8 +55,11 @@ __all__ = [
     "ANYONE",
     "AUTHENTICATED",
     "EVERY_ROW",
+    "KNOWN",
     "NAMING_CONVENTION",
     "NEW",
+    "PUBLIC",
+    "Access",
     "Arrival",
     "Audited",
     "Call",

@@ -25,24 +25,31 @@ from tablestakes.database import Database, open_database
 from tablestakes.database.engine import backend_of
 from tablestakes.database.request_ids import require_table
 from tablestakes.edge.access_log import AccessLog
+from tablestakes.edge.arrival import Gate
 from tablestakes.edge.door import Door
 from tablestakes.edge.hang_up import hang_up
 from tablestakes.edge.health import Health
 from tablestakes.edge.listen import BindError, listen
+from tablestakes.edge.may_call import may_call
 from tablestakes.edge.rpc import Edge
 from tablestakes.edge.stream import stream
 from tablestakes.edge.streams import Streams
 from tablestakes.edge.tasks import Tasks
 from tablestakes.edge.unary import unary
 from tablestakes.filter import Limits
+from tablestakes.identity.authenticate import Authenticate
+from tablestakes.identity.ways import NAMES, ways_of
+from tablestakes.policy.methods import require_policies
 from tablestakes.service import Service
 from tablestakes.settings import Settings, SettingsError, flag
 from tablestakes.sweeper import Sweep, Sweeper
 from tablestakes.telemetry import (
     Access,
+    AuthenticationMetrics,
     Explainer,
     GoSqlMetrics,
     Instrumentation,
+    KeySetMetrics,
     Live,
     LoopLag,
     MetricsServer,
@@ -76,6 +83,7 @@ class App:
         registry: The metrics that /metrics shows.
         tasks: The tasks that serve calls.
         server: The gRPC server.
+        reflects: Whether tools are told of its methods.
     """
 
     settings: Settings
@@ -86,6 +94,7 @@ class App:
     registry: CollectorRegistry
     tasks: Tasks
     server: grpc.aio.Server
+    reflects: bool
     _opened: AsyncExitStack
 
     async def drain(self) -> None:
@@ -146,7 +155,7 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
             tasks=tasks,
             door=door,
             metrics=metrics,
-            gates=service.gates(settings),
+            gates=await _gates(service, settings, registry, methods),
             default_deadline=settings.default_deadline,
             tracer=tracer,
             access_log=(
@@ -159,7 +168,9 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
             method.path: stream(method, edge, streams) if method.streams else unary(method, edge)
             for method in methods
         }
-        server, port = listen(settings.listen, handlers, health, services, door if settings.reflection else None)
+        # Whoever may not call a method need not be told of it.
+        tells = settings.reflection and settings.policy == "off"
+        server, port = listen(settings.listen, handlers, health, services, door if tells else None)
         await server.start()
         await health.serving()
         opened.push_async_callback(_stop, settings, health, door, streams, server, port, tasks)
@@ -172,8 +183,25 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
             registry=registry,
             tasks=tasks,
             server=server,
+            reflects=tells,
             _opened=opened.pop_all(),
         )
+
+
+async def _gates(
+    service: Service, settings: Settings, registry: CollectorRegistry, methods: Sequence[Method]
+) -> list[Gate]:
+    """Return the gates: the engine's that finds out who calls, the service's, and the engine's for who may."""
+    own = list(service.gates(settings))
+    if settings.policy == "off":
+        return own
+    require_policies(methods)
+    ways = await ways_of(settings, KeySetMetrics(registry))
+    if not ways and not own:
+        log.warning("nobody can be authenticated", missing="jwks or preshared_keys")
+    refusals = ("CREDENTIALS_INVALID", "TOKEN_EXPIRED", "KEYS_UNAVAILABLE")
+    authenticate = Authenticate(ways, AuthenticationMetrics(registry, NAMES, refusals))
+    return [authenticate, *own, may_call]
 
 
 def _tokens(settings: Settings) -> PageTokens:
@@ -357,7 +385,7 @@ async def serve_until_signal(service: Service, settings: Settings, *, tracer: Tr
         service=f"{service.name} {service.version}",
         methods=app.methods,
         database=settings.url.render_as_string(),
-        **({"list_methods": f"grpcurl -plaintext {app.address} list"} if settings.reflection else {}),
+        **({"list_methods": f"grpcurl -plaintext {app.address} list"} if app.reflects else {}),
     )
     await signalled.wait()
     signalled.clear()

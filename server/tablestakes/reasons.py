@@ -48,6 +48,11 @@ REASONS: tuple[Reason, ...] = (
         FIELD,
         field=True,
     ),
+    Reason(
+        "AUTHENTICATION_REQUIRED",
+        "The method is not for everybody, and the call has no credentials.",
+        (StatusCode.UNAUTHENTICATED,),
+    ),
     of_field("BATCH_SIZE", "A batch has at least one item, and at most as many as the message says."),
     Reason(
         "CONCURRENT_CHANGE",
@@ -62,6 +67,11 @@ REASONS: tuple[Reason, ...] = (
         again=True,
     ),
     Reason("DATABASE_TIMEOUT", "A statement took longer than it may.", (StatusCode.DEADLINE_EXCEEDED,)),
+    Reason(
+        "CREDENTIALS_INVALID",
+        "The token or the key of the call is none that the service takes; the message says why.",
+        (StatusCode.UNAUTHENTICATED,),
+    ),
     Reason(
         "DATABASE_UNAVAILABLE",
         "The service has no database at the moment; a write was not applied.",
@@ -143,8 +153,20 @@ REASONS: tuple[Reason, ...] = (
     of_field("INVALID_TIME_OF_DAY", "There is no such time in a day."),
     of_field("INVALID_UUID", "The text is no UUID in its canonical form."),
     of_field("ITEM_FIELD", "The field is that of a batch as a whole, and no item has it by itself."),
+    Reason(
+        "KEYS_UNAVAILABLE",
+        "The service has no keys to verify the call's token with at the moment.",
+        (StatusCode.UNAVAILABLE,),
+        again=True,
+    ),
     Reason("MALFORMED_REQUEST", "The request is no message of its type.", (StatusCode.INVALID_ARGUMENT,)),
     Reason("MISSING_REQUEST", "The call has no request message.", (StatusCode.INVALID_ARGUMENT,)),
+    Reason(
+        "METHOD_NOT_ALLOWED",
+        "The caller lacks the role or a scope that the method needs: see `allowed`.",
+        (StatusCode.PERMISSION_DENIED,),
+        ("method", "allowed"),
+    ),
     of_field("NEGATIVE_PAGE_SIZE", "A page cannot have less than no resources."),
     of_field("NEGATIVE_SKIP", "Less than no resources cannot be skipped."),
     Reason(
@@ -219,6 +241,11 @@ REASONS: tuple[Reason, ...] = (
     ),
     Reason("STORAGE_EXHAUSTED", "The service has no room left.", (StatusCode.RESOURCE_EXHAUSTED,)),
     of_field("TIMESTAMP_OUT_OF_RANGE", "The instant lies outside of the years 1 to 9999, or is malformed."),
+    Reason(
+        "TOKEN_EXPIRED",
+        "The token of the call has expired: send the call with a new one.",
+        (StatusCode.UNAUTHENTICATED,),
+    ),
     of_field("TOO_MANY_DECIMALS", "The number has more decimals than are kept."),
     of_field("TOO_MANY_ITEMS", "The request has more items than a request may have."),
     Reason(

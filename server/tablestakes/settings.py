@@ -110,6 +110,22 @@ def _token_keys(given: SecretStr) -> SecretStr:
     return given
 
 
+def _key_set(given: str) -> str:
+    if given.startswith("http://") and not given.startswith(
+        ("http://127.0.0.1", "http://localhost", "http://[::1]")
+    ):
+        raise ValueError("keys that sign tokens are fetched by https, or by http from this host alone")
+    return given
+
+
+def _attributes(given: str) -> str:
+    for each in filter(None, (part.strip() for part in given.split(","))):
+        name, _, claim = (part.strip() for part in each.partition("="))
+        if not name.isidentifier() or not claim or name == "subject":
+            raise ValueError(f"{each!r} is not attribute=claim, such as user=marketplace_user")
+    return given
+
+
 Address = Annotated[str, AfterValidator(_address)]
 TokenKeys = Annotated[SecretStr, AfterValidator(_token_keys)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
@@ -213,6 +229,28 @@ class Settings(BaseSettings):
     policy: Literal["off", "on"] = Field(
         "off",
         description="Whether callers are authenticated, and may do and see only what the policies give them.",
+    )
+    jwks: Annotated[str, AfterValidator(_key_set)] = Field(
+        "",
+        description="The keys that sign the tokens of callers: the path of a JSON Web Key Set, or its https URL. It"
+        " is read again when the file changes, or every five minutes.",
+    )
+    jwt_issuer: str = Field("", description="Who must have issued a token (`iss`); empty for who has such a key.")
+    jwt_audience: str = Field("", description="For whom a token must be (`aud`); empty, it may be for anybody.")
+    jwt_leeway: Annotated[float, Field(ge=0, le=60)] = Field(
+        30.0, description="Seconds that the clocks of the issuer and of the service may be apart."
+    )
+    jwt_roles_claim: str = Field(
+        "roles", description="The claim with the roles of a caller, a list of texts: `realm_access.roles`."
+    )
+    jwt_attributes: Annotated[str, AfterValidator(_attributes)] = Field(
+        "user=user",
+        description="The claims that row policies may ask for, as attribute=claim, with commas between them:"
+        " `user=marketplace_user` makes `$caller.user`.",
+    )
+    preshared_keys: str = Field(
+        "",
+        description="The path of a JSON file of keys that callers send instead of tokens, each with its subject.",
     )
     most_counted: Annotated[int, Field(ge=0, le=2_000_000_000)] = Field(
         100_000,

@@ -256,3 +256,24 @@ KINDS: Sequence[Kind] = (
 def ids_of(names: Iterable[str]) -> set[int]:
     """Return the ids at the end of names."""
     return {int(name.rpartition("/")[2]) for name in names}
+
+
+PUBLIC = {
+    *(f"{verb}{name}" for verb in ("Get",) for name in ("Post", "Comment", "Tag", "Product")),
+    *(f"{verb}{name}" for verb in ("BatchGet", "List") for name in ("Posts", "Comments", "Tags", "Products")),
+}
+ADMINS = {
+    *(f"{verb}{name}" for verb in ("Create", "Update", "Delete") for name in ("Tag", "Product")),
+    *(f"Batch{verb}{name}" for verb in ("Create", "Update", "Delete") for name in ("Tags", "Products")),
+    *("ExportPosts", "ExportProducts", "PurgePosts", "PurgeUsers", "ShipOrder", "DepositMoney"),
+    *("CreateUser", "BatchCreateUsers", "DeleteUser", "BatchDeleteUsers", "UndeleteUser"),
+}
+
+
+def refused(who: Principal, method: str) -> str | None:
+    """Return the code with which a method is refused to somebody, whatever is asked of it; None where it is not."""
+    if method in PUBLIC:
+        return None
+    if who.caller.subject is None:
+        return "UNAUTHENTICATED"
+    return "PERMISSION_DENIED" if method in ADMINS and not who.admin else None

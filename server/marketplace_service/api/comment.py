@@ -3,11 +3,13 @@
 from marketplace.v1 import comment_pb2
 
 from marketplace_service.models import Comment
-from tablestakes import ANYONE, AUTHENTICATED, EVERY_ROW, FieldPolicy, Resource, RowPolicy
+from tablestakes import ANYONE, AUTHENTICATED, EVERY_ROW, KNOWN, PUBLIC, FieldPolicy, Resource, RowPolicy
 
 RESOURCE = Resource(
     message=comment_pb2.Comment,
     model=Comment,
+    reads=PUBLIC,
+    writes=KNOWN,
     rows=(
         RowPolicy(to=ANYONE, read="parent.state = PUBLISHED AND NOT parent.delete_time:*"),
         RowPolicy(to=AUTHENTICATED, read="parent.author = $caller.user"),

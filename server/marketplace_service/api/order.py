@@ -9,11 +9,13 @@ from grpc import StatusCode
 from marketplace.v1 import order_pb2
 from sqlalchemy import bindparam, insert, select, update
 
+from marketplace_service.api.roles import ADMIN
 from marketplace_service.api.wallet import credit, debit
 from marketplace_service.models import Order, OrderItem, Product, User
 from tablestakes import (
     AUTHENTICATED,
     EVERY_ROW,
+    KNOWN,
     Call,
     FieldPolicy,
     FieldViolation,
@@ -175,6 +177,9 @@ RESOURCE = Resource(
         "CancelOrder": cancel_order,
     },
     filterable=("customer", "items.product"),
+    reads=KNOWN,
+    writes=KNOWN,
+    access={"ShipOrder": ADMIN},
     rows=(
         RowPolicy(to=AUTHENTICATED, read="customer = $caller.user", write="customer = $caller.user"),
         RowPolicy(to="admin", read=EVERY_ROW, write=EVERY_ROW),

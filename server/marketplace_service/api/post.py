@@ -2,8 +2,19 @@
 
 from marketplace.v1 import post_pb2
 
+from marketplace_service.api.roles import ADMIN
 from marketplace_service.models import Post
-from tablestakes import ANYONE, AUTHENTICATED, EVERY_ROW, FieldPolicy, Resource, RowPolicy, Transition
+from tablestakes import (
+    ANYONE,
+    AUTHENTICATED,
+    EVERY_ROW,
+    KNOWN,
+    PUBLIC,
+    FieldPolicy,
+    Resource,
+    RowPolicy,
+    Transition,
+)
 
 RESOURCE = Resource(
     message=post_pb2.Post,
@@ -15,6 +26,9 @@ RESOURCE = Resource(
         "PublishPost": Transition(("DRAFT",), "PUBLISHED", stamp="publish_time"),
         "ArchivePost": Transition(("PUBLISHED",), "ARCHIVED"),
     },
+    reads=PUBLIC,
+    writes=KNOWN,
+    access={"ExportPosts": ADMIN, "PurgePosts": ADMIN},
     rows=(
         RowPolicy(to=ANYONE, read="state = PUBLISHED AND NOT delete_time:*"),
         RowPolicy(to=AUTHENTICATED, read="author = $caller.user", write="author = $caller.user"),

@@ -9,6 +9,7 @@ from marketplace_service.models import Transfer, User, Wallet
 from tablestakes import (
     AUTHENTICATED,
     EVERY_ROW,
+    KNOWN,
     Call,
     Resource,
     RowPolicy,
@@ -66,6 +67,8 @@ RESOURCE = Resource(
     message=transfer_pb2.Transfer,
     model=Transfer,
     methods={"CreateTransfer": create_transfer},
+    reads=KNOWN,
+    writes=KNOWN,
     rows=(
         RowPolicy(to=AUTHENTICATED, read="destination.parent = $caller.user"),
         RowPolicy(to=AUTHENTICATED, read="source.parent = $caller.user", write="source.parent = $caller.user"),

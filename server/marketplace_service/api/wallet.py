@@ -5,10 +5,12 @@ from grpc import StatusCode
 from marketplace.v1 import wallet_pb2
 from sqlalchemy import select, update
 
+from marketplace_service.api.roles import ADMIN
 from marketplace_service.models import Wallet
 from tablestakes import (
     AUTHENTICATED,
     EVERY_ROW,
+    KNOWN,
     Call,
     Resource,
     RowPolicy,
@@ -101,6 +103,8 @@ RESOURCE = Resource(
     model=Wallet,
     methods={"DepositMoney": deposit_money},
     # Nobody pays into their own wallet by themselves.
+    reads=KNOWN,
+    writes=ADMIN,
     rows=(
         RowPolicy(to=AUTHENTICATED, read="parent = $caller.user"),
         RowPolicy(to="admin", read=EVERY_ROW, write=EVERY_ROW),

@@ -11,6 +11,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from tablestakes.crud.access import Access
 from tablestakes.crud.asks import Asks
 from tablestakes.crud.call import Call
 from tablestakes.crud.query.token import PageTokens
@@ -45,6 +46,7 @@ class Method:
             finds.
         reads: Whether it changes nothing.
         item: The method whose requests are the items of this one's, for a batch.
+        access: Who may call it; None where nothing says it.
     """
 
     descriptor: MethodDescriptor
@@ -56,6 +58,7 @@ class Method:
     paths: Mapping[str, str] = field(default_factory=dict)
     reads: bool = False
     item: "Method | None" = None
+    access: Access | None = None
 
     def __repr__(self) -> str:
         return f"Method({self.path})"

@@ -8,6 +8,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from sqlalchemy.orm import DeclarativeBase
 
+from tablestakes.crud.access import Access
 from tablestakes.crud.call import Call
 from tablestakes.crud.row_policy import FieldPolicy, RowPolicy
 from tablestakes.crud.work import Work
@@ -56,6 +57,10 @@ class Resource:
             serves.
         on_write: Functions that are told of each write of the resource by the engine, in its transaction: for a
             history, an outbox or a cache.
+        reads: Who may call its methods that change nothing, where policies are on; None where each is in `access`.
+        writes: Who may call its other methods; None where each is in `access`.
+        access: Who may call a method, by the name of its RPC, for those that are not as `reads` and `writes` say.
+            A batch needs besides what the method of its items needs.
         rows: The rows that callers may see and write, where policies are on: what no policy gives is not there.
             Without any, each caller of a method may use every row.
         fields: The fields that not every caller may use.
@@ -70,6 +75,9 @@ class Resource:
     orders: tuple[str, ...] = ()
     filterable: tuple[str, ...] = ()
     on_write: tuple[OnWrite, ...] = ()
+    reads: Access | None = None
+    writes: Access | None = None
+    access: Mapping[str, Access] = field(default_factory=dict)
     rows: tuple[RowPolicy, ...] = ()
     fields: tuple[FieldPolicy, ...] = ()
 

@@ -23,6 +23,7 @@ and never reaches a query.
 """
 
 from .account import RpcAccount, current_rpc
+from .authentication import AuthenticationMetrics, KeySetMetrics
 from .engine.explain import Explainer
 from .engine.go_sql import GoSqlMetrics
 from .engine.instrument import Instrumentation, instrument
@@ -38,9 +39,11 @@ __all__ = [
     "CODES",
     "Access",
     "AsyncTimedQueuePool",
+    "AuthenticationMetrics",
     "Explainer",
     "GoSqlMetrics",
     "Instrumentation",
+    "KeySetMetrics",
     "Live",
     "LoopLag",
     "MethodMetrics",
