@@ -20,6 +20,7 @@ class Command:
             where it fails, and SettingsError for a value that is bad.
         flags: The names of its flags, each of which takes a value.
         arguments: The names of its positional arguments.
+        optional: The names of those after them that may be left out.
         takes: The rest of its usage after its name: `OPTIONS`.
         epilog: The rest of its help: its flags, each with its meaning.
     """
@@ -29,5 +30,6 @@ class Command:
     run: Callable[[dict[str, Any]], None]
     flags: Sequence[str] = ()
     arguments: Sequence[str] = ()
+    optional: Sequence[str] = ()
     takes: str = ""
     epilog: str = ""

@@ -23,7 +23,9 @@ from tablestakes.database import diagnose, open_database
 from tablestakes.database.schema_error import SchemaError
 from tablestakes.edge.ask_health import ask_health
 from tablestakes.edge.listen import BindError
+from tablestakes.explain import explain
 from tablestakes.logs import configure
+from tablestakes.policy.methods import require_policies, table
 from tablestakes.service import Service
 from tablestakes.settings import Settings, SettingsError, flag
 from tablestakes.telemetry import TracingError, open_tracer
@@ -31,11 +33,18 @@ from tablestakes.telemetry import TracingError, open_tracer
 # A shell gives the last one to a process that SIGINT ended.
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
+# Words of `policy explain METHOD NAME`.
+EXPLAINED = 3
+
 # The flags of `health`, which are no settings of a service.
 HEALTH_FLAGS = {
     "service": "The full name of the service to ask for. Default: the server as a whole",
     "within": "Seconds that the answer may take. Default: 3",
 }
+
+
+# The flag of `policy`, which is no setting of a service.
+POLICY_FLAGS = {"as": "The token or the preshared key of the caller. Default: nobody is known"}
 
 
 def main(service: Service, arguments: Sequence[str] | None = None) -> int:
@@ -80,16 +89,19 @@ def _commands(service: Service) -> list[Command]:
         meaning: str,
         *arguments: str,
         flags: Mapping[str, str] = MappingProxyType({}),
+        optional: Sequence[str] = (),
+        takes: str = "",
     ) -> Command:
         own = "".join(f"  {flag(each)}\n      {told}\n" for each, told in flags.items())
         own = own and f"options:\n\n{own}\n"
         return Command(
             name=name,
             meaning=meaning,
-            run=partial(_with_settings, service, function, (*arguments, *flags)),
+            run=partial(_with_settings, service, function, (*arguments, *optional, *flags)),
             flags=[*flags, *settings.model_fields],
             arguments=arguments,
-            takes=" ".join([*(argument.upper() for argument in arguments), "[SETTINGS]"]),
+            optional=optional,
+            takes=" ".join([takes or " ".join(argument.upper() for argument in arguments), "[SETTINGS]"]).strip(),
             epilog=f"{own}settings, by flag or environment variable:\n\n{settings.table()}",
         )
 
@@ -103,6 +115,14 @@ def _commands(service: Service) -> list[Command]:
         ),
         command("migrate", _migrate, "bring the database's schema to this version"),
         command("routes", _routes, "print each RPC, what serves it, and the table behind it"),
+        command(
+            "policy",
+            _policy,
+            "print who may call each method, and which rows; or explain a call: explain METHOD NAME --as TOKEN",
+            flags=POLICY_FLAGS,
+            optional=("explain", "method", "name"),
+            takes="[explain METHOD NAME] [--as TOKEN]",
+        ),
         command("check", _check, "verify declarations, indexes and the database's schema, and serve nothing"),
         command("migration", _migration, "write a migration from the difference to the models", "message"),
         *service.commands,
@@ -153,8 +173,23 @@ async def _migrate(service: Service, settings: Settings) -> None:
     structlog.get_logger().info(event, database=settings.url.render_as_string(), revision=after.current)
 
 
+async def _policy(service: Service, settings: Settings, **given: str) -> None:
+    methods = service.bind(PageTokens(b""))
+    words = [given[name] for name in ("explain", "method", "name") if name in given]
+    if not words and "as" not in given:
+        _print_table(table(methods, service.resources))
+        return
+    if len(words) != EXPLAINED or words[0] != "explain":
+        raise CommandError("say what to explain: explain METHOD NAME --as TOKEN")
+    for line in await explain(service, settings, methods, words[1], words[2], given.get("as")):
+        _print(line)
+
+
 async def _check(service: Service, settings: Settings) -> None:
     methods = service.bind(PageTokens(b""))
+    service.policies(methods)
+    if settings.policy == "on" or any(each.access for each in methods):
+        require_policies(methods)
     database = open_database(settings)
     try:
         await service.schema.require_head(database)
@@ -177,10 +212,12 @@ def unserved_lines(service: Service, methods: Sequence[Method]) -> list[str]:
 
 async def _routes(service: Service, _: Settings) -> None:
     methods = service.bind(PageTokens(b""))
-    rows = [
-        ("RPC", "SERVED BY", "TABLE"),
-        *((each.path, each.served_by, each.schema.table.name) for each in methods),
-    ]
+    _print_table(
+        [("RPC", "SERVED BY", "TABLE"), *((each.path, each.served_by, each.schema.table.name) for each in methods)]
+    )
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         _print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -217,6 +254,8 @@ def _parser(service: Service) -> argparse.ArgumentParser:
             each.add_argument(flag(name), dest=name, metavar="VALUE", help=argparse.SUPPRESS)
         for name in command.arguments:
             each.add_argument(name, help=argparse.SUPPRESS)
+        for name in command.optional:
+            each.add_argument(name, nargs="?", help=argparse.SUPPRESS)
         each.set_defaults(run=command.run)
     return parser
 

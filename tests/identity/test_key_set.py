@@ -141,7 +141,8 @@ async def test_a_token_is_verified_once_and_forgotten_when_it_expires(tmp_path: 
     token = issuer.token("u", roles=["a"], scopes=["x", "y"], marketplace_user="users/7", expires_in=60)
     clock.now = 0
     caller = await tokens.verify(token)
-    assert (caller.roles, caller.scopes, dict(caller.attributes)) == ({"a"}, {"x", "y"}, {"user": "users/7"})
+    assert (caller.roles, caller.scopes) == (frozenset({"a"}), frozenset({"x", "y"}))
+    assert dict(caller.attributes) == {"user": "users/7"}
     assert await tokens.verify(token) is caller
     clock.now = 4e9
     again = await tokens.verify(token)
