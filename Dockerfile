@@ -40,6 +40,7 @@ COPY --from=build /opt/tablestakes /opt/tablestakes
 ENV PATH=/opt/tablestakes/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     TABLESTAKES_LISTEN=0.0.0.0:50051 \
+    TABLESTAKES_INSECURE=true \
     TABLESTAKES_METRICS_LISTEN=0.0.0.0:9464
 USER 65532:65532
 WORKDIR /var/lib/tablestakes

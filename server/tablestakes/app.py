@@ -26,6 +26,7 @@ from tablestakes.database.engine import backend_of
 from tablestakes.database.request_ids import require_table
 from tablestakes.edge.access_log import AccessLog
 from tablestakes.edge.arrival import Gate
+from tablestakes.edge.certificate import Certificate, CertificateError, Files
 from tablestakes.edge.door import Door
 from tablestakes.edge.hang_up import hang_up
 from tablestakes.edge.health import Health
@@ -41,11 +42,12 @@ from tablestakes.identity.authenticate import Authenticate
 from tablestakes.identity.ways import NAMES, ways_of
 from tablestakes.policy.methods import require_policies
 from tablestakes.service import Service
-from tablestakes.settings import Settings, SettingsError, flag
+from tablestakes.settings import Settings, SettingsError, flag, require_loopback
 from tablestakes.sweeper import Sweep, Sweeper
 from tablestakes.telemetry import (
     Access,
     AuthenticationMetrics,
+    CertificateMetrics,
     Explainer,
     GoSqlMetrics,
     Instrumentation,
@@ -168,9 +170,10 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
             method.path: stream(method, edge, streams) if method.streams else unary(method, edge)
             for method in methods
         }
+        credentials = _credentials(settings, registry)
         # Whoever may not call a method need not be told of it.
         tells = settings.reflection and settings.policy == "off"
-        server, port = listen(settings.listen, handlers, health, services, door if tells else None)
+        server, port = listen(settings.listen, handlers, health, services, door if tells else None, credentials)
         await server.start()
         await health.serving()
         opened.push_async_callback(_stop, settings, health, door, streams, server, port, tasks)
@@ -186,6 +189,23 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
             reflects=tells,
             _opened=opened.pop_all(),
         )
+
+
+def _credentials(settings: Settings, registry: CollectorRegistry) -> grpc.ServerCredentials | None:
+    """Return the certificate to listen with, None for no TLS.
+
+    Raises:
+        SettingsError: The files are no certificate, or others could reach the service without TLS.
+    """
+    name = "tls_certificate"
+    if not settings.tls_certificate:
+        require_loopback(settings)
+        return None
+    files = Files(settings.tls_certificate, settings.tls_key or settings.tls_certificate, settings.tls_client_ca)
+    try:
+        return Certificate(files, CertificateMetrics(registry)).credentials()
+    except CertificateError as error:
+        raise SettingsError(f"{flag(name)} ({settings.variable(name)}): {error}") from None
 
 
 async def _gates(

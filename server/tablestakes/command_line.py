@@ -22,6 +22,7 @@ from tablestakes.crud.query.token import PageTokens
 from tablestakes.database import diagnose, open_database
 from tablestakes.database.schema_error import SchemaError
 from tablestakes.edge.ask_health import ask_health
+from tablestakes.edge.certificate import Files
 from tablestakes.edge.listen import BindError
 from tablestakes.explain import explain
 from tablestakes.logs import configure
@@ -158,7 +159,9 @@ async def _health(_: Service, settings: Settings, service: str = "", within: str
         seconds = 0.0
     if not 0 < seconds < float("inf"):
         raise SettingsError(f"{flag('within')}: not a number of seconds above 0")
-    _print(await ask_health(settings.listen, service, seconds))
+    own = settings.tls_certificate
+    files = Files(own, settings.tls_key or own, settings.tls_client_ca) if own else None
+    _print(await ask_health(settings.listen, service, seconds, files))
 
 
 async def _migrate(service: Service, settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -154,7 +155,28 @@ class Settings(BaseSettings):
         validation_alias="DATABASE_URL",
         description="The database: postgresql+asyncpg://… or sqlite+aiosqlite:///path.",
     )
+    database_ca: str = Field(
+        "",
+        description="The authorities of PostgreSQL's certificate in PEM form: it is verified against them, and for"
+        " the host's name unless the URL says sslmode=verify-ca.",
+    )
+    database_certificate: str = Field("", description="The service's own certificate to PostgreSQL, in PEM form.")
+    database_key: str = Field("", description="The private key of it, where that is in a file of its own.")
     listen: Address = Field("127.0.0.1:50051", description="Where gRPC is served; port 0 takes a free one.")
+    insecure: bool = Field(
+        False,
+        description="Listen for gRPC without TLS on an address that others can reach: where something in front has"
+        " it, or the network is closed.",
+    )
+    tls_certificate: str = Field(
+        "", description="The certificate chain of gRPC in PEM form; a new one is taken at the next handshake."
+    )
+    tls_key: str = Field("", description="The private key of it, where that is in a file of its own.")
+    tls_client_ca: str = Field(
+        "",
+        description="The authorities of callers' certificates in PEM form: with it each caller needs one (mTLS),"
+        " and with policies it says who that is.",
+    )
     metrics_listen: Address = Field(
         "127.0.0.1:9464", description="Where /metrics is served over HTTP; port 0 takes a free one."
     )
@@ -276,11 +298,12 @@ class Settings(BaseSettings):
         1.0, description="The share of the RPCs answered OK that have a line; one that failed always has one."
     )
 
-    @field_validator("metrics_tls_key")
+    @field_validator("metrics_tls_key", "tls_key", "tls_client_ca", "database_key")
     @classmethod
-    def _key_has_certificate(cls, given: str, info: ValidationInfo) -> str:
-        if given and not info.data.get("metrics_tls_certificate"):
-            raise ValueError(f"a key without its certificate: {flag('metrics_tls_certificate')} is empty")
+    def _has_certificate(cls, given: str, info: ValidationInfo) -> str:
+        own = str(info.field_name).replace("_key", "_certificate").replace("_client_ca", "_certificate")
+        if given and not info.data.get(own):
+            raise ValueError(f"it is of no use without a certificate: {flag(own)} is empty")
         return given
 
     @property
@@ -360,3 +383,23 @@ def default(field: FieldInfo) -> str:
     """Return a setting's default as a person would write it."""
     value = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def require_loopback(settings: Settings) -> None:
+    """Require that nobody else can reach gRPC without TLS, unless it is asked for.
+
+    Raises:
+        SettingsError: The address is not this machine's own alone (RFC 1122, section 3.2.1.3; RFC 4291, 2.5.3).
+    """
+    host = settings.listen.rpartition(":")[0].strip("[]").partition("%")[0]
+    if settings.insecure or host == "localhost":
+        return
+    try:
+        alone = ip_address(host).is_loopback
+    except ValueError:
+        alone = False
+    if not alone:
+        raise SettingsError(
+            f"{flag('listen')} ({settings.variable('listen')}): others can reach {settings.listen}, and it has no"
+            f" TLS: set {flag('tls_certificate')}, or {flag('insecure')}=true where something in front has it"
+        )

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,7 +70,7 @@ async def test_a_call_is_explained(
     tmp_path: Path,
     method: str,
     name: str,
-    claims: dict[str, str] | None,
+    claims: dict[str, Any] | None,
     answer: str,
 ) -> None:
     """The explanation ends with the code that the call would have, and says which policy decides."""

@@ -17,6 +17,7 @@ from tablestakes.database.budget import find_limit
 from tablestakes.database.pooler import Sessions
 from tablestakes.database.risk import find_risks
 from tablestakes.database.schema_error import SchemaError
+from tablestakes.database.tls import tls_options
 from tablestakes.settings import Settings
 from tablestakes.telemetry import AsyncTimedQueuePool
 
@@ -58,6 +59,7 @@ def create_engine(settings: Settings, *, patient: bool = False) -> AsyncEngine:
             "timeout": settings.connect_timeout,
             # The client's own bound, should the server not answer at all; after the server's, should it.
             "command_timeout": None if patient else settings.statement_timeout + 2,
+            **tls_options(settings),
             # A migration is locked for as long as its session lasts.
             "async_creator_fn": Sessions(lasting=patient).connect,
             "server_settings": {
@@ -83,6 +85,7 @@ def create_explaining_engine(settings: Settings) -> AsyncEngine:
         poolclass=NullPool,
         connect_args={
             "timeout": settings.connect_timeout,
+            **tls_options(settings),
             "async_creator_fn": Sessions(lasting=True).connect,
             "command_timeout": settings.statement_timeout,
             "server_settings": {

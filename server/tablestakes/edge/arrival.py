@@ -33,6 +33,12 @@ class Arrival:
         """The caller's address: `ipv4:127.0.0.1:40000`."""
         return self._context.peer()
 
+    @cached_property
+    def certificate(self) -> bytes | None:
+        """The caller's certificate in PEM form, which the handshake has verified; None without one."""
+        found = self._context.auth_context().get("x509_pem_cert")
+        return next(iter(found), None) if found else None
+
     @property
     def seconds_left(self) -> float | None:
         """The seconds until the caller's deadline, negative once it has passed; None where there is none."""

@@ -70,7 +70,12 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc,unused-ignore] # ty
 
 
 def listen(
-    address: str, handlers: Mapping[str, RpcHandler], health: Health, services: Iterable[str], reflect: Door | None
+    address: str,
+    handlers: Mapping[str, RpcHandler],
+    health: Health,
+    services: Iterable[str],
+    reflect: Door | None,
+    credentials: grpc.ServerCredentials | None = None,
 ) -> tuple[grpc.aio.Server, int]:
     """Return a server that has its address and is yet to be started, and its port.
 
@@ -80,6 +85,7 @@ def listen(
         health: Answers grpc.health.v1.
         services: The full names of the services, for reflection.
         reflect: The door for the streams of reflection, None for no reflection.
+        credentials: The server's certificate, None for no TLS.
 
     Raises:
         BindError: The address is taken, or is not this machine's.
@@ -92,7 +98,10 @@ def listen(
         add_reflection(found, [*services, health_service], reflect)
     server.add_generic_rpc_handlers((found,))
     try:
-        port = server.add_insecure_port(address)
+        if credentials is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, credentials)
     except RuntimeError:
         raise BindError(f"cannot listen on {address}: it is in use, or not an address of this machine") from None
     return server, port

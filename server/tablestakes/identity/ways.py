@@ -4,6 +4,7 @@ from pathlib import Path
 
 import structlog
 
+from tablestakes.identity.certificate import by_certificate
 from tablestakes.identity.claims import Claims, read_attributes
 from tablestakes.identity.key_set import KeySet, KeySetError
 from tablestakes.identity.preshared import PresharedKeys, PresharedKeysError
@@ -14,7 +15,7 @@ from tablestakes.telemetry import KeySetMetrics
 
 log = structlog.get_logger()
 
-NAMES = ("preshared_key", "token")
+NAMES = ("preshared_key", "token", "certificate")
 """The names of the ways in metrics."""
 
 
@@ -51,6 +52,9 @@ async def ways_of(settings: Settings, metrics: KeySetMetrics) -> list[tuple[str,
             leeway=settings.jwt_leeway,
         )
         found.append(("token", tokens))
+    if settings.tls_client_ca:
+        # Last: a program behind its own certificate may call for a user, whose token it sends.
+        found.append(("certificate", by_certificate))
     return found
 
 

