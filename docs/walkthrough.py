@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
@@ -42,7 +43,9 @@ INTRODUCTION = """\
 # A walk through the marketplace
 
 This page is what `docs/walkthrough.py` prints on a fresh database; it is made anew with
-`python docs/walkthrough.py --target 127.0.0.1:50051 > docs/walkthrough.md` while `tablestakes serve` runs.
+`python docs/walkthrough.py --target 127.0.0.1:50051 > docs/walkthrough.md` while
+`tablestakes serve --policy=on --preshared-keys=docs/walkthrough-keys.json` runs. Each call has a key of that file
+as `authorization: Bearer …`: that of an admin, up to the chapter on who may do what.
 Requests and responses are in protobuf's JSON form, where 64-bit numbers are strings; `"…"` stands for each time
 and each etag."""
 
@@ -57,6 +60,32 @@ RPCS = {
 # The status of a refusal names the types of its details, and only those that are loaded can be printed.
 DETAILS = (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest)
 DETAILS_KEY = "grpc-status-details-bin"
+
+# The keys of those who call, by the subject.
+KEYS = {
+    each["subject"]: each["key"]
+    for each in json.loads(Path(__file__).with_name("walkthrough-keys.json").read_text())["keys"]
+}
+
+
+class Caller(grpc.UnaryUnaryClientInterceptor):
+    """Sends the key of who calls with each call.
+
+    Attributes:
+        subject: Who calls; "" for nobody who is known.
+    """
+
+    subject = "admin"
+
+    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        """Make a call with the key."""
+        if self.subject:
+            more = (("authorization", f"Bearer {KEYS[self.subject]}"),)
+            details = details._replace(metadata=(*(details.metadata or ()), *more))
+        return continuation(details, request)
+
+
+CALLER = Caller()
 
 
 def call(sentence: str, method: Callable[[Request], Response], request: Request) -> Response:
@@ -295,17 +324,58 @@ def money(channel: grpc.Channel, ann: str, ben: str) -> None:
     call("And Ann has the gift.", wallets.GetWallet, wallet_pb2.GetWalletRequest(name=f"{ann}/wallet"))
 
 
+def policies(channel: grpc.Channel, ben: str) -> None:
+    """Call as nobody, as Ben and as Ann, and meet the policies."""
+    posts = post_pb2_grpc.PostServiceStub(channel)
+    wallets = wallet_pb2_grpc.WalletServiceStub(channel)
+    chapter("Who may do what")
+    CALLER.subject = ""
+    found = call(
+        "Who has no key is served what is public: the posts that are published.",
+        posts.ListPosts,
+        post_pb2.ListPostsRequest(),
+    )
+    published = found.posts[0].name
+    draft = post_pb2.Post(title="On handles")
+    refused("To write takes to be known.", posts.CreatePost, post_pb2.CreatePostRequest(post=draft))
+    CALLER.subject = "ben"
+    made = call(
+        "Ben is known. He need not say who the author is, and could be nobody else.",
+        posts.CreatePost,
+        post_pb2.CreatePostRequest(post=draft),
+    )
+    refused(
+        "The post of Ann he can read, and not change.",
+        posts.UpdatePost,
+        post_pb2.UpdatePostRequest(
+            post=post_pb2.Post(name=published, title="Ben's"), update_mask=FieldMask(paths=["title"])
+        ),
+    )
+    refused(
+        "Money is paid in by admins alone, whosever the wallet is.",
+        wallets.DepositMoney,
+        wallet_pb2.DepositMoneyRequest(name=f"{ben}/wallet", amount_cents=100),
+    )
+    CALLER.subject = "ann"
+    refused("Of Ben's draft Ann is told nothing.", posts.GetPost, post_pb2.GetPostRequest(name=made.name))
+    refused(
+        "And for her his wallet is not there.", wallets.GetWallet, wallet_pb2.GetWalletRequest(name=f"{ben}/wallet")
+    )
+
+
 def main() -> int:
     """Walk, and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--target", default="127.0.0.1:50051", help="where the server listens")
     print(INTRODUCTION)
-    with grpc.insecure_channel(parser.parse_args().target) as channel:
+    with grpc.insecure_channel(parser.parse_args().target) as plain_channel:
+        channel = grpc.intercept_channel(plain_channel, CALLER)
         try:
             ann, ben = people(channel)
             writing(channel, ann, ben)
             trade(channel, ben)
             money(channel, ann, ben)
+            policies(channel, ben)
         except grpc.RpcError as error:
             print(f"{error.code().name}: {error.details()} (the walk needs a fresh database)", file=sys.stderr)
             return 1

@@ -12,7 +12,20 @@ from sqlalchemy import CheckConstraint, ForeignKey, MetaData, String, UniqueCons
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from protos.generate import generate
-from tablestakes import NAMING_CONVENTION, Audited, Call, FreshIds, Instant, Resource, Schema, Serial, Session, Work
+from tablestakes import (
+    KNOWN,
+    NAMING_CONVENTION,
+    PUBLIC,
+    Audited,
+    Call,
+    FreshIds,
+    Instant,
+    Resource,
+    Schema,
+    Serial,
+    Session,
+    Work,
+)
 
 # Kept for the life of the process, and removed with it.
 _STUBS = tempfile.TemporaryDirectory(prefix="tablestakes-gadgets-")
@@ -98,4 +111,4 @@ def _repeat(session: Session) -> Any:
     return _poked(session)
 
 
-GADGET = Resource(message=gadget_pb2.Gadget, model=Gadget, methods={"PokeGadget": poke})
+GADGET = Resource(message=gadget_pb2.Gadget, model=Gadget, reads=PUBLIC, writes=KNOWN, methods={"PokeGadget": poke})

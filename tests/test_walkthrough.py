@@ -13,7 +13,8 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 async def test_the_walkthrough_happens_as_it_is_documented(empty_url: str) -> None:
     """On a fresh database docs/walkthrough.py prints docs/walkthrough.md to the letter; on another it says so."""
-    async with serving(settings_for(empty_url)) as app:
+    keys = str(DOCS / "walkthrough-keys.json")
+    async with serving(settings_for(empty_url, policy="on", preshared_keys=keys)) as app:
         code, output, errors = await _walked(app.address)
         again, _, refusal = await _walked(app.address)
     assert (code, errors) == (0, "")

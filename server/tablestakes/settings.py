@@ -391,15 +391,17 @@ def require_loopback(settings: Settings) -> None:
     Raises:
         SettingsError: The address is not this machine's own alone (RFC 1122, section 3.2.1.3; RFC 4291, 2.5.3).
     """
-    host = settings.listen.rpartition(":")[0].strip("[]").partition("%")[0]
-    if settings.insecure or host == "localhost":
-        return
-    try:
-        alone = ip_address(host).is_loopback
-    except ValueError:
-        alone = False
-    if not alone:
+    if not settings.insecure and not listens_to_itself(settings):
         raise SettingsError(
             f"{flag('listen')} ({settings.variable('listen')}): others can reach {settings.listen}, and it has no"
             f" TLS: set {flag('tls_certificate')}, or {flag('insecure')}=true where something in front has it"
         )
+
+
+def listens_to_itself(settings: Settings) -> bool:
+    """Return whether only this machine can reach gRPC."""
+    host = settings.listen.rpartition(":")[0].strip("[]").partition("%")[0]
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -15,8 +15,11 @@ from cryptography.hazmat.primitives import serialization
 from marketplace_service import SERVICE
 from tablestakes.app import App
 from tablestakes.crud.query.token import PageTokens
+from tablestakes.identity.preshared import PresharedKeys, PresharedKeysError
+from tablestakes.settings import SettingsError
 from tablestakes.testing.issuer import Issuer
 from tablestakes.testing.serving import serving, settings_for
+from tests.certificates import Authority
 from tests.status import Refusal, refusal
 
 METHODS = SERVICE.bind(PageTokens(b""))
@@ -208,3 +211,45 @@ async def test_a_new_key_is_taken_and_the_old_ones_tokens_end(guarded: Guarded) 
     after = guarded.issuer.token("u")
     await guarded.call(WALLETS, f"Bearer {after}")
     assert (await guarded.refused(WALLETS, f"Bearer {before}")).code is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_keys_of_the_documentation_open_nothing_to_others(tmp_path: Path) -> None:
+    """A service that others can reach does not start with a preshared key that everybody can read here."""
+    keys = Path(__file__).resolve().parents[2] / "docs" / "walkthrough-keys.json"
+    url = f"sqlite+aiosqlite:///{tmp_path}/app.db"
+    certificate, key = Authority().sign("service", dns=("service.test",)).write(tmp_path)
+    settings = settings_for(
+        SERVICE,
+        url,
+        listen="0.0.0.0:0",
+        tls_certificate=str(certificate),
+        tls_key=str(key),
+        policy="on",
+        preshared_keys=str(keys),
+    )
+    with pytest.raises(SettingsError, match="documentation"):
+        async with serving(SERVICE, settings):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "no list of keys"),
+        ("[]", "no list of keys"),
+        ('{"keys": [{"key": "short", "subject": "s"}]}', "at least 32 characters"),
+        ('{"keys": [{"key": "' + "k" * 40 + '"}]}', "no list of keys"),
+        ('{"keys": [{"key": "' + "k" * 40 + '", "subject": ""}]}', "needs a subject"),
+        (None, "No such file"),
+    ],
+)
+def test_a_wrong_file_of_keys_is_refused_without_telling_them(
+    tmp_path: Path, content: str | None, said: str
+) -> None:
+    """A file that is no list of keys is an error that says why, and has no key in it."""
+    path = tmp_path / "keys.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(PresharedKeysError, match=said) as raised:
+        PresharedKeys(path)
+    assert "kkkk" not in str(raised.value)

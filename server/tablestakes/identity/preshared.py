@@ -14,6 +14,9 @@ from tablestakes.identity.way import bearer_of
 
 log = structlog.get_logger()
 
+# Keys of the documentation begin with this: everybody knows them.
+EXAMPLE = "an-example-key"
+
 # Characters. A shorter one could be guessed.
 LEAST_KEY = 32
 
@@ -31,12 +34,15 @@ class PresharedKeys:
     Args:
         path: The file: `{"keys": [{"key": …, "subject": …, "roles": […], "scopes": […], "attributes": {…}}]}`.
 
+        examples: Whether keys of the documentation are taken, too.
+
     Raises:
         PresharedKeysError: It cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, examples: bool = False) -> None:
         self._path = path
+        self._examples = examples
         self._seen = self._stamp()
         self._callers = self._read()
 
@@ -63,7 +69,7 @@ class PresharedKeys:
     def _read(self) -> dict[bytes, Caller]:
         try:
             listed = json.loads(self._path.read_bytes())["keys"]
-            return dict(_entry(each) for each in listed)
+            return dict(_entry(each, examples=self._examples) for each in listed)
         except OSError as error:
             raise PresharedKeysError(f"{self._path}: {error.strerror or error}") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -75,10 +81,12 @@ class _EntryError(ValueError):
     """An entry is wrong."""
 
 
-def _entry(given: Mapping[str, Any]) -> tuple[bytes, Caller]:
+def _entry(given: Mapping[str, Any], *, examples: bool) -> tuple[bytes, Caller]:
     key, subject = given["key"], given["subject"]
     if not isinstance(key, str) or len(key) < LEAST_KEY:
         raise _EntryError(f"a key must have at least {LEAST_KEY} characters")
+    if key.startswith(EXAMPLE) and not examples:
+        raise _EntryError("a key of the documentation is no secret: others could reach the service with it")
     if not isinstance(subject, str) or not subject:
         raise _EntryError("each key needs a subject")
     attributes = {str(name): str(value) for name, value in given.get("attributes", {}).items()}

@@ -10,7 +10,7 @@ from tablestakes.identity.key_set import KeySet, KeySetError
 from tablestakes.identity.preshared import PresharedKeys, PresharedKeysError
 from tablestakes.identity.token import Tokens
 from tablestakes.identity.way import Way
-from tablestakes.settings import Settings, SettingsError, flag
+from tablestakes.settings import Settings, SettingsError, flag, listens_to_itself
 from tablestakes.telemetry import KeySetMetrics
 
 log = structlog.get_logger()
@@ -30,9 +30,10 @@ async def ways_of(settings: Settings, metrics: KeySetMetrics) -> list[tuple[str,
         SettingsError: A file of keys cannot be read. A URL need not answer at the start.
     """
     found: list[tuple[str, Way]] = []
+    alone = settings.insecure or listens_to_itself(settings)
     if settings.preshared_keys:
         try:
-            found.append(("preshared_key", PresharedKeys(Path(settings.preshared_keys))))
+            found.append(("preshared_key", PresharedKeys(Path(settings.preshared_keys), examples=alone)))
         except PresharedKeysError as error:
             raise _wrong(settings, "preshared_keys", error) from None
     if settings.jwks:
