@@ -23,6 +23,7 @@ from tests.certificates import Authority
 from tests.status import Refusal, refusal
 
 METHODS = SERVICE.bind(PageTokens(b""))
+WALK = Path(__file__).resolve().parents[2] / "docs" / "walkthrough-keys.json"
 KEY = "an-operators-key-of-enough-characters"
 
 
@@ -215,7 +216,7 @@ async def test_a_new_key_is_taken_and_the_old_ones_tokens_end(guarded: Guarded) 
 
 async def test_keys_of_the_documentation_open_nothing_to_others(tmp_path: Path) -> None:
     """A service that others can reach does not start with a preshared key that everybody can read here."""
-    keys = Path(__file__).resolve().parents[2] / "docs" / "walkthrough-keys.json"
+    keys = WALK
     url = f"sqlite+aiosqlite:///{tmp_path}/app.db"
     certificate, key = Authority().sign("service", dns=("service.test",)).write(tmp_path)
     settings = settings_for(
