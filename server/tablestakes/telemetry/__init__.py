@@ -23,6 +23,7 @@ and never reaches a query.
 """
 
 from .account import RpcAccount, current_rpc
+from .admission import AdmissionMetrics
 from .engine.explain import Explainer
 from .engine.go_sql import GoSqlMetrics
 from .engine.instrument import Instrumentation, instrument
@@ -37,6 +38,7 @@ from .tracing import MethodSpans, Tracer, TracingError, open_tracer
 __all__ = [
     "CODES",
     "Access",
+    "AdmissionMetrics",
     "AsyncTimedQueuePool",
     "Explainer",
     "GoSqlMetrics",
