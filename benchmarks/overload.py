@@ -149,11 +149,17 @@ async def overload(server: Process, case: Case, rate: float, seconds: float) -> 
     figures = (str(rate / LOADERS), str(seconds))
     before = statements(server)
     loaders = [
-        await asyncio.create_subprocess_exec(*command, *figures, stdout=asyncio.subprocess.PIPE)
+        await asyncio.create_subprocess_exec(
+            *command, *figures, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
         for _ in range(LOADERS)
     ]
+    # Their imports are over before anything is measured.
+    for loader in loaders:
+        assert loader.stdout is not None
+        await loader.stdout.readline()
     asked = asyncio.create_task(ask_health(server))
-    answers = [json.loads((await loader.communicate())[0]) for loader in loaders]
+    answers = [json.loads(said) for said, _ in await asyncio.gather(*(each.communicate(b"go\n") for each in loaders))]
     asked.cancel()
     await asyncio.gather(asked, return_exceptions=True)
     await asyncio.sleep(1)
@@ -240,6 +246,8 @@ async def main() -> None:
     options = parser.parse_args()
     if options.load:
         address, path, request, rate, seconds = options.load
+        print("ready", flush=True)
+        sys.stdin.readline()
         outcome = await load(address, path, bytes.fromhex(request), float(rate), float(seconds))
         print(json.dumps({"codes": outcome.codes, "ok": outcome.ok, "refused": outcome.refused}))
         return

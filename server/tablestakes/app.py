@@ -17,7 +17,8 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from tablestakes.admission.admit import Admission
-from tablestakes.admission.limit import AdaptiveLimit, FixedLimit
+from tablestakes.admission.arrivals import Arrivals
+from tablestakes.admission.limit import AdaptiveLimit, FixedLimit, Limit
 from tablestakes.admission.priority import Priority, priorities
 from tablestakes.admission.refusal import REASONS
 from tablestakes.crud.expired import Expired
@@ -192,14 +193,14 @@ def _admission(settings: Settings, metrics: AdmissionMetrics, lag: LoopLag, *, e
     """Return what bounds the calls in progress, None where nothing does."""
     if settings.admission == "off":
         return None
+    arrivals = Arrivals()
     most = settings.max_in_progress or MOST_IN_PROGRESS
-    if settings.admission == "fixed":
-        return Admission(FixedLimit(most), settings.queue_seconds, metrics)
-    # Writes to SQLite wait for one writer, who takes as many as there are into one COMMIT.
-    least = GROUP if embedded else LEAST_IN_PROGRESS
-    start = max(2 * settings.pool_size, least)
-    limit = AdaptiveLimit(start, min(least, most), most, lag.last)
-    return Admission(limit, settings.queue_seconds, metrics)
+    limit: Limit = FixedLimit(most)
+    if settings.admission == "adaptive":
+        # Writes to SQLite wait for one writer, who takes as many as there are into one COMMIT.
+        least = min(GROUP if embedded else LEAST_IN_PROGRESS, most)
+        limit = AdaptiveLimit(2 * settings.pool_size, least, most, lambda: max(lag.last(), arrivals.delay))
+    return Admission(limit, arrivals, settings.queue_seconds, metrics)
 
 
 def _expiring(methods: Sequence[Method]) -> list[Sweep]:

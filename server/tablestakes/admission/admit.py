@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
-from tablestakes.admission.estimate import Estimate
+from tablestakes.admission.arrivals import Arrivals
+from tablestakes.admission.estimate import EVEN, FASTER, SLOWER, Estimate
 from tablestakes.admission.limit import Limit
 from tablestakes.admission.line import Line, Waiting
 from tablestakes.admission.priority import Priority
@@ -17,10 +18,9 @@ MOST_WAITING = 1000
 # How much of a new interval between two calls' ends is learnt.
 LEARNT = 0.1
 
-# The turns of the event loop without a new call after which one that waits begins, and the most that it waits for
-# such turns. The loop takes one new call in a turn or two: if work began first, calls that must be turned away
-# would stand behind it, where nobody sees them.
-QUIET_TURNS, MOST_TURNS = 3, 40
+# The share of the time until a deadline that a call is expected to end within, if it is to wait: what is expected is
+# not certain, and a call that ends just after its deadline has cost as much as any other.
+CERTAIN = 0.7
 
 
 class Admission:
@@ -32,6 +32,7 @@ class Admission:
 
     Args:
         limit: How many may be in progress.
+        arrivals: Tell whether the event loop keeps up with the calls that arrive.
         queue_seconds: How long one may wait at the most.
         metrics: Count what is decided.
         clock: Returns the time in seconds.
@@ -43,6 +44,7 @@ class Admission:
     def __init__(
         self,
         limit: Limit,
+        arrivals: Arrivals,
         queue_seconds: float,
         metrics: AdmissionMetrics,
         clock: Callable[[], float] = perf_counter,
@@ -51,13 +53,13 @@ class Admission:
         self.metrics = metrics
         self.clock = clock
         self.in_progress = 0
-        self.arrived = 0
         self.line = Line()
         self._queue_seconds = queue_seconds
         # Seconds between the ends of two calls while others wait, 0 where that is not known; and the last end.
         self._interval = 0.0
         self._last_end = 0.0
-        self._turning = False
+        self.arrivals = arrivals
+        arrivals.then = self._begin
         metrics.limit = lambda: limit.now
         metrics.in_progress = lambda: self.in_progress
         metrics.queued = lambda priority: self.line.of(Priority(priority))
@@ -78,11 +80,11 @@ class Admission:
             left: The seconds until its deadline, None without one.
             now: The time.
         """
-        line, priority, needed = self.line, entrance.priority, entrance.estimate.seconds
+        line, priority, needed = self.line, entrance.priority, entrance.usual.seconds
         if line.length >= MOST_WAITING and line.last(priority) is None:
             return self.refuse(priority, FULL)
         expected = self._expected(line.ahead(priority) + 1, needed, now)
-        if left is not None and expected + needed > left:
+        if left is not None and expected + needed > left * CERTAIN:
             return self.refuse(priority, HASTY)
         if expected > self._queue_seconds:
             return self.refuse(priority, FULL)
@@ -96,6 +98,7 @@ class Admission:
             self._last_end = now
         line.join(waiting)
         self._displace(needed, now)
+        self.arrivals.look(now)
         return self._decided(waiting)
 
     async def _decided(self, waiting: Waiting) -> "Place | Refusal":
@@ -156,18 +159,10 @@ class Admission:
         interval = now - self._last_end
         self._interval = self._interval + (interval - self._interval) * LEARNT if self._interval else interval
         self._last_end = now
-        if not self._turning:
-            self._turning = True
-            asyncio.get_running_loop().call_soon(self._turn, self.arrived, 0, 0)
+        self.arrivals.look(now)
 
-    def _turn(self, arrived: int, turns: int, quiet: int) -> None:
+    def _begin(self, now: float) -> None:
         """Let those begin whose turn it is, once the event loop has seen to the calls that arrive."""
-        quiet = quiet + 1 if arrived == self.arrived else 0
-        if quiet < QUIET_TURNS and turns < MOST_TURNS:
-            asyncio.get_running_loop().call_soon(self._turn, self.arrived, turns + 1, quiet)
-            return
-        self._turning = False
-        now = self.clock()
         while self.in_progress < self.limit.now and (first := self.line.first()) is not None:
             self.line.leave(first)
             if first.decided.done():
@@ -187,15 +182,16 @@ class Entrance:
 
     Attributes:
         priority: Their priority.
-        estimate: How long they take at the least.
+        least: How long they take at the least.
+        usual: How long they take as a rule, once they have a place.
     """
 
-    __slots__ = ("_admission", "estimate", "priority")
+    __slots__ = ("_admission", "least", "priority", "usual")
 
     def __init__(self, admission: Admission, priority: Priority) -> None:
         self._admission = admission
         self.priority = priority
-        self.estimate = Estimate()
+        self.least, self.usual = Estimate(FASTER, SLOWER), Estimate(EVEN, EVEN)
 
     def enter(self, left: float | None) -> "Place | Refusal | Awaitable[Place | Refusal]":
         """Return the place of a call that has arrived, or why it is turned away, or what to await for either.
@@ -205,10 +201,11 @@ class Entrance:
         """
         admission = self._admission
         now = admission.clock()
-        admission.arrived += 1
-        if left is not None and left < self.estimate.at(now):
+        arrivals = admission.arrivals
+        arrivals.count(now)
+        if left is not None and left < self.least.at(now):
             return admission.refuse(self.priority, HASTY)
-        if admission.in_progress < admission.limit.now and not admission.line.length:
+        if admission.in_progress < admission.limit.now and not (admission.line.length or arrivals.behind):
             return Place(admission, self, now)
         return admission.wait(self, left, now)
 
@@ -244,6 +241,7 @@ class Place:
         now = admission.clock()
         if waited is not None:
             seconds = now - self._since
-            entrance.estimate.learn(seconds - waited, now)
+            entrance.least.learn(seconds - waited, now)
+            entrance.usual.learn(seconds, now)
             admission.limit.ended(seconds, waited, admission.in_progress, now)
         admission.released(now)

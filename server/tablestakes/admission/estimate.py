@@ -1,22 +1,28 @@
 """How long the calls of a method take, as far as the last ones tell."""
 
-# How much of a difference is learnt from one call: of a shorter time, and of a longer one.
-FASTER, SLOWER = 0.25, 0.02
+# How much of a difference is learnt from one call: of a shorter time and of a longer one, to know the least; of either,
+# to know what is usual.
+FASTER, SLOWER, EVEN = 0.25, 0.02, 0.1
 
 # Seconds for which an estimate holds that no call has confirmed: a database that was slow may be so no more.
 HOLDS = 1.0
 
 
 class Estimate:
-    """The time that a call of a method needs at the least: it follows the quick ones at once and slow ones slowly.
+    """The time that a call of a method needs.
+
+    Args:
+        faster: How much of the difference is learnt from a call that took less than the estimate.
+        slower: The same of one that took longer.
 
     Attributes:
         seconds: The estimate, 0 before the first call.
     """
 
-    __slots__ = ("_at", "seconds")
+    __slots__ = ("_at", "_faster", "_slower", "seconds")
 
-    def __init__(self) -> None:
+    def __init__(self, faster: float, slower: float) -> None:
+        self._faster, self._slower = faster, slower
         self.seconds = 0.0
         self._at = 0.0
 
@@ -29,7 +35,7 @@ class Estimate:
         """
         known = self.seconds
         if known:
-            self.seconds = known + (seconds - known) * (FASTER if seconds < known else SLOWER)
+            self.seconds = known + (seconds - known) * (self._faster if seconds < known else self._slower)
         else:
             self.seconds = seconds
         self._at = at

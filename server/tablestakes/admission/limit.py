@@ -17,8 +17,8 @@ WINDOW, LEAST_ENDED = 0.1, 4
 # short, and enough that no connection is idle while there is work.
 MOST_WAITED = 1 / 3
 
-# Seconds that the event loop may be late: far below what callers notice, and above what one large page takes.
-MOST_LAG = 0.01
+# Seconds that the event loop may be late: below what callers notice, and above what one large page takes.
+MOST_LAG = 0.02
 
 # By how much a limit falls at once where there is too much queueing.
 DECREASE = 0.9
@@ -61,7 +61,7 @@ class FixedLimit:
 class AdaptiveLimit:
     """A limit that is found: one more while it is used up, a tenth less while there is queueing behind it (AIMD).
 
-    It moves only while it is used, so that a quiet hour does not forget what a busy one has found.
+    It rises only while it is used up, so a quiet hour does not make it larger than a busy one has found it to be.
 
     Args:
         start: Where it begins.
@@ -91,11 +91,8 @@ class AdaptiveLimit:
             self._seconds = self._waited = 0.0
 
     def _adjust(self) -> None:
-        if 2 * self._peak < self.now:
-            return
-        queueing = self._waited > MOST_WAITED * self._seconds or self._lag() > MOST_LAG
-        if queueing:
-            self._exact *= DECREASE
+        if self._waited > MOST_WAITED * self._seconds or self._lag() > MOST_LAG:
+            self._exact = min(self._exact, self._peak) * DECREASE
         elif self._peak >= self.now:
             self._exact += 1
         self._exact = min(max(self._exact, float(self._least)), float(self._most))
