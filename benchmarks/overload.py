@@ -35,7 +35,7 @@ from benchmarks.process import Process, create_user, service
 DEADLINE = 0.5
 LOADERS, CHANNELS = 2, 2
 WARM_SECONDS = 3.0
-USERS = 100
+USERS = 400
 
 REFUSED = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 
@@ -97,7 +97,7 @@ async def load(address: str, path: str, request: bytes, rate: float, seconds: fl
     outcome = Outcome(Counter(), [], [])
     options = (("grpc.use_local_subchannel_pool", 1),)
     channels = [grpc.aio.insecure_channel(address, options) for _ in range(CHANNELS)]
-    calls = [channel.unary_unary(path) for channel in channels]
+    calls: list[Any] = [channel.unary_unary(path) for channel in channels]
 
     async def one(number: int) -> None:
         began = time.perf_counter()
@@ -136,8 +136,11 @@ async def capacity(server: Process, case: Case, seconds: float) -> float:
         async def caller() -> None:
             nonlocal done
             while time.perf_counter() < until:
-                await call(case.request)
-                done += 1
+                try:
+                    await call(case.request)
+                    done += 1
+                except grpc.aio.AioRpcError:
+                    await asyncio.sleep(0.01)
 
         await asyncio.gather(*(caller() for _ in range(case.in_flight)))
     return done / seconds
@@ -159,7 +162,9 @@ async def overload(server: Process, case: Case, rate: float, seconds: float) -> 
         assert loader.stdout is not None
         await loader.stdout.readline()
     asked = asyncio.create_task(ask_health(server))
-    answers = [json.loads(said) for said, _ in await asyncio.gather(*(each.communicate(b"go\n") for each in loaders))]
+    answers = [
+        json.loads(said) for said, _ in await asyncio.gather(*(each.communicate(b"go\n") for each in loaders))
+    ]
     asked.cancel()
     await asyncio.gather(asked, return_exceptions=True)
     await asyncio.sleep(1)

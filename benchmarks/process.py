@@ -139,7 +139,17 @@ async def service(
             found = re.search(r'"grpc": "([^"]+)", "metrics": "([^"]+)"', line)
         if found is None:
             raise RuntimeError(f"the service did not start: {''.join(lines)}")
-        yield Process(started.pid, found[1], found[2])
+        # Its log is read on, or it would wait for ever to write the next line.
+        reading = asyncio.ensure_future(_discard(started.stderr))
+        try:
+            yield Process(started.pid, found[1], found[2])
+        finally:
+            reading.cancel()
+
+
+async def _discard(lines: asyncio.StreamReader) -> None:
+    while await lines.readline():
+        pass
 
 
 @asynccontextmanager

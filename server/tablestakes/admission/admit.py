@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 from tablestakes.admission.arrivals import Arrivals
-from tablestakes.admission.estimate import EVEN, FASTER, SLOWER, Estimate
+from tablestakes.admission.estimate import Estimate
 from tablestakes.admission.limit import Limit
 from tablestakes.admission.line import Line, Waiting
 from tablestakes.admission.priority import Priority
@@ -18,9 +18,12 @@ MOST_WAITING = 1000
 # How much of a new interval between two calls' ends is learnt.
 LEARNT = 0.1
 
-# The share of the time until a deadline that a call is expected to end within, if it is to wait: what is expected is
-# not certain, and a call that ends just after its deadline has cost as much as any other.
+# The share of the time until a deadline that a call is expected to end within, if it is to wait: that is not
+# certain, and a call that ends just after its deadline has cost as much as any other.
 CERTAIN = 0.7
+
+# How many times as long as one is expected to wait at the most a call that stands in line waits at the most.
+PATIENCE = 2.0
 
 
 class Admission:
@@ -88,7 +91,8 @@ class Admission:
             return self.refuse(priority, HASTY)
         if expected > self._queue_seconds:
             return self.refuse(priority, FULL)
-        until = now + self._queue_seconds
+        # Once it stands in line it may wait longer than was expected, but not much longer.
+        until = now + PATIENCE * self._queue_seconds
         if left is not None:
             until = min(until, now + left - needed)
         decided: asyncio.Future[Place | Refusal] = asyncio.get_running_loop().create_future()
@@ -182,16 +186,15 @@ class Entrance:
 
     Attributes:
         priority: Their priority.
-        least: How long they take at the least.
         usual: How long they take as a rule, once they have a place.
     """
 
-    __slots__ = ("_admission", "least", "priority", "usual")
+    __slots__ = ("_admission", "priority", "usual")
 
     def __init__(self, admission: Admission, priority: Priority) -> None:
         self._admission = admission
         self.priority = priority
-        self.least, self.usual = Estimate(FASTER, SLOWER), Estimate(EVEN, EVEN)
+        self.usual = Estimate()
 
     def enter(self, left: float | None) -> "Place | Refusal | Awaitable[Place | Refusal]":
         """Return the place of a call that has arrived, or why it is turned away, or what to await for either.
@@ -203,7 +206,7 @@ class Entrance:
         now = admission.clock()
         arrivals = admission.arrivals
         arrivals.count(now)
-        if left is not None and left < self.least.at(now):
+        if left is not None and left < self.usual.at(now):
             return admission.refuse(self.priority, HASTY)
         if admission.in_progress < admission.limit.now and not (admission.line.length or arrivals.behind):
             return Place(admission, self, now)
@@ -241,7 +244,6 @@ class Place:
         now = admission.clock()
         if waited is not None:
             seconds = now - self._since
-            entrance.least.learn(seconds - waited, now)
             entrance.usual.learn(seconds, now)
             admission.limit.ended(seconds, waited, admission.in_progress, now)
         admission.released(now)

@@ -1,18 +1,18 @@
 """Whether the event loop keeps up with the calls that arrive.
 
-gRPC hands a new call to the event loop once the one before it has been taken: in a turn or two of the loop. Where the
-loop is full of work, its turns are long and the calls that arrive stand in a queue inside of gRPC, which nobody sees,
-and in which they pass their deadlines. Nothing tells its length; but while it is not empty, each call that is taken is
-followed by another at once.
+gRPC hands a new call to the event loop once the one before it has been taken: in a turn or two of the loop. Where
+the loop is full of work, its turns are long and the calls that arrive stand in a queue inside of gRPC, which nobody
+sees, and in which they pass their deadlines. Nothing tells its length; but while it is not empty, each call that is
+taken is followed by another at once.
 """
 
 import asyncio
 from collections.abc import Callable
 from time import perf_counter
 
-# The arrivals have been seen to after so many turns of the loop, and so many seconds, without one. A thread of gRPC
-# hands the next one over, which takes longer than a turn.
-QUIET_TURNS, QUIET_SECONDS = 3, 0.0003
+# The arrivals have been seen to after so many seconds, and after them so many turns of the loop, without one. A
+# thread of gRPC hands the next one over, which takes some tenths of a millisecond; one turn may have been long.
+QUIET_SECONDS, QUIET_TURNS, LATE_SECONDS = 0.001, 3, 0.002
 
 # Seconds for which work that could begin waits for that at the most, or none would begin where calls never cease to
 # arrive.
@@ -40,10 +40,10 @@ class Arrivals:
         self.then: Callable[[float], object] = lambda _: None
         self._clock = clock
         self._count = 0
-        # Of the look that is under way: when it began, and since when, and for how many turns, no call has come.
+        # Of the look that is under way: when it began, and how many had come when it was last not quiet.
         self._looking = False
-        self._began = self._since = 0.0
-        self._seen = self._turns = 0
+        self._began = 0.0
+        self._seen = 0
         self._next = 0.0
 
     def count(self, now: float) -> None:
@@ -56,20 +56,25 @@ class Arrivals:
         """Begin to look; while that is under way already, do nothing."""
         if not self._looking:
             self._looking = True
-            self._began = self._since = now
-            self._seen, self._turns = self._count, 0
-            asyncio.get_running_loop().call_soon(self._turn)
+            self._began = now
+            self._listen()
 
-    def _turn(self) -> None:
+    def _listen(self) -> None:
+        self._seen = self._count
+        until = self._clock() + QUIET_SECONDS + LATE_SECONDS
+        asyncio.get_running_loop().call_later(QUIET_SECONDS, self._turn, 0, until)
+
+    def _turn(self, turns: int, until: float) -> None:
         now = self._clock()
-        if self._count != self._seen:
-            self._seen, self._turns, self._since = self._count, 0, now
-        else:
-            self._turns += 1
-        quiet = self._turns >= QUIET_TURNS and now - self._since >= QUIET_SECONDS
-        if not quiet and now - self._began < MOST_SECONDS:
-            asyncio.get_running_loop().call_soon(self._turn)
-            return
+        # Late, it has seen nothing: the loop was busy, and took no call.
+        quiet = self._count == self._seen and now <= until
+        if now - self._began < MOST_SECONDS:
+            if not quiet:
+                self._listen()
+                return
+            if turns < QUIET_TURNS:
+                asyncio.get_running_loop().call_soon(self._turn, turns + 1, until)
+                return
         self._looking = False
         self._next = now + LOOK_SECONDS
         self.delay = now - self._began

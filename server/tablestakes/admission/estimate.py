@@ -1,8 +1,8 @@
 """How long the calls of a method take, as far as the last ones tell."""
 
-# How much of a difference is learnt from one call: of a shorter time and of a longer one, to know the least; of either,
-# to know what is usual.
-FASTER, SLOWER, EVEN = 0.25, 0.02, 0.1
+# How much of a difference is learnt from one call: of a shorter time and of a longer one. It is to be nearer to the
+# quick ones: those that are turned away for it are turned away for certain.
+FASTER, SLOWER = 0.2, 0.1
 
 # Seconds for which an estimate holds that no call has confirmed: a database that was slow may be so no more.
 HOLDS = 1.0
@@ -11,18 +11,13 @@ HOLDS = 1.0
 class Estimate:
     """The time that a call of a method needs.
 
-    Args:
-        faster: How much of the difference is learnt from a call that took less than the estimate.
-        slower: The same of one that took longer.
-
     Attributes:
         seconds: The estimate, 0 before the first call.
     """
 
-    __slots__ = ("_at", "_faster", "_slower", "seconds")
+    __slots__ = ("_at", "seconds")
 
-    def __init__(self, faster: float, slower: float) -> None:
-        self._faster, self._slower = faster, slower
+    def __init__(self) -> None:
         self.seconds = 0.0
         self._at = 0.0
 
@@ -35,7 +30,7 @@ class Estimate:
         """
         known = self.seconds
         if known:
-            self.seconds = known + (seconds - known) * (self._faster if seconds < known else self._slower)
+            self.seconds = known + (seconds - known) * (FASTER if seconds < known else SLOWER)
         else:
             self.seconds = seconds
         self._at = at
