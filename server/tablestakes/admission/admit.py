@@ -89,7 +89,7 @@ class Admission:
         expected = self._expected(line.ahead(priority) + 1, needed, now)
         if left is not None and expected + needed > left * CERTAIN:
             return self.refuse(priority, HASTY)
-        if expected > self._queue_seconds:
+        if not self._queue_seconds or expected > self._queue_seconds:
             return self.refuse(priority, FULL)
         # Once it stands in line it may wait longer than was expected, but not much longer.
         until = now + PATIENCE * self._queue_seconds
@@ -98,10 +98,10 @@ class Admission:
         decided: asyncio.Future[Place | Refusal] = asyncio.get_running_loop().create_future()
         waiting = Waiting(entrance, now, until, decided)
         if not line.length:
-            # Until now nobody waited, so that nothing is known of how fast the line moves.
-            self._last_end = now
+            # Nobody has waited, so that how fast the line moves is yet to be seen.
+            self._interval, self._last_end = needed / max(1, self.limit.now), now
         line.join(waiting)
-        self._displace(needed, now)
+        self._displace(priority, needed, now)
         self.arrivals.look(now)
         return self._decided(waiting)
 
@@ -132,24 +132,19 @@ class Admission:
 
     def _expected(self, position: int, needed: float, now: float) -> float:
         """Return how long a call is expected to wait that comes to a position of the line, the first being 1."""
-        interval = self._interval or needed / max(1, self.limit.now)
-        moved = position * interval
-        # Nobody has left for a while: then the line does not move as fast as it did.
-        return max(moved, now - self._last_end) if self.line.length else moved
+        if not self.line.length:
+            return position * needed / max(1, self.limit.now)
+        # Where nobody has left for a while the line does not move as fast as it did.
+        return max(position * self._interval, now - self._last_end)
 
-    def _displace(self, needed: float, now: float) -> None:
-        """Turn away from the end of the line those whose wait has become too long by the last that joined it."""
-        while (last := self.line.last(Priority.CRITICAL)) is not None:
+    def _displace(self, priority: Priority, needed: float, now: float) -> None:
+        """Turn away those of lower priorities whose wait has become too long by one that has joined the line."""
+        while (last := self.line.last(priority)) is not None:
             if self.line.length <= MOST_WAITING:
                 expected = now + self._expected(self.line.ahead(last.entrance.priority), needed, now)
-                if expected <= last.until + self._slack(last):
+                if expected <= min(last.until, last.since + self._queue_seconds):
                     return
-            if self.line.first() is last:
-                return
             self._turn_away(last, DISPLACED)
-
-    def _slack(self, waiting: Waiting) -> float:
-        return 0.25 * (waiting.until - waiting.since)
 
     def _turn_away(self, waiting: Waiting, refusal: Refusal) -> None:
         if self.line.leave(waiting) and not waiting.decided.done():

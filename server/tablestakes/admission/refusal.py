@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grpc import StatusCode
 
@@ -10,10 +10,6 @@ from tablestakes.errors import RETRY_DELAY, StatusError
 
 # Of the usual delay: callers who are turned away together are not to come back together.
 SPREAD = (0.6, 0.8, 1.0, 1.2, 1.4)
-
-OVERLOADED = "OVERLOADED"
-DEADLINE_TOO_SHORT = "DEADLINE_TOO_SHORT"
-RATE_LIMITED = "RATE_LIMITED"
 
 REASONS = ("limit", "deadline", "late", "displaced", "rate")
 """Why calls are turned away, in the metrics: there is no room; the deadline comes too soon; the wait was longer
@@ -37,19 +33,22 @@ class Refusal:
         return random.choice(self.statuses)  # noqa: S311 - no secret
 
 
-def _refusal(reason: str, name: str, message: str) -> Refusal:
-    delays = (round(RETRY_DELAY * share, 3) for share in SPREAD)
-    statuses = [StatusError(StatusCode.UNAVAILABLE, name, message, retry_delay=delay) for delay in delays]
-    return Refusal(reason, statuses)
+def _refusal(reason: str, status: StatusError) -> Refusal:
+    return Refusal(reason, [replace(status, retry_delay=round(RETRY_DELAY * share, 3)) for share in SPREAD])
 
 
-_BUSY = "The service has as many calls as it can serve; this one was not begun."
-FULL = _refusal("limit", OVERLOADED, _BUSY)
-LATE = _refusal("late", OVERLOADED, _BUSY)
-DISPLACED = _refusal("displaced", OVERLOADED, _BUSY)
+_OVERLOADED = StatusError(
+    StatusCode.UNAVAILABLE, "OVERLOADED", "The service has as many calls as it can serve; this one was not begun."
+)
+FULL = _refusal("limit", _OVERLOADED)
+LATE = _refusal("late", _OVERLOADED)
+DISPLACED = _refusal("displaced", _OVERLOADED)
 HASTY = _refusal(
     "deadline",
-    DEADLINE_TOO_SHORT,
-    "The service is too busy to end this call by its deadline; it was not begun.",
+    StatusError(
+        StatusCode.UNAVAILABLE,
+        "DEADLINE_TOO_SHORT",
+        "The service is too busy to end this call by its deadline; it was not begun.",
+    ),
 )
 ALL = (FULL, LATE, DISPLACED, HASTY)

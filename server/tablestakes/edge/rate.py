@@ -8,7 +8,6 @@ from grpc import StatusCode
 
 from tablestakes.admission.bucket import Buckets
 from tablestakes.admission.priority import Priority
-from tablestakes.admission.refusal import RATE_LIMITED
 from tablestakes.crud.call import ANONYMOUS
 from tablestakes.crud.method import Method
 from tablestakes.edge.arrival import Arrival, Gate
@@ -35,7 +34,7 @@ def rate_gates(settings: Settings, priorities: Mapping[str, Priority], metrics: 
             metrics.refused(priorities[method.path], "rate")
             raise StatusError(
                 StatusCode.RESOURCE_EXHAUSTED,
-                RATE_LIMITED,
+                "RATE_LIMITED",
                 f"A caller may make {rate:g} calls in a second; this call was not begun.",
                 retry_delay=wait,
             )
