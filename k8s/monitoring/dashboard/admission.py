@@ -1,7 +1,7 @@
 """Admission: the calls in progress and their limit, those that wait and those that are turned away."""
 
 from k8s.monitoring.dashboard.panel import Panel, Query, Row
-from k8s.monitoring.dashboard.promql import quantile, rate, select, total
+from k8s.monitoring.dashboard.promql import rate, select, total
 
 ROW = Row(
     "Admission: in progress, waiting, turned away",
@@ -26,10 +26,11 @@ ROW = Row(
             stacked=True,
         ),
         Panel(
-            title="Wait to begin p99",
-            description="99 of 100 calls that had to wait to begin waited less than this.",
-            unit="s",
-            queries=(Query(quantile(0.99, "admission_queue_seconds", by=("priority",)), "{{priority}}"),),
+            title="Waiting",
+            description="Calls that wait to begin.",
+            unit="short",
+            queries=(Query(total(select("admission_queued"), "priority"), "{{priority}}"),),
+            stacked=True,
         ),
     ),
 )
