@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +104,13 @@ async def echo(*, more: int = 0, registered: bool = False) -> AsyncIterator[Proc
 
 @asynccontextmanager
 async def service(
-    url: str, *, observed: bool = True, python: Path | None = None, folder: Path | None = None
+    url: str,
+    *,
+    observed: bool = True,
+    python: Path | None = None,
+    folder: Path | None = None,
+    program: Sequence[str] = ("-m", "server"),
+    more: Sequence[str] = (),
 ) -> AsyncIterator[Process]:
     """Run the service on a migrated database.
 
@@ -113,11 +119,14 @@ async def service(
         observed: Whether anything is counted and timed.
         python: The Python of another checkout; None for this one's.
         folder: The other checkout.
+        program: What Python is to run in place of the service.
+        more: Further flags.
     """
-    program = ("-m", "server", *_SERVE) if observed else ("-c", _UNOBSERVED, *_SERVE)
     async with _running(
-        *program,
-        program=str(python or sys.executable),
+        *(program if observed else ("-c", _UNOBSERVED)),
+        *_SERVE,
+        *more,
+        executable=str(python or sys.executable),
         stderr=asyncio.subprocess.PIPE,
         env=os.environ | {"DATABASE_URL": url},
         cwd=folder,
@@ -130,14 +139,24 @@ async def service(
             found = re.search(r'"grpc": "([^"]+)", "metrics": "([^"]+)"', line)
         if found is None:
             raise RuntimeError(f"the service did not start: {''.join(lines)}")
-        yield Process(started.pid, found[1], found[2])
+        # Its log is read on, or it would wait for ever to write the next line.
+        reading = asyncio.ensure_future(_discard(started.stderr))
+        try:
+            yield Process(started.pid, found[1], found[2])
+        finally:
+            reading.cancel()
+
+
+async def _discard(lines: asyncio.StreamReader) -> None:
+    while await lines.readline():
+        pass
 
 
 @asynccontextmanager
 async def _running(
-    *arguments: str, program: str = sys.executable, **options: Any
+    *arguments: str, executable: str = sys.executable, **options: Any
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    started = await asyncio.create_subprocess_exec(program, *arguments, **options)
+    started = await asyncio.create_subprocess_exec(executable, *arguments, **options)
     try:
         yield started
     finally:

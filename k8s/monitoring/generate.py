@@ -8,11 +8,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from k8s.monitoring.dashboard import error, pool, process, rpc, spending, statement, target, transaction
+from k8s.monitoring.dashboard import admission, error, pool, process, rpc, spending, statement, target, transaction
 from k8s.monitoring.dashboard.draw import draw
 
 MONITORING = Path(__file__).resolve().parent
-ROWS = tuple(row.ROW for row in (target, rpc, pool, spending, statement, transaction, error, process))
+ROWS = tuple(row.ROW for row in (target, rpc, admission, pool, spending, statement, transaction, error, process))
 RULES = tuple(sorted((MONITORING / "rules").glob("*.yaml")))
 
 # Without the labels that an operator's `ruleSelector` asks for: they are of the cluster, and an overlay adds them.

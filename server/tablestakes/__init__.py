@@ -12,6 +12,7 @@ import os
 # can act on. It reads this once, when it is first imported, which is below.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
+from tablestakes.admission.priority import Priority
 from tablestakes.columns import (
     NAMING_CONVENTION,
     Audited,
@@ -81,6 +82,7 @@ __all__ = [
     "LowerCase",
     "Method",
     "OnWrite",
+    "Priority",
     "RandomUuidKey",
     "Reason",
     "Resource",

@@ -16,6 +16,11 @@ import sqlalchemy
 import structlog
 from prometheus_client import CollectorRegistry
 
+from tablestakes.admission.admit import Admission
+from tablestakes.admission.arrivals import Arrivals
+from tablestakes.admission.limit import AdaptiveLimit, FixedLimit, Limit
+from tablestakes.admission.priority import Priority, priorities
+from tablestakes.admission.refusal import REASONS
 from tablestakes.crud.expired import Expired
 from tablestakes.crud.method import Method
 from tablestakes.crud.once import Once
@@ -32,6 +37,7 @@ from tablestakes.edge.hang_up import hang_up
 from tablestakes.edge.health import Health
 from tablestakes.edge.listen import BindError, listen
 from tablestakes.edge.may_call import may_call
+from tablestakes.edge.rate import rate_gates
 from tablestakes.edge.rpc import Edge
 from tablestakes.edge.stream import stream
 from tablestakes.edge.streams import Streams
@@ -46,6 +52,7 @@ from tablestakes.settings import Settings, SettingsError, flag, require_loopback
 from tablestakes.sweeper import Sweep, Sweeper
 from tablestakes.telemetry import (
     Access,
+    AdmissionMetrics,
     AuthenticationMetrics,
     CertificateMetrics,
     Explainer,
@@ -68,6 +75,9 @@ CLOSE_SECONDS = 3.0
 
 # Past this the event loop counts as dead: no statement, and no hash of a password, holds it for so long.
 DEAD_SECONDS = 10.0
+
+# The bounds of the limit that is found, where no setting says otherwise.
+LEAST_IN_PROGRESS, MOST_IN_PROGRESS, GROUP = 2, 1000, 64
 
 log = structlog.get_logger()
 
@@ -144,6 +154,8 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
         lag.start()
         opened.callback(lag.stop)
 
+        counted = AdmissionMetrics(registry, [each.label for each in Priority], REASONS)
+        ranks = priorities(methods, service.priorities)
         once = Once(settings.request_id_retention)
         sweeps = _expiring(methods)
         if any(map(_is_repeatable, methods)):
@@ -157,7 +169,9 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
             tasks=tasks,
             door=door,
             metrics=metrics,
-            gates=await _gates(service, settings, registry, methods),
+            gates=[*await _gates(service, settings, registry, methods), *rate_gates(settings, ranks, counted)],
+            admission=_admission(settings, counted, lag, embedded=database[0].backend.embedded),
+            priorities=ranks,
             default_deadline=settings.default_deadline,
             tracer=tracer,
             access_log=(
@@ -227,6 +241,20 @@ async def _gates(
 def _tokens(settings: Settings) -> PageTokens:
     """Return what makes and reads page tokens: with the keys that are set, or one that ends with this process."""
     return PageTokens(*(settings.token_keys or [secrets.token_bytes(32)]))
+
+
+def _admission(settings: Settings, metrics: AdmissionMetrics, lag: LoopLag, *, embedded: bool) -> Admission | None:
+    """Return what bounds the calls in progress, None where nothing does."""
+    if settings.admission == "off":
+        return None
+    arrivals = Arrivals()
+    most = settings.max_in_progress or MOST_IN_PROGRESS
+    limit: Limit = FixedLimit(most)
+    if settings.admission == "adaptive":
+        # Writes to SQLite wait for one writer, who takes as many as there are into one COMMIT.
+        least = min(GROUP if embedded else LEAST_IN_PROGRESS, most)
+        limit = AdaptiveLimit(2 * settings.pool_size, least, most, lambda: max(lag.last(), arrivals.delay))
+    return Admission(limit, arrivals, settings.queue_seconds, metrics)
 
 
 def _expiring(methods: Sequence[Method]) -> list[Sweep]:

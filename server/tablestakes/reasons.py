@@ -84,6 +84,12 @@ REASONS: tuple[Reason, ...] = (
         (StatusCode.DEADLINE_EXCEEDED,),
     ),
     Reason(
+        "DEADLINE_TOO_SHORT",
+        "The service is too busy to end the call by its deadline; it was not begun.",
+        (StatusCode.UNAVAILABLE,),
+        again=True,
+    ),
+    Reason(
         "DRAINING",
         "The service is about to end; this call was not begun. Another replica may serve it.",
         (StatusCode.UNAVAILABLE,),
@@ -186,7 +192,20 @@ REASONS: tuple[Reason, ...] = (
         ("outcome",),
         again=None,
     ),
+    Reason(
+        "OVERLOADED",
+        "The service has as many calls as it can serve; this one was not begun. Another replica may serve it.",
+        (StatusCode.UNAVAILABLE,),
+        again=True,
+    ),
     of_field("PARENT_MISMATCH", "The item is below another parent than that of the request."),
+    Reason(
+        "RATE_LIMITED",
+        "The caller has made as many calls as it may; this one was not begun. RetryInfo says when the next may"
+        " come.",
+        (StatusCode.RESOURCE_EXHAUSTED,),
+        again=True,
+    ),
     of_field("REFERENCE_NOT_FOUND", "The field refers to a resource that does not exist, or is deleted."),
     Reason(
         "REFERS_TO_DELETED",

@@ -1,13 +1,14 @@
 """A service: the one value that everything else is made of."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import MetaData
 
+from tablestakes.admission.priority import Priority
 from tablestakes.command import Command
 from tablestakes.crud.bind import bind
 from tablestakes.crud.method import RETENTION, Method
@@ -37,6 +38,9 @@ class Service:
         settings: Its settings class: `tablestakes.Settings`, or a subclass with fields of its own.
         codecs: Codecs of its own, asked before the engine's.
         gates: Makes its gates of its settings; they are asked in their order before a request is decoded.
+        priorities: Which calls go first when there are too many, by the full name of a method,
+            `marketplace.v1.OrderService/PayOrder`, or of a service. Batches, exports and purges are SHEDDABLE and
+            other methods NORMAL where it does not say otherwise.
         commands: Commands of its own.
         reasons: The reasons of errors of its own, beside the engine's.
     """
@@ -49,6 +53,7 @@ class Service:
     settings: type[Settings] = Settings
     codecs: Sequence[CodecFor] = ()
     gates: Callable[[Any], Sequence[Gate]] = lambda _: ()
+    priorities: Mapping[str, Priority] = field(default_factory=dict)
     commands: Sequence[Command] = ()
     reasons: Sequence[Reason] = ()
 

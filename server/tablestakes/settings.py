@@ -221,6 +221,27 @@ class Settings(BaseSettings):
     default_deadline: Seconds = Field(
         10.0, description="Seconds that a call may take whose caller set no deadline."
     )
+    admission: Literal["off", "fixed", "adaptive"] = Field(
+        "adaptive",
+        description="How the calls in progress are bounded: adaptive finds how many the service serves well, fixed"
+        " takes max_in_progress, off lets everything in.",
+    )
+    max_in_progress: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        0, description="The most calls in progress at once; 0 leaves an adaptive bound to find it, up to 1000."
+    )
+    queue_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        1.0,
+        description="Seconds that a call may wait to begin; one that would wait longer, or past its deadline, is"
+        " refused as it comes.",
+    )
+    calls_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        0.0,
+        description="Calls in a second that each caller may make: by who it is, or by its address where that is not"
+        " known. 0 for any number.",
+    )
+    burst: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        0, description="Calls that a caller may make at once within calls_per_second; 0 for those of one second."
+    )
     stream_deadline: Seconds = Field(
         3600.0, description="Seconds that a stream of responses may take at most, such as an export."
     )
@@ -304,6 +325,13 @@ class Settings(BaseSettings):
         own = str(info.field_name).replace("_key", "_certificate").replace("_client_ca", "_certificate")
         if given and not info.data.get(own):
             raise ValueError(f"it is of no use without a certificate: {flag(own)} is empty")
+        return given
+
+    @field_validator("max_in_progress")
+    @classmethod
+    def _fixed_has_number(cls, given: int, info: ValidationInfo) -> int:
+        if not given and info.data.get("admission") == "fixed":
+            raise ValueError(f"a fixed bound needs its number: {flag('admission')} is fixed")
         return given
 
     @property

@@ -1,6 +1,8 @@
 """How far a unit of work has come, for whoever waits for it."""
 
+import asyncio
 from contextvars import ContextVar
+from typing import Any
 
 
 class Unit:
@@ -12,9 +14,10 @@ class Unit:
         repeatable: Whether it has a request id, by which it may be repeated whatever came of it.
         claimed: Whether it has had that id for itself, and so no call before it has done the same.
         dropped: Whether nobody waits for it any more, and it is not to begin.
+        outlives: The task that goes on with it although its call has ended, None where none does.
     """
 
-    __slots__ = ("begun", "claimed", "dropped", "may_apply", "repeatable")
+    __slots__ = ("begun", "claimed", "dropped", "may_apply", "outlives", "repeatable")
 
     def __init__(self) -> None:
         self.begun = False
@@ -22,6 +25,7 @@ class Unit:
         self.repeatable = False
         self.claimed = False
         self.dropped = False
+        self.outlives: asyncio.Task[Any] | None = None
 
     def begin(self) -> None:
         """Note that the work has a connection.

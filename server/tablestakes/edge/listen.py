@@ -25,6 +25,10 @@ OPTIONS: Mapping[str, int] = {
     # For one connection. Core counts a stream until it is cleaned up, and resets what comes above: a caller with
     # many calls on one channel must stay well below it.
     "grpc.max_concurrent_streams": 1000,
+    # Of the calls that the event loop has yet to take, core cancels some above the first, and all above the second.
+    # A caller cannot tell that from a cancellation of its own, so it is left to the streams to bound their number.
+    "grpc.server.max_pending_requests": 100_000,
+    "grpc.server.max_pending_requests_hard_limit": 200_000,
     # Between a soft and a hard limit that differ, metadata is refused at random.
     "grpc.max_metadata_size": 16 << 10,
     "grpc.absolute_max_metadata_size": 16 << 10,

@@ -4,6 +4,7 @@ from structlog.contextvars import bind_contextvars
 
 from tablestakes.edge.handler import Context
 from tablestakes.telemetry import MethodMetrics, MethodSpans, enter
+from tablestakes.telemetry.account import POOL_WAIT
 
 
 class Observer:
@@ -50,6 +51,11 @@ class Observation:
             # They end with the RPC's own task, as the account does.
             bind_contextvars(trace_id=self._span.trace_id, span_id=self._span.span_id)
         self._account = enter(metrics)
+
+    @property
+    def waited(self) -> float:
+        """For how many seconds the RPC has waited for a connection to the database."""
+        return self._account.seconds[POOL_WAIT]
 
     def count_sent(self, size: int) -> None:
         """Count a response.

@@ -1,10 +1,13 @@
 """Around every RPC: it is let in, observed, answered with a status where it fails, and logged."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from tablestakes.admission.admit import Admission, Entrance, Place
+from tablestakes.admission.priority import Priority
+from tablestakes.admission.refusal import Refusal
 from tablestakes.crud.method import Method
 from tablestakes.crud.once import Once
 from tablestakes.database import Database
@@ -16,6 +19,7 @@ from tablestakes.edge.door import Door
 from tablestakes.edge.handler import Context
 from tablestakes.edge.intake import Secure, intake
 from tablestakes.edge.observe import Observation, Observer
+from tablestakes.edge.refuse import refuser
 from tablestakes.edge.tasks import Tasks
 from tablestakes.edge.translate import translate
 from tablestakes.telemetry import CODES, RpcMetrics, Tracer
@@ -34,6 +38,8 @@ class Edge:
         door: Lets it in, until the server drains.
         metrics: Counts it.
         gates: Let it through, or refuse it, in their order.
+        admission: Has room for it, or has none; None for no bound.
+        priorities: The priority of each method, by its path.
         default_deadline: Seconds for callers that set no deadline.
         tracer: Makes a span of it, None for none.
         access_log: Logs it, None for no line.
@@ -46,6 +52,8 @@ class Edge:
     door: Door
     metrics: RpcMetrics
     gates: Sequence[Gate] = ()
+    admission: Admission | None = None
+    priorities: Mapping[str, Priority] = field(default_factory=dict)
     default_deadline: float = 10.0
     tracer: Tracer | None = None
     access_log: AccessLog | None = None
@@ -62,6 +70,7 @@ class Accepted:
         request: Its request, decoded and valid.
         unit: Tells how far its work has come.
         observation: Observes it.
+        place: Its place among the calls in progress, None without a bound.
     """
 
     context: Context
@@ -69,11 +78,12 @@ class Accepted:
     request: Any
     unit: Unit
     observation: Observation
+    place: Place | None
 
 
 def surround(
     method: Method, edge: Edge, answer: Callable[[Accepted], Awaitable[R]], grpc_type: str = "unary"
-) -> Callable[[object, Context], Awaitable[R]]:
+) -> Callable[[object, Context], Awaitable[R | None]]:
     """Return the function of grpc.aio that answers the calls of a method.
 
     Everything that surrounds an RPC is composed here, once, at start: grpc.aio would run a chain of interceptors
@@ -90,14 +100,22 @@ def surround(
     observer = Observer(edge.metrics.method(method.service, method.name, grpc_type), spans)
     take_in = intake(method, edge.door, edge.gates, edge.default_deadline, edge.secure)
     access_log = edge.access_log
+    entrance, refuse = _entrance(method, edge), refuser(method)
 
-    async def handle(_: object, context: Context) -> R:
+    async def handle(_: object, context: Context) -> R | None:
         observation, arrival, unit, code = observer.begin(context), Arrival(context), Unit(), "Unknown"
+        place: Place | None = None
         request: Any = None
         reason = ""
         try:
+            if entrance is not None:
+                found = await _admitted(entrance, arrival)
+                if isinstance(found, Refusal):
+                    code, reason = refuse(context, found)
+                    return None
+                place = found
             request = await take_in(context, arrival, observation)
-            answered = await answer(Accepted(context, arrival, request, unit, observation))
+            answered = await answer(Accepted(context, arrival, request, unit, observation, place))
             code = "OK"
         except asyncio.CancelledError:
             code = _code_of_cancelled(arrival)
@@ -107,6 +125,8 @@ def surround(
             code, reason = CODES[status.code.value[0]], status.reason
             await abort(context, status, method.domain)
         finally:
+            if place is not None:
+                _give_back(place, unit, observation.waited if code == "OK" else None)
             seconds = observation.end(code)
             if access_log is not None:
                 received, sent = observation.received, observation.sent
@@ -116,6 +136,29 @@ def surround(
         return answered
 
     return handle
+
+
+def _entrance(method: Method, edge: Edge) -> Entrance | None:
+    if edge.admission is None:
+        return None
+    return edge.admission.entrance(edge.priorities.get(method.path, Priority.NORMAL))
+
+
+async def _admitted(entrance: Entrance, arrival: Arrival) -> Place | Refusal:
+    found = entrance.enter(arrival.seconds_left)
+    return found if isinstance(found, Place | Refusal) else await found
+
+
+def _give_back(place: Place, unit: Unit, waited: float | None) -> None:
+    """Give a call's place back once its work has ended, which goes on where the caller has left it."""
+    if unit.outlives is None:
+        place.release(waited)
+        return
+
+    def ended(_: object) -> None:
+        place.release()
+
+    unit.outlives.add_done_callback(ended)
 
 
 def _code_of_cancelled(arrival: Arrival) -> str:

@@ -44,6 +44,9 @@ def stream(method: Method, edge: Edge, streams: Streams) -> RpcHandler:
         call = Call(rpc.request, rpc.arrival.caller)
         steps = await tasks.run(perform_stream(method, call, database, seconds), rpc.unit, seconds)
         streams.enter()
+        if rpc.place is not None:
+            # From here on it is bounded as a stream: its pace is its caller's, and says nothing of the service.
+            rpc.place.release()
         try:
             while (response := await tasks.run(steps.next(), rpc.unit, until - loop.time())) is not None:
                 streams.go_on()

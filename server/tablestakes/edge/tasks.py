@@ -53,11 +53,13 @@ class Tasks:
             await ended
         finally:
             timer.cancel()
-            if not task.done() and not unit.begun:
-                # The flag besides, for on Python 3.11 asyncio.wait_for, which waits for the pool, may swallow a
-                # cancellation.
-                unit.dropped = True
-                task.cancel()
+            if not task.done():
+                unit.outlives = task
+                if not unit.begun:
+                    # The flag besides, for on Python 3.11 asyncio.wait_for, which waits for the pool, may swallow a
+                    # cancellation.
+                    unit.dropped = True
+                    task.cancel()
         if not task.done():
             raise deadline_exceeded()
         if task.cancelled():

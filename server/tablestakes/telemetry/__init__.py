@@ -23,6 +23,7 @@ and never reaches a query.
 """
 
 from .account import RpcAccount, current_rpc
+from .admission import AdmissionMetrics
 from .authentication import AuthenticationMetrics, KeySetMetrics
 from .certificate import CertificateMetrics
 from .engine.explain import Explainer
@@ -39,6 +40,7 @@ from .tracing import MethodSpans, Tracer, TracingError, open_tracer
 __all__ = [
     "CODES",
     "Access",
+    "AdmissionMetrics",
     "AsyncTimedQueuePool",
     "AuthenticationMetrics",
     "CertificateMetrics",

@@ -34,6 +34,7 @@ class LoopLag:
         self._histogram = Histogram(SECONDS)
         self._interval = interval
         self._due = 0.0
+        self._last = 0.0
         # When a callback was due and when it ran, of the last ones that were late, in seconds of perf_counter().
         self._late: deque[tuple[float, float]] = deque(maxlen=_MAX_KEPT)
         self._timer: TimerHandle | None = None
@@ -58,6 +59,7 @@ class LoopLag:
         # Event loops round their timers, so a timer may also be a little early.
         now = perf_counter()
         late = max(0.0, now - self._due)
+        self._last = late
         self._histogram.observe(late)
         if late > _SHORTEST:
             self._late.append((self._due, now))
@@ -86,6 +88,10 @@ class LoopLag:
         It may be called from any thread, so it also tells while the loop is blocked.
         """
         return 0.0 if self._timer is None else max(0.0, perf_counter() - self._due)
+
+    def last(self) -> float:
+        """Return for how many seconds the loop was late at the last measurement, or is by now if it is overdue."""
+        return max(self._last, self.overdue())
 
     def snapshot(self) -> tuple[list[int], float]:
         """Return the number of measurements in each bucket of `SECONDS` and +Inf, and their sum in seconds."""
