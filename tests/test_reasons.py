@@ -24,6 +24,7 @@ MAKERS = {
     "FilterError": 2,
     "invalid_field": 2,
     "_violations": 2,
+    "refused": 1,
 }
 # Made of others: where a write's outcome is not known, and where several fields are at fault.
 DERIVED = {"OUTCOME_UNKNOWN", "INVALID_FIELDS"}

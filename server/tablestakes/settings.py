@@ -324,7 +324,8 @@ class Settings(BaseSettings):
     def _has_certificate(cls, given: str, info: ValidationInfo) -> str:
         own = str(info.field_name).replace("_key", "_certificate").replace("_client_ca", "_certificate")
         if given and not info.data.get(own):
-            raise ValueError(f"it is of no use without a certificate: {flag(own)} is empty")
+            what = "authorities" if str(info.field_name).endswith("_ca") else "a key"
+            raise ValueError(f"{what} without its certificate: {flag(own)} is empty")
         return given
 
     @field_validator("max_in_progress")

@@ -152,13 +152,13 @@ async def test_the_higher_priority_is_served_first(postgres_url: str) -> None:
         ended.append(name)
 
     async with drowsy(postgres_url, admission="fixed", max_in_progress=1, queue_seconds=30) as (app, channel):
-        normal = [asyncio.ensure_future(note("normal", get(channel))) for _ in range(6)]
-        await eventually(lambda: sample(app, "admission_queued", priority="normal") == 5)
+        normal = [asyncio.ensure_future(note("normal", get(channel))) for _ in range(24)]
+        await eventually(lambda: sample(app, "admission_queued", priority="normal") >= 20)
         await asyncio.gather(*(note("critical", create(channel)) for _ in range(3)))
+        after = len(normal) - ended.count("normal")
         await asyncio.gather(*normal)
-        # One was in progress, and another may have begun before the critical ones arrived.
-        assert ended.index("critical") <= 2
-        assert "".join(each[0] for each in ended).rindex("c") <= 4
+        # Some of those that had waited may have begun before the critical ones arrived, and not all of them.
+        assert after >= len(normal) // 2
 
 
 async def test_who_leaves_while_it_waits_is_not_begun(postgres_url: str) -> None:

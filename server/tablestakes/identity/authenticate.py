@@ -41,5 +41,5 @@ class Authenticate:
                 return
         if "authorization" in arrival.metadata:
             self._metrics.count("", "CREDENTIALS_INVALID")
-            raise refused("The credentials are not known.")
+            raise refused("The credentials are not known.", "CREDENTIALS_INVALID")
         self._metrics.count("", "")

@@ -97,10 +97,10 @@ class Tokens:
         try:
             header = jwt.get_unverified_header(token)
         except PyJWTError:
-            raise refused("The token is no JSON Web Token.") from None
+            raise refused("The token is no JSON Web Token.", "CREDENTIALS_INVALID") from None
         algorithm = header.get("alg")
         if algorithm not in ALGORITHMS or FOREIGN & header.keys():
-            raise refused("The token is signed in a way that is not accepted.")
+            raise refused("The token is signed in a way that is not accepted.", "CREDENTIALS_INVALID")
         kid = header.get("kid", self._keys.only or "")
         key = await self._keys.find(kid) if isinstance(kid, str) else None
         if key is None and self._keys.is_empty:
@@ -111,11 +111,11 @@ class Tokens:
                 retry_delay=RETRY_DELAY,
             )
         if key is None or key.algorithm_name != algorithm:
-            raise refused("The token is signed by a key that is not known.")
+            raise refused("The token is signed by a key that is not known.", "CREDENTIALS_INVALID")
         claims = self._decoded(token, key, algorithm)
         caller = self._claims.caller(claims)
         if caller is None:
-            raise refused("The token has no subject.")
+            raise refused("The token has no subject.", "CREDENTIALS_INVALID")
         return _Verified(caller, float(claims["exp"]) + self._leeway, kid, key)
 
     def _decoded(self, token: str, key: PyJWK, algorithm: str) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class Tokens:
         except ExpiredSignatureError:
             raise refused("The token has expired.", "TOKEN_EXPIRED") from None
         except ImmatureSignatureError:
-            raise refused("The token is not valid yet.") from None
+            raise refused("The token is not valid yet.", "CREDENTIALS_INVALID") from None
         except (PyJWTError, ValueError, TypeError):
-            raise refused("The token is not valid.") from None
+            raise refused("The token is not valid.", "CREDENTIALS_INVALID") from None
         return found

@@ -28,10 +28,10 @@ def bearer_of(arrival: Arrival) -> str | None:
         return None
     scheme, _, credentials = (given if isinstance(given, str) else "").partition(" ")
     if scheme.lower() != "bearer" or not credentials or len(credentials) > MOST_BYTES:
-        raise refused("The metadata `authorization` is not `Bearer <token>`.")
+        raise refused("The metadata `authorization` is not `Bearer <token>`.", "CREDENTIALS_INVALID")
     return credentials
 
 
-def refused(message: str, reason: str = "CREDENTIALS_INVALID") -> StatusError:
+def refused(message: str, reason: str) -> StatusError:
     """Return UNAUTHENTICATED for credentials that are bad."""
     return StatusError(StatusCode.UNAUTHENTICATED, reason, message)
