@@ -122,7 +122,7 @@ async def test_few_statements_run_in_vain(postgres_url: str) -> None:
 
 async def test_a_write_that_is_refused_says_that_it_was_not_applied(postgres_url: str) -> None:
     """A write that is turned away has an outcome as any other failed write: it was not applied."""
-    async with drowsy(postgres_url, admission="fixed", max_in_progress=1, queue_seconds=0) as (app, channel):
+    async with drowsy(postgres_url, admission="fixed", max_in_progress=1, queue_seconds=0) as (_app, channel):
         found = await asyncio.gather(*(outcome(create(channel)) for _ in range(20)))
         refused = [each for each in found if each is not None]
         assert refused
