@@ -230,7 +230,7 @@ class Settings(BaseSettings):
         0, description="The most calls in progress at once; 0 leaves an adaptive bound to find it, up to 1000."
     )
     queue_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        1.0,
+        2.0,
         description="Seconds that a call may wait to begin; one that would wait longer, or past its deadline, is"
         " refused as it comes.",
     )
