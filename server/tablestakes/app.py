@@ -32,6 +32,7 @@ from tablestakes.database.request_ids import require_table
 from tablestakes.edge.access_log import AccessLog
 from tablestakes.edge.arrival import Gate
 from tablestakes.edge.certificate import Certificate, CertificateError, Files
+from tablestakes.edge.connections import Connections
 from tablestakes.edge.door import Door
 from tablestakes.edge.hang_up import hang_up
 from tablestakes.edge.health import Health
@@ -55,6 +56,7 @@ from tablestakes.telemetry import (
     AdmissionMetrics,
     AuthenticationMetrics,
     CertificateMetrics,
+    ConnectionMetrics,
     Explainer,
     GoSqlMetrics,
     Instrumentation,
@@ -163,6 +165,7 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
             sweeps.append(once)
         if sweeps:
             opened.push_async_callback(Sweeper(sweeps, database[0]).stop)
+        connections = Connections(settings.max_connections, ConnectionMetrics(registry))
         edge = Edge(
             database=database[0],
             once=once,
@@ -177,6 +180,7 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
             access_log=(
                 AccessLog(settings.access_log, settings.access_log_sample) if settings.logs_access else None
             ),
+            connections=connections,
             secure=policies.of if settings.policy == "on" else None,
         )
         streams = Streams(settings.max_streams, settings.stream_deadline)
@@ -189,6 +193,8 @@ async def start(service: Service, settings: Settings, *, tracer: Tracer | None =
         tells = settings.reflection and settings.policy == "off"
         server, port = listen(settings.listen, handlers, health, services, door if tells else None, credentials)
         await server.start()
+        connections.start(port)
+        opened.push_async_callback(connections.stop)
         await health.serving()
         opened.push_async_callback(_stop, settings, health, door, streams, server, port, tasks)
         return App(

@@ -163,6 +163,10 @@ class Settings(BaseSettings):
     database_certificate: str = Field("", description="The service's own certificate to PostgreSQL, in PEM form.")
     database_key: str = Field("", description="The private key of it, where that is in a file of its own.")
     listen: Address = Field("127.0.0.1:50051", description="Where gRPC is served; port 0 takes a free one.")
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        2000,
+        description="The most connections of callers. Above it the youngest of the address with most of them end.",
+    )
     insecure: bool = Field(
         False,
         description="Listen for gRPC without TLS on an address that others can reach: where something in front has"

@@ -9,32 +9,45 @@ import contextlib
 import os
 import socket
 import stat
+from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 
 # The open files of this process, on Linux and on macOS.
 FILES = Path("/dev/fd")
 
 
-def hang_up(port: int) -> int:
-    """End every TCP connection that was accepted on a port of this process.
+def hang_up(port: int, ends: Callable[[str], bool] = lambda _: True) -> int:
+    """End TCP connections that were accepted on a port of this process.
 
     Both sides see an end of the connection, as if the other had closed it; what was sent before still arrives.
 
     Args:
         port: The port.
+        ends: Whether one is ended, given the peer as gRPC names it: `ipv4:127.0.0.1:40000`.
 
     Returns:
-        How many there were.
+        How many were ended.
     """
     ended = 0
     for file in list(FILES.iterdir()) if FILES.is_dir() else ():
         with contextlib.suppress(OSError):  # it was closed meanwhile
             if (connection := _copied(int(file.name))) is not None:
                 with connection:
-                    if _accepted(connection, port):
+                    if _accepted(connection, port) and ends(peer_of(connection)):
                         connection.shutdown(socket.SHUT_RDWR)
                         ended += 1
     return ended
+
+
+def peer_of(connection: socket.socket) -> str:
+    """Return the other side of a connection as gRPC names it."""
+    host, port = connection.getpeername()[:2]
+    if connection.family == socket.AF_INET:
+        return f"ipv4:{host}:{port}"
+    address = ip_address(host.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return f"ipv4:{mapped}:{port}" if mapped else f"ipv6:%5B{address}%5D:{port}"
 
 
 def _copied(file: int) -> socket.socket | None:

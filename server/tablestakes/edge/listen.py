@@ -39,6 +39,10 @@ OPTIONS: Mapping[str, int] = {
     "grpc.keepalive_permit_without_calls": 1,
     "grpc.keepalive_time_ms": 60_000,
     "grpc.keepalive_timeout_ms": 20_000,
+    # For as long as a connection may take until it can carry a call: whoever is silent keeps none.
+    "grpc.server_handshake_timeout_ms": 10_000,
+    # A client connects anew when it has a call again.
+    "grpc.max_connection_idle_ms": 600_000,
 }
 
 

@@ -15,6 +15,7 @@ from tablestakes.database.unit import Unit
 from tablestakes.edge.access_log import AccessLog
 from tablestakes.edge.answer import abort
 from tablestakes.edge.arrival import Arrival, Gate
+from tablestakes.edge.connections import Connections
 from tablestakes.edge.door import Door
 from tablestakes.edge.handler import Context
 from tablestakes.edge.intake import Secure, intake
@@ -25,6 +26,8 @@ from tablestakes.edge.translate import translate
 from tablestakes.telemetry import CODES, RpcMetrics, Tracer
 
 R = TypeVar("R")
+
+CANCELED = "Canceled"
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Edge:
         tracer: Makes a span of it, None for none.
         access_log: Logs it, None for no line.
         secure: Gives it its row security, None where policies are off.
+        connections: Ends those that abuse the server, None for none.
     """
 
     database: Database
@@ -58,6 +62,7 @@ class Edge:
     tracer: Tracer | None = None
     access_log: AccessLog | None = None
     secure: Secure | None = None
+    connections: Connections | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,8 @@ def surround(
             code = "OK"
         except asyncio.CancelledError:
             code = _code_of_cancelled(arrival)
+            if code == CANCELED and edge.connections is not None:
+                edge.connections.cancelled(arrival.peer)
             raise
         except Exception as error:  # noqa: BLE001 - grpc.aio would send an exception's class and text to the caller
             status = translate(error, method, unit)
@@ -167,4 +174,4 @@ def _code_of_cancelled(arrival: Arrival) -> str:
     It cancels alike when the caller leaves and when the caller's deadline passes.
     """
     left = arrival.seconds_left
-    return "DeadlineExceeded" if left is not None and left <= 0 else "Canceled"
+    return "DeadlineExceeded" if left is not None and left <= 0 else CANCELED

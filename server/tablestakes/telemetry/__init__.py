@@ -26,6 +26,7 @@ from .account import RpcAccount, current_rpc
 from .admission import AdmissionMetrics
 from .authentication import AuthenticationMetrics, KeySetMetrics
 from .certificate import CertificateMetrics
+from .connections import ConnectionMetrics
 from .engine.explain import Explainer
 from .engine.go_sql import GoSqlMetrics
 from .engine.instrument import Instrumentation, instrument
@@ -44,6 +45,7 @@ __all__ = [
     "AsyncTimedQueuePool",
     "AuthenticationMetrics",
     "CertificateMetrics",
+    "ConnectionMetrics",
     "Explainer",
     "GoSqlMetrics",
     "Instrumentation",

@@ -1,0 +1,166 @@
+"""Connections that waste the server's time: silent ones, too many of them, and streams that are reset at once."""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client import CollectorRegistry
+
+from benchmarks.hostile import CALL, CANCEL, END_HEADERS, HEADERS, PREFACE, RST_STREAM, SETTINGS, field, frame
+from tablestakes.app import App
+from tablestakes.edge import listen
+from tablestakes.edge.connections import MOST_CANCELLED, SUSPECT_CANCELLED, Connections
+from tablestakes.telemetry import ConnectionMetrics
+from tablestakes.testing.serving import eventually
+from tests.serving import serving, settings_for
+
+
+@asynccontextmanager
+async def opened(folder: Path, **given: Any) -> AsyncIterator[App]:
+    """Serve on an embedded database."""
+    async with serving(settings_for(f"sqlite+aiosqlite:///{folder}/app.db", **given)) as app:
+        yield app
+
+
+async def connect(app: App) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a connection that has shaken hands."""
+    host, _, port = app.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(PREFACE + frame(SETTINGS, 0, 0))
+    await reader.read(1)
+    return reader, writer
+
+
+async def ended(reader: asyncio.StreamReader) -> None:
+    """Wait until the server has ended a connection."""
+    try:
+        while await reader.read(1 << 16):
+            pass
+    except ConnectionError:
+        return
+
+
+def count(app: App, reason: str) -> float:
+    """Return how many connections were ended for a reason."""
+    return app.registry.get_sample_value("rpc_server_connections_ended_total", {"reason": reason}) or 0.0
+
+
+async def is_served(app: App) -> bool:
+    """Return whether a call on a connection of its own is answered."""
+    async with grpc.aio.insecure_channel(app.address) as channel:
+        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=20)
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+@pytest.mark.parametrize("said", [b"", PREFACE[:10], PREFACE])
+async def test_a_connection_that_never_shakes_hands_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    """Whoever connects and says nothing, or only half, keeps the connection for the time of a handshake."""
+    shorter = {**listen.OPTIONS, "grpc.server_handshake_timeout_ms": 300}
+    assert listen.OPTIONS["grpc.server_handshake_timeout_ms"] <= 10_000
+    monkeypatch.setattr(listen, "OPTIONS", shorter)
+    async with opened(tmp_path) as app:
+        host, _, port = app.address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(said)
+        await ended(reader)
+        writer.close()
+        assert await is_served(app)
+
+
+async def test_an_idle_connection_is_ended_and_its_client_connects_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection without a call for long is ended; a client of gRPC notices nothing of it."""
+    assert listen.OPTIONS["grpc.max_connection_idle_ms"] <= 600_000
+    monkeypatch.setattr(listen, "OPTIONS", {**listen.OPTIONS, "grpc.max_connection_idle_ms": 300})
+    async with opened(tmp_path) as app, grpc.aio.insecure_channel(app.address) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check
+        await check(health_pb2.HealthCheckRequest())
+        reader, writer = await connect(app)
+        await ended(reader)
+        writer.close()
+        await check(health_pb2.HealthCheckRequest())
+
+
+async def test_streams_that_are_reset_at_once_cost_the_connection(tmp_path: Path) -> None:
+    """A caller who opens streams to reset them is cut off, sooner the next time; another one is served."""
+    async with opened(tmp_path) as app:
+        for turn in (1, 2):
+            reader, writer = await connect(app)
+            waiting = asyncio.ensure_future(ended(reader))
+            for number in range(1, 1 << 20, 2):
+                if waiting.done():
+                    break
+                writer.write(frame(HEADERS, END_HEADERS, number, CALL))
+                writer.write(frame(RST_STREAM, 0, number, struct.pack(">I", CANCEL)))
+                # A handler has begun by then, which is the cost.
+                await asyncio.sleep(0.001)
+            await waiting
+            writer.close()
+            assert count(app, "cancelled_calls") == turn
+        assert await is_served(app)
+
+
+def test_cancelled_calls_are_counted_by_the_second_and_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller may cancel many calls, in more than a second or on several connections, before it is suspected."""
+    hung: list[str] = []
+    monkeypatch.setattr("tablestakes.edge.connections.hang_up", lambda _, ends: hung.append("x") or ends("a") or 1)
+    now = [0.0]
+    connections = Connections(10, ConnectionMetrics(CollectorRegistry()), lambda: now[0])
+    connections.port = 1
+    for second in range(3):
+        now[0] = float(second)
+        for number in range(MOST_CANCELLED * 2):
+            connections.cancelled(f"ipv4:10.0.0.1:{number % 2}")
+    assert not hung
+    connections.cancelled("ipv4:10.0.0.1:0")
+    assert len(hung) == 1
+    now[0] = 10.0
+    for _ in range(SUSPECT_CANCELLED + 1):
+        connections.cancelled("ipv4:10.0.0.1:7")
+        connections.cancelled("ipv4:10.0.0.2:7")
+    assert len(hung) == 2, "an address that was cut off once is watched for a while, and others are not"
+    now[0] = 100.0
+    for _ in range(SUSPECT_CANCELLED + 1):
+        connections.cancelled("ipv4:10.0.0.1:8")
+    assert len(hung) == 2
+
+
+async def test_there_are_no_more_connections_than_there_may_be(tmp_path: Path) -> None:
+    """Beyond the most connections the youngest end, and those that were there before stay."""
+    async with opened(tmp_path, max_connections=10) as app, AsyncExitStack() as stack:
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(app.address))
+        check = health_pb2_grpc.HealthStub(channel).Check
+        await check(health_pb2.HealthCheckRequest())
+
+        def open_now() -> float:
+            return app.registry.get_sample_value("rpc_server_connections") or 0.0
+
+        await eventually(lambda: open_now() == 1, 20)
+        more = [await connect(app) for _ in range(30)]
+        for _, writer in more:
+            stack.callback(writer.close)
+        await eventually(lambda: count(app, "too_many") == 21, 20)
+        await eventually(lambda: open_now() == 10, 20)
+        await check(health_pb2.HealthCheckRequest())
+
+
+async def test_headers_have_a_size_however_many_there_are(tmp_path: Path) -> None:
+    """Metadata of more than 16 KiB together is refused, in one piece or in ten."""
+    async with opened(tmp_path) as app, grpc.aio.insecure_channel(app.address) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check
+        many = tuple((f"x-{number}", "v" * 4000) for number in range(10))
+        for metadata in (many, (("x-one", "v" * 40_000),)):
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await check(health_pb2.HealthCheckRequest(), metadata=metadata, timeout=20)
+            assert raised.value.code() in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INTERNAL)
+        assert len(field("x", "v")) == 5
+        assert await is_served(app)
