@@ -13,6 +13,9 @@ pytest_plugins = ["tablestakes.testing.plugin"]
 # Few tests of minutes, not of seconds: begun last, they would keep one core waiting for the other.
 LONGEST = {"test_wheel.py"}
 
+# Resources of the marketplace of whose kind there is another: a tag is like a product, an address like a comment.
+LIKE_OTHERS = {"Address", "Order", "Product", "Tag", "Transfer", "Wallet"}
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,15 +25,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Run each test of the library's contract on one of the databases, and on the other in the long run.
+    """Run a test of the contract on one of the databases, and on the other in the long run, for some resources.
 
-    The library shows that the engine serves another domain, and the marketplace's contract runs on both.
+    Those of the library show that the engine serves another domain; of the marketplace's, those are left out that
+    are like another one. For one of each kind every test is run on both databases.
     """
-    if item.path.parent.name != "library" or "contract" not in getattr(item, "fixturenames", ()):
-        return
     from tablestakes.testing.plugin import DATABASES  # noqa: PLC0415 - pytest has loaded it by now
 
-    database = item.callspec.params.get("app")  # type: ignore[attr-defined]
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    database, resource = parameters.get("app"), parameters.get("resource_name")
+    if database is None or resource is None:
+        return
+    if item.path.parent.name != "library" and resource.rpartition(".")[2] not in LIKE_OTHERS:
+        return
     test = item.nodeid.replace(str(database), "")
     if DATABASES.index(database) != crc32(test.encode()) % len(DATABASES):
         item.add_marker(pytest.mark.long)
