@@ -2,7 +2,7 @@
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from tablestakes.edge.connections import MOST_CANCELLED, SUSPECT_CANCELLED, Conn
 from tablestakes.telemetry import ConnectionMetrics
 from tablestakes.testing.serving import eventually
 from tests.serving import serving, settings_for
+
+ADDRESSES = ("ipv4:10.0.0.1:0", "ipv4:10.0.0.1:7", "ipv4:10.0.0.1:8", "ipv4:10.0.0.2:7")
 
 
 @asynccontextmanager
@@ -112,7 +114,12 @@ async def test_streams_that_are_reset_at_once_cost_the_connection(tmp_path: Path
 def test_cancelled_calls_are_counted_by_the_second_and_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller may cancel many calls, in more than a second or on several connections, before it is suspected."""
     hung: list[str] = []
-    monkeypatch.setattr("tablestakes.edge.connections.hang_up", lambda _, ends: hung.append("x") or ends("a") or 1)
+
+    def note(_: int, ends: Callable[[str], bool]) -> int:
+        hung.extend(each for each in ADDRESSES if ends(each))
+        return 1
+
+    monkeypatch.setattr("tablestakes.edge.connections.hang_up", note)
     now = [0.0]
     connections = Connections(10, ConnectionMetrics(CollectorRegistry()), lambda: now[0])
     connections.port = 1
@@ -122,7 +129,7 @@ def test_cancelled_calls_are_counted_by_the_second_and_the_connection(monkeypatc
             connections.cancelled(f"ipv4:10.0.0.1:{number % 2}")
     assert not hung
     connections.cancelled("ipv4:10.0.0.1:0")
-    assert len(hung) == 1
+    assert hung == ["ipv4:10.0.0.1:0"]
     now[0] = 10.0
     for _ in range(SUSPECT_CANCELLED + 1):
         connections.cancelled("ipv4:10.0.0.1:7")

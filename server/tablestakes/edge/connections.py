@@ -12,7 +12,7 @@ from time import monotonic
 
 import structlog
 
-from tablestakes.edge.hang_up import hang_up
+from tablestakes.edge.hang_up import hang_up, peers
 from tablestakes.telemetry import ConnectionMetrics
 
 log = structlog.get_logger()
@@ -90,16 +90,15 @@ class Connections:
             await asyncio.to_thread(self._look)
 
     def _look(self) -> None:
-        peers: list[str] = []
-        hang_up(self.port, lambda each: peers.append(each) is not None)
-        self._metrics.open(len(peers))
+        found = peers(self.port)
+        self._metrics.open(len(found))
         # In the order in which they were first seen: the oldest first.
-        there = set(peers)
-        self._seen = dict.fromkeys((*(each for each in self._seen if each in there), *peers))
-        excess = len(peers) - self._most
+        there = set(found)
+        self._seen = dict.fromkeys((*(each for each in self._seen if each in there), *found))
+        excess = len(found) - self._most
         if excess <= 0:
             return
-        by_address = Counter(each.rpartition(":")[0] for each in peers)
+        by_address = Counter(each.rpartition(":")[0] for each in found)
         doomed: set[str] = set()
         for peer in reversed(self._seen):
             if len(doomed) == excess:

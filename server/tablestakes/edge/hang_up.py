@@ -9,7 +9,7 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -30,14 +30,34 @@ def hang_up(port: int, ends: Callable[[str], bool] = lambda _: True) -> int:
         How many were ended.
     """
     ended = 0
-    for file in list(FILES.iterdir()) if FILES.is_dir() else ():
-        with contextlib.suppress(OSError):  # it was closed meanwhile
-            if (connection := _copied(int(file.name))) is not None:
-                with connection:
-                    if _accepted(connection, port) and ends(peer_of(connection)):
-                        connection.shutdown(socket.SHUT_RDWR)
-                        ended += 1
+    for connection in _connections(port):
+        with contextlib.suppress(OSError), connection:  # it was closed meanwhile
+            if ends(peer_of(connection)):
+                connection.shutdown(socket.SHUT_RDWR)
+                ended += 1
     return ended
+
+
+def peers(port: int) -> list[str]:
+    """Return the other sides of the TCP connections that were accepted on a port of this process."""
+    found = []
+    for connection in _connections(port):
+        with contextlib.suppress(OSError), connection:
+            found.append(peer_of(connection))
+    return found
+
+
+def _connections(port: int) -> Iterator[socket.socket]:
+    """Yield a copy of each connection, which is to be closed."""
+    for file in list(FILES.iterdir()) if FILES.is_dir() else ():
+        with contextlib.suppress(OSError):
+            connection = _copied(int(file.name))
+            if connection is None:
+                continue
+            if _accepted(connection, port):
+                yield connection
+            else:
+                connection.close()
 
 
 def peer_of(connection: socket.socket) -> str:
