@@ -233,7 +233,7 @@ async def test_an_address_that_is_none_is_one_line(tmp_path: Path, flag: str) ->
     """A host that cannot be one is said in one line too, with exit code 1."""
     code, _, errors = await run(
         "serve",
-        *("--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0", f"--{flag}=.:0"),
+        *("--insecure=true", "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0", f"--{flag}=.:0"),
         DATABASE_URL=f"sqlite+aiosqlite:///{tmp_path}/none.db",
     )
     assert code == 1

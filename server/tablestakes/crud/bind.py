@@ -70,10 +70,11 @@ def bind(
         served = {method.name for method in methods if method.schema is schemas[name]}
         if not served:
             raise DeclarationError(f"no RPC serves {name}")
-        for unknown in sorted({*resource.methods, *resource.access} - served):
-            package = resource.descriptor.file.package
-            known = {method.name for method in methods if method.service.startswith(f"{package}.")}
-            raise DeclarationError(f"{name} declares {unknown}, which is no RPC; {likely(unknown, known)}")
+        for said, names in (("has a function for", resource.methods), ("says who may call", resource.access)):
+            for unknown in sorted(set(names) - served):
+                package = resource.descriptor.file.package
+                known = {method.name for method in methods if method.service.startswith(f"{package}.")}
+                raise DeclarationError(f"{name} {said} {unknown}, which is no RPC; {likely(unknown, known)}")
     return methods
 
 

@@ -9,7 +9,6 @@ from tablestakes.crud.permitted import permit_fields
 from tablestakes.crud.security.row_security import RowSecurity, current_security
 from tablestakes.edge.arrival import Arrival, Gate
 from tablestakes.edge.decode import decoder
-from tablestakes.edge.door import Door
 from tablestakes.edge.handler import Context
 from tablestakes.edge.observe import Observation
 from tablestakes.edge.receive import receive
@@ -21,26 +20,21 @@ Secure = Callable[[Caller, Method], RowSecurity | None]
 Intake = Callable[[Context, Arrival, Observation], Awaitable[Any]]
 
 
-def intake(
-    method: Method, door: Door, gates: Sequence[Gate], seconds: float, secure: Secure | None = None
-) -> Intake:
-    """Return the function that lets a call in, and receives, decodes and validates its request.
+def intake(method: Method, gates: Sequence[Gate], seconds: float, secure: Secure | None = None) -> Intake:
+    """Return the function that lets a call through the gates, and receives, decodes and validates its request.
 
     It raises StatusError for a call that is refused.
 
     Args:
         method: The method.
-        door: Lets it in, until the server drains.
         gates: Let it through, or refuse it, in their order.
         seconds: How long to wait for the request.
         secure: Gives it its row security, None where policies are off.
     """
-    decode, validate, enter = decoder(method.request), validator(method), door.enter
-
+    decode, validate = decoder(method.request), validator(method)
     name = method.schema.descriptor.full_name
 
     async def take_in(context: Context, arrival: Arrival, observation: Observation) -> Any:
-        enter(context)
         for gate in gates:
             if (waiting := gate(arrival, method)) is not None:
                 await waiting

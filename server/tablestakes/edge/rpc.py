@@ -103,9 +103,9 @@ def surround(
     """
     spans = None if edge.tracer is None else edge.tracer.method(method.service, method.name)
     observer = Observer(edge.metrics.method(method.service, method.name, grpc_type), spans)
-    take_in = intake(method, edge.door, edge.gates, edge.default_deadline, edge.secure)
+    take_in = intake(method, edge.gates, edge.default_deadline, edge.secure)
     access_log = edge.access_log
-    entrance, refuse = _entrance(method, edge), refuser(method)
+    entrance, refuse, enter = _entrance(method, edge), refuser(method), edge.door.enter
 
     async def handle(_: object, context: Context) -> R | None:
         observation, arrival, unit, code = observer.begin(context), Arrival(context), Unit(), "Unknown"
@@ -113,6 +113,8 @@ def surround(
         request: Any = None
         reason = ""
         try:
+            # Before it may have to wait: a drain waits for it then, and does not cut it off.
+            enter(context)
             if entrance is not None:
                 found = await _admitted(entrance, arrival)
                 if isinstance(found, Refusal):
