@@ -37,16 +37,29 @@ class Site:
     Attributes:
         asked: How often it was asked.
         content: Its answer; None for an outage.
+        answer: "redirect" or "broken" for one that is none.
     """
 
     def __init__(self) -> None:
         self.asked = 0
         self.content: bytes | None = None
+        self.answer = ""
         site = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 site.asked += 1
+                if site.answer == "redirect" and self.path != "/elsewhere":
+                    self.send_response(302)
+                    self.send_header("location", "/elsewhere")
+                    self.end_headers()
+                    return
+                if site.answer == "broken":
+                    self.send_response(200)
+                    self.send_header("content-length", "100000")
+                    self.end_headers()
+                    self.wfile.write(b"{")
+                    return
                 self.send_response(200 if site.content is not None else 503)
                 self.end_headers()
                 self.wfile.write(site.content or b"")
@@ -120,13 +133,27 @@ async def test_an_outage_is_survived_on_the_keys_at_hand(site: Site, tmp_path: P
     assert registry.get_sample_value("rpc_server_key_set_renewals_total", {"error_type": ""}) == 1
 
 
+@pytest.mark.parametrize("answer", ["redirect", "broken"])
+async def test_an_answer_that_is_none_is_an_outage(site: Site, tmp_path: Path, answer: str) -> None:
+    """A redirect is not followed, and an answer that breaks off is counted as any other failure."""
+    issuer = Issuer(tmp_path)
+    site.content, site.answer = issuer.jwks.read_bytes(), answer
+    with pytest.raises(KeySetError):
+        await KeySet(site.url, metrics()[1]).load()
+
+
 async def test_without_any_key_tokens_cannot_be_told(site: Site, tmp_path: Path) -> None:
     """Before the issuer has answered once a token is UNAVAILABLE, and not called wrong."""
-    issuer = Issuer(tmp_path)
-    tokens = Tokens(KeySet(site.url, metrics()[1], Clock()), issuer="", audience="", claims=Claims())
-    with pytest.raises(StatusError, match="KEYS_UNAVAILABLE"):
-        await tokens.verify(issuer.token("u", aud=None))
+    issuer, clock = Issuer(tmp_path), Clock()
+    keys = KeySet(site.url, metrics()[1], clock)
+    tokens = Tokens(keys, issuer="", audience="", claims=Claims())
+    for _ in range(10):
+        with pytest.raises(StatusError, match="KEYS_UNAVAILABLE"):
+            await tokens.verify(issuer.token("u", aud=None))
+        await settled(keys)
+    assert site.asked <= 2, "the issuer is asked once a second, whoever calls"
     site.content = issuer.jwks.read_bytes()
+    clock.now += 61
     assert (await tokens.verify(issuer.token("u", aud=None))).subject == "u"
 
 

@@ -91,6 +91,11 @@ def _by_another(issuer: Issuer, **given: Any) -> str:
     return Issuer(folder).token("mallory", headers={"kid": issuer.kid, **given}, roles=["admin"])
 
 
+def _headed(issuer: Issuer, **given: Any) -> str:
+    _, body, signature = issuer.token("mallory", roles=["admin"]).split(".")
+    return f"{_b64(json.dumps({'alg': 'ES256', 'kid': issuer.kid, **given}).encode())}.{body}.{signature}"
+
+
 def _changed(issuer: Issuer) -> str:
     header, body, signature = issuer.token("user").split(".")
     claims = json.loads(base64.urlsafe_b64decode(body + "=="))
@@ -113,6 +118,9 @@ FORGED: dict[str, Callable[[Issuer], str]] = {
     "no subject": lambda issuer: issuer.token("user", sub=None),
     "an unknown rule": lambda issuer: issuer.token("user", headers={"crit": ["b64"], "b64": False}),
     "an unknown key": lambda issuer: issuer.token("user", headers={"kid": "nobody's"}),
+    "an algorithm that is no text": lambda issuer: _headed(issuer, alg=["ES256"]),
+    "an algorithm that is an object": lambda issuer: _headed(issuer, alg={"ES256": 1}),
+    "a key id that is no text": lambda issuer: _headed(issuer, kid=7),
     "garbage": lambda _: "e30.e30.e30",
     "no token": lambda _: "x" * 40,
     "huge": lambda _: "a" * 8193,
@@ -241,6 +249,8 @@ async def test_keys_of_the_documentation_open_nothing_to_others(tmp_path: Path) 
         ('{"keys": [{"key": "short", "subject": "s"}]}', "at least 32 characters"),
         ('{"keys": [{"key": "' + "k" * 40 + '"}]}', "no list of keys"),
         ('{"keys": [{"key": "' + "k" * 40 + '", "subject": ""}]}', "needs a subject"),
+        ('{"keys": [{"key": "' + "k" * 40 + '", "subject": "s", "roles": "admin"}]}', "are no list"),
+        ("[" * 100_000, "no list of keys"),
         (None, "No such file"),
     ],
 )

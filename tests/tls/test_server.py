@@ -171,6 +171,22 @@ async def test_a_callers_certificate_says_who_calls(
     assert dict(found[0].attributes) == attributes
 
 
+async def test_credentials_that_nobody_knows_are_not_made_good_by_a_certificate(site: Site) -> None:
+    """A caller with a good certificate and an unknown key is refused, and not let in by the certificate."""
+    found: list[Caller] = []
+    keys = site.folder / "keys.json"
+    keys.write_text('{"keys": []}')
+    async with (
+        who_calls(site, found, preshared_keys=str(keys)) as app,
+        site.channel(app, own=site.authority.sign("orders")) as channel,
+    ):
+        stub: Any = user_pb2_grpc.UserServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await stub.ListUsers(user_pb2.ListUsersRequest(), metadata=(("authorization", "Bearer unknown"),))
+    assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert not found
+
+
 async def test_with_mtls_nobody_comes_in_without_a_certificate_of_the_authority(site: Site) -> None:
     """A caller without a certificate, or with one of another authority, does not get through the handshake."""
     async with who_calls(site, []) as app:

@@ -19,6 +19,8 @@ def by_certificate(arrival: Arrival) -> Caller | None:
     Its subject is the SPIFFE id, or else the first DNS name, or else the common name. The attributes `spiffe`,
     `dns` and `common_name` are those that there are.
     """
+    if "authorization" in arrival.metadata:
+        return None  # credentials that nobody knew are not made good by a certificate
     found = arrival.certificate
     return None if found is None else caller_of(found)
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -65,8 +66,8 @@ class KeySet:
         if (key := self.current(kid)) is not None:
             return key
         now = self._clock()
-        if self._renewing is None and (not self._keys or now >= self._next_for_unknown):
-            self._next_for_unknown = now + (UNKNOWN_PAUSE if self._is_url else 1.0)
+        if self._renewing is None and now >= self._next_for_unknown:
+            self._next_for_unknown = now + (UNKNOWN_PAUSE if self._is_url and self._keys else 1.0)
             self._renew()
         if self._renewing is not None:
             await asyncio.wait((self._renewing,))
@@ -115,16 +116,40 @@ class KeySet:
         try:
             if self._is_url:
                 request = urllib.request.Request(self._source, headers={"accept": "application/json"})  # noqa: S310
-                with urllib.request.urlopen(request, timeout=FETCH_SECONDS) as answer:  # noqa: S310 - http(s) only
-                    content = answer.read(MOST_BYTES + 1)
+                with _OPENER.open(request, timeout=FETCH_SECONDS) as answer:
+                    content = _content(answer)
             else:
                 content = Path(self._source).read_bytes()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             said = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
             raise KeySetError(str(said)) from None
         if len(content) > MOST_BYTES:
             raise KeySetError(f"it has more than {MOST_BYTES} bytes")
         return read_keys(content)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: it could lead to a place that the setting would refuse."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Return no request, which makes the answer an error."""
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
+def _content(answer: Any) -> bytes:
+    """Return what is read of an answer, as far as it comes in time.
+
+    Raises:
+        TimeoutError: It did not: the timeout of a socket is that of each read alone.
+    """
+    until, found = monotonic() + FETCH_SECONDS, b""
+    while len(found) <= MOST_BYTES and (part := answer.read1(1 << 16)):
+        found += part
+        if monotonic() > until:
+            raise TimeoutError(f"it took longer than {FETCH_SECONDS:.0f} seconds")
+    return found
 
 
 def read_keys(content: bytes) -> dict[str, PyJWK]:

@@ -72,7 +72,7 @@ class PresharedKeys:
             return dict(_entry(each, examples=self._examples) for each in listed)
         except OSError as error:
             raise PresharedKeysError(f"{self._path}: {error.strerror or error}") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             said = str(error) if isinstance(error, _EntryError) else "it is no list of keys in JSON"
             raise PresharedKeysError(f"{self._path}: {said}") from None
 
@@ -89,6 +89,9 @@ def _entry(given: Mapping[str, Any], *, examples: bool) -> tuple[bytes, Caller]:
         raise _EntryError("a key of the documentation is no secret: others could reach the service with it")
     if not isinstance(subject, str) or not subject:
         raise _EntryError("each key needs a subject")
+    for name in ("roles", "scopes"):
+        if not isinstance(given.get(name, []), list):
+            raise _EntryError(f"the {name} of {subject} are no list")
     attributes = {str(name): str(value) for name, value in given.get("attributes", {}).items()}
     caller = Caller(subject, frozenset(given.get("roles", ())), frozenset(given.get("scopes", ())), attributes)
     return _digest(key), caller

@@ -19,7 +19,7 @@ from tablestakes.identity.claims import Claims
 from tablestakes.identity.key_set import ALGORITHMS, KeySet
 from tablestakes.identity.way import bearer_of, refused
 
-# Tokens that are remembered: those that were verified last.
+# Tokens that are remembered: those that were used last.
 MOST_TOKENS = 10_000
 
 # Members of a header that name a key of the sender's own, or rules that nobody here knows (RFC 7515, section 4.1).
@@ -85,6 +85,7 @@ class Tokens:
         digest = hashlib.sha256(token.encode()).digest()
         known = self._known.get(digest)
         if known is not None and self._clock() < known.expires and self._keys.current(known.kid) is known.key:
+            self._known.move_to_end(digest)
             return known.caller
         self._known.pop(digest, None)
         verified = await self._verified(token)
@@ -99,7 +100,7 @@ class Tokens:
         except PyJWTError:
             raise refused("The token is no JSON Web Token.", "CREDENTIALS_INVALID") from None
         algorithm = header.get("alg")
-        if algorithm not in ALGORITHMS or FOREIGN & header.keys():
+        if not isinstance(algorithm, str) or algorithm not in ALGORITHMS or FOREIGN & header.keys():
             raise refused("The token is signed in a way that is not accepted.", "CREDENTIALS_INVALID")
         kid = header.get("kid", self._keys.only or "")
         key = await self._keys.find(kid) if isinstance(kid, str) else None
