@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 UV := $(shell command -v uv 2>/dev/null)
 PIP_LOCK := $(BIN)/python -m pip --disable-pip-version-check --no-input install --require-hashes --no-deps
 INSTALL_LOCK = $(if $(UV),$(UV) pip install --compile-bytecode --python $(BIN)/python --require-hashes $(1) ||) $(PIP_LOCK) $(1)
-GENERATED := generated/marketplace generated/buf
+GENERATED := generated/marketplace generated/buf generated/tablestakes_access
 
 .DEFAULT_GOAL := help
 .PHONY: help install serve serve-http demo image test test-long test-money test-cuts test-policies test-export test-clients \

@@ -23,13 +23,13 @@ from protos.openapi.index import Index
 from protos.openapi.page import page
 from tablestakes.client.config import service_config
 from tablestakes.client.generate import clients, services_of
-from tablestakes.stubs import SCRIPTS, files, protoc
+from tablestakes.stubs import ENGINE, SCRIPTS, files, protoc
 from tablestakes.stubs import generate as generate_with
 
 PROTOS = Path(__file__).resolve().parent
 ROOT = PROTOS.parent
 # Everything below these is ours to overwrite; the packaging of generated/ is not.
-TREES = (Path("generated", "buf"), Path("generated", "marketplace"), Path("docs", "api"))
+TREES = (*(Path("generated", each) for each in ("buf", "marketplace", "tablestakes_access")), Path("docs", "api"))
 STUBS = Path("generated")
 # The protos for whoever generates stubs of their own.
 DESCRIPTORS = Path("generated", "marketplace", "v1", "descriptors.binpb")
@@ -61,7 +61,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing; fail on any difference")
     check: bool = parser.parse_args().check
-    _run(SCRIPTS / "buf", "format", PROTOS, *(("--diff", "--exit-code") if check else ("--write",)))
+    for folder in (PROTOS, ENGINE):
+        _run(SCRIPTS / "buf", "format", folder, *(("--diff", "--exit-code") if check else ("--write",)))
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch)
         generate(PROTOS, fresh / STUBS)
@@ -79,15 +80,16 @@ def main() -> int:
             stale.clear()
         stale += imports.stale(COMPILER)
         # After the stubs are written: what is only not in good style still has stubs to go on with.
-        _run(SCRIPTS / "buf", "lint", PROTOS)
+        for folder in (PROTOS, ENGINE):
+            _run(SCRIPTS / "buf", "lint", folder)
         for line in stale:
             print(line, file=sys.stderr)
     return 1 if stale else 0
 
 
 def generate(protos: Path, out: Path) -> None:
-    """Write the stubs of every proto below a folder, and of `buf.validate`, with the pinned compiler."""
-    generate_with(protos, out, compiler=COMPILER, rules=True)
+    """Write the stubs of every proto below a folder, and of its imports, with the pinned compiler."""
+    generate_with(protos, out, compiler=COMPILER, imported=True)
 
 
 def describe(protos: Path, out: Path, *others: str) -> None:

@@ -35,7 +35,7 @@ def buf(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str
 def workspace(tmp_path: Path) -> Path:
     """A copy of buf's workspace, to change."""
     shutil.copy(ROOT / "buf.yaml", tmp_path)
-    for name in ("protos", "third_party"):
+    for name in ("protos", "server/tablestakes/protos", "third_party"):
         shutil.copytree(ROOT / name, tmp_path / name)
     return tmp_path
 
@@ -55,7 +55,8 @@ def test_buf_builds_the_protos_alone(workspace: Path) -> None:
     built = buf(workspace, "build", "protos", "--output", "image.binpb")
     assert built.returncode == 0, built.stderr
     files = {file.name for file in FileDescriptorSet.FromString((workspace / "image.binpb").read_bytes()).file}
-    assert {"marketplace/v1/user.proto", "google/api/http.proto", "buf/validate/validate.proto"} <= files
+    imported = {"google/api/http.proto", "buf/validate/validate.proto", "tablestakes_access/v1/access.proto"}
+    assert imported | {"marketplace/v1/user.proto"} <= files
 
 
 def test_a_break_is_refused(workspace: Path) -> None:
@@ -106,6 +107,7 @@ def test_the_module_to_publish(tmp_path: Path) -> None:
     assert yaml.safe_load((tmp_path / "module" / "buf.yaml").read_text())["deps"] == [
         "buf.build/bufbuild/protovalidate",
         "buf.build/googleapis/googleapis",
+        "buf.build/tablestakes/access",
     ]
 
 

@@ -1,5 +1,7 @@
 """Generating the stubs of protos: `python -m tablestakes.stubs protos generated`.
 
+Protos may import what comes with the engine: `tablestakes_access/v1/access.proto`, who may call a method.
+
 It needs the extra `new`: protoc (grpcio-tools) and its plug-ins for types (mypy-protobuf).
 `buf/validate/validate.proto`, which protos import for their rules, comes with protovalidate as a descriptor and is
 given to protoc as one.
@@ -20,17 +22,19 @@ from protovalidate._gen.buf.validate import validate_pb
 SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 RULES = "buf/validate/validate.proto"
+ENGINE = Path(__file__).parent / "protos"
+"""The protos of the engine, which those of services import."""
 
 
-def generate(protos: Path, out: Path, *, compiler: Path | None = None, rules: bool = False) -> None:
+def generate(protos: Path, out: Path, *, compiler: Path | None = None, imported: bool = False) -> None:
     """Write the stubs of every proto below a folder.
 
     Args:
         protos: The root that import paths in the protos start from.
         out: The root to write packages below; it is created.
         compiler: A folder with grpcio-tools to use in place of the installed one.
-        rules: Whether to write the stubs of `buf.validate` as well, which those of the protos import; the package
-            `tablestakes` has them.
+        imported: Whether to write the stubs of `buf.validate` and of the engine's own protos as well, which those
+            of the protos import; the package `tablestakes` has them.
 
     Raises:
         subprocess.CalledProcessError: The compiler refused a proto; its message is on standard error.
@@ -39,9 +43,10 @@ def generate(protos: Path, out: Path, *, compiler: Path | None = None, rules: bo
     outputs = [f"--{kind}_out={out}" for kind in ("python", "grpc_python")]
     outputs += [f"--{kind}_out=quiet:{out}" for kind in ("mypy", "mypy_grpc")]
     protoc(protos, *outputs, *files(protos), compiler=compiler)
-    if rules:
-        # It has no services: a caller needs its messages to load, and nothing else of it.
-        protoc(protos, f"--python_out={out}", f"--mypy_out=quiet:{out}", RULES, compiler=compiler)
+    if imported:
+        # They have no services: a caller needs their messages to load, and nothing else of them.
+        outputs = [f"--python_out={out}", f"--mypy_out=quiet:{out}"]
+        protoc(protos, *outputs, RULES, *files(ENGINE), compiler=compiler)
     for folder in {path.parent for path in out.rglob("*_pb2.py")}:
         (folder / "py.typed").touch()
 
@@ -63,7 +68,8 @@ def protoc(protos: Path, *arguments: str, compiler: Path | None = None) -> None:
         command = (
             *(sys.executable, "-m", "grpc_tools.protoc", f"--descriptor_set_in={rules.name}"),
             # google/api and google/rpc come as files with googleapis-common-protos.
-            *(f"--proto_path={protos}", f"--proto_path={SITE_PACKAGES}", *arguments),
+            *(f"--proto_path={protos}", f"--proto_path={ENGINE}", f"--proto_path={SITE_PACKAGES}"),
+            *arguments,
         )
         # protoc finds mypy-protobuf's plug-ins on the path.
         environment = os.environ | {"PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"}

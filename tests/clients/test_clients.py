@@ -71,7 +71,7 @@ async def test_a_client_in_go(marketplace: Process, tmp_path: Path) -> None:
     await run(go, "build", "-o", f"{tmp_path}/bin/", *plugins, **environment)
     path = os.pathsep.join([f"{tmp_path}/bin", os.environ["PATH"]])
     # The generated code imports that of buf.validate, which no package of Debian's has.
-    for module in ("protos", "third_party/protovalidate"):
+    for module in ("protos", "server/tablestakes/protos", "third_party/protovalidate"):
         await generate(module, "go", source, path)
     await run(go, "build", "-o", tmp_path / "client", HERE / "go" / "main.go", **environment)
     assert await run(tmp_path / "client", marketplace.address) == "users/1 A Gopher\n"

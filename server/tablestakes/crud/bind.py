@@ -13,11 +13,11 @@ from typing import Any, cast
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor, ServiceDescriptor
 
 from tablestakes.crud import transition
-from tablestakes.crud.access import Access
 from tablestakes.crud.asks import SHOW_DELETED, UNSERVED, Asks
 from tablestakes.crud.declaration import DeclarationError, likely
 from tablestakes.crud.etag_first import etag_first, require_etag
 from tablestakes.crud.method import RETENTION, Method, Rpc
+from tablestakes.crud.method_access import method_access
 from tablestakes.crud.query.token import PageTokens
 from tablestakes.crud.query.total import MOST_COUNTED
 from tablestakes.crud.resource import Resource, Transition
@@ -65,7 +65,7 @@ def bind(
     common = (tokens, limits or Limits(), most_counted, retention)
     methods = [method for service in _services(resources) for method in _bind_service(service, pairs, common)]
     by_schema = {id(schemas[name]): resource for name, resource in declared.items()}
-    methods = [replace(each, access=_access(each, by_schema[id(each.schema)])) for each in methods]
+    methods = [replace(each, access=method_access(each, by_schema[id(each.schema)])) for each in methods]
     for name, resource in declared.items():
         served = {method.name for method in methods if method.schema is schemas[name]}
         if not served:
@@ -76,22 +76,6 @@ def bind(
                 known = {method.name for method in methods if method.service.startswith(f"{package}.")}
                 raise DeclarationError(f"{name} {said} {unknown}, which is no RPC; {likely(unknown, known)}")
     return methods
-
-
-def _access(method: Method, resource: Resource) -> Access | None:
-    """Return who may call a method, as its resource declares it; None where it says nothing.
-
-    Raises:
-        DeclarationError: A batch and the method of its items ask for different roles.
-    """
-    default = resource.reads if method.reads else resource.writes
-    own = resource.access.get(method.name, default)
-    if own is None or method.item is None:
-        return own
-    try:
-        return own.and_of(resource.access.get(method.item.name, default))
-    except ValueError as error:
-        raise DeclarationError(f"{method.descriptor.full_name} and {method.item.name}: {error}") from None
 
 
 def _services(resources: Sequence[Resource]) -> list[ServiceDescriptor]:

@@ -16,7 +16,8 @@ def require_policies(methods: Iterable[Method]) -> None:
     """
     if unsaid := [each.path for each in methods if each.access is None]:
         raise DeclarationError(
-            f"nothing says who may call {', '.join(unsaid)}: declare `reads`, `writes` or `access` of its Resource"
+            f"nothing says who may call {', '.join(unsaid)}: set its option "
+            "(tablestakes_access.v1.access), or declare `reads`, `writes` or `access` of its Resource"
         )
 
 

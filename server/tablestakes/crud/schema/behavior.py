@@ -22,3 +22,8 @@ def behaves(field: FieldDescriptor, *behaviors: int) -> bool:
 def option(descriptor: Any, extension: Any) -> Any:
     """Return a custom option of any descriptor, or its empty value where the proto does not set it."""
     return descriptor.GetOptions().Extensions[extension]
+
+
+def has_option(descriptor: Any, extension: Any) -> bool:
+    """Return whether the proto sets a custom option, be it to its empty value."""
+    return bool(descriptor.GetOptions().HasExtension(extension))
