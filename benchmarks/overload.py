@@ -270,7 +270,7 @@ async def main() -> None:
         cases = (
             Case("statements", 1, "/marketplace.v1.TagService/GetTag", napping, 16),
             Case("cpu", 2, "/marketplace.v1.UserService/ListUsers", listing, 16),
-            Case("cheap", 2, "/marketplace.v1.UserService/GetUser", getting, 32),
+            Case("cheap", 1, "/marketplace.v1.UserService/GetUser", getting, 32),
         )
         for case in cases:
             if case.name in options.cases:

@@ -8,6 +8,7 @@ while a service is saturated.
 
 import math
 from collections.abc import Callable
+from time import thread_time
 from typing import Protocol
 
 # Seconds from one adjustment to the next, and after how many calls that ended the first can be.
@@ -17,11 +18,20 @@ WINDOW, LEAST_ENDED = 0.1, 4
 # short, and enough that no connection is idle while there is work.
 MOST_WAITED = 1 / 3
 
-# Seconds that the event loop may be late: below what callers notice, and above what one large page takes.
-MOST_LAG = 0.02
+# Seconds that the event loop may be late while its thread uses more than this share of a core: then the CPU is the
+# limit, and more calls in progress would only make its turns longer. A large page alone makes it as late, on a core
+# that is not used up, and says nothing.
+MOST_LAG, SATURATED = 0.01, 0.7
 
-# By how much a limit falls at once where there is too much queueing.
-DECREASE = 0.9
+# Seconds that it may be late, whatever it uses: the machine may have no more to give.
+STARVED_LAG = 0.05
+
+# By how much a limit falls at once where there is too much queueing: how late the loop is says how much too many
+# calls there are, but one measurement is not to be trusted further than this.
+DECREASE, STEEPEST = 0.9, 0.5
+
+# A limit that was too large within so many windows rises by one in as many of them as it is large.
+CAUTIOUS = 20
 
 
 class Limit(Protocol):
@@ -68,10 +78,16 @@ class AdaptiveLimit:
         least: Where it ends falling.
         most: Where it ends rising.
         lag: Returns for how many seconds the event loop was late when that was last measured.
+        cpu: Returns the seconds of CPU that the event loop's thread has used.
     """
 
-    def __init__(self, start: int, least: int, most: int, lag: Callable[[], float]) -> None:
-        self._least, self._most, self._lag = least, most, lag
+    def __init__(
+        self, start: int, least: int, most: int, lag: Callable[[], float], cpu: Callable[[], float] = thread_time
+    ) -> None:
+        self._least, self._most, self._lag, self._cpu = least, most, lag, cpu
+        # What `cpu` said when the window began, and in how many windows there has not been too much queueing.
+        self._used = 0.0
+        self._calm = CAUTIOUS
         self._exact = float(min(max(start, least), most))
         self.now = int(self._exact)
         # Of the window: when it began, the calls that ended in it, their time, and the most that were in progress.
@@ -86,14 +102,24 @@ class AdaptiveLimit:
         self._waited += waited
         self._peak = max(self._peak, in_progress)
         if at - self._since >= WINDOW and self._ended >= LEAST_ENDED:
-            self._adjust()
+            self._adjust(at - self._since)
             self._since, self._ended, self._peak = at, 0, 0
             self._seconds = self._waited = 0.0
 
-    def _adjust(self) -> None:
-        if self._waited > MOST_WAITED * self._seconds or self._lag() > MOST_LAG:
-            self._exact = min(self._exact, self._peak) * DECREASE
+    def _adjust(self, elapsed: float) -> None:
+        used = self._cpu()
+        lag, saturated = self._lag(), used - self._used > SATURATED * elapsed
+        self._used = used
+        self._calm += 1
+        if lag > STARVED_LAG or (lag > MOST_LAG and saturated):
+            self._fall(max(STEEPEST, MOST_LAG / lag))
+        elif self._waited > MOST_WAITED * self._seconds:
+            self._fall(1.0)
         elif self._peak >= self.now:
-            self._exact += 1
+            self._exact += 1 if self._calm > CAUTIOUS else 1 / self.now
         self._exact = min(max(self._exact, float(self._least)), float(self._most))
         self.now = int(self._exact)
+
+    def _fall(self, share: float) -> None:
+        self._exact = min(self._exact, self._peak) * min(DECREASE, share)
+        self._calm = 0
