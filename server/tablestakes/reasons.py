@@ -181,6 +181,12 @@ REASONS: tuple[Reason, ...] = (
         (StatusCode.ALREADY_EXISTS,),
         ("resource",),
     ),
+    Reason(
+        "METADATA_TOO_LARGE",
+        "The call has more metadata than calls may have.",
+        (StatusCode.RESOURCE_EXHAUSTED,),
+        ("most",),
+    ),
     of_field("NOT_A_NUMBER", "The number must be finite."),
     of_field("NOT_JSON", "The value has no form in JSON."),
     of_field("NUL_CHARACTER", "Text cannot have the character NUL."),

@@ -5,19 +5,36 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
-from benchmarks.hostile import CALL, CANCEL, END_HEADERS, HEADERS, PREFACE, RST_STREAM, SETTINGS, field, frame
+from benchmarks.hostile import (
+    CALL,
+    CANCEL,
+    CONTINUATION,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PREFACE,
+    RST_STREAM,
+    SETTINGS,
+    field,
+    frame,
+)
 from tablestakes.app import App
 from tablestakes.edge import listen
-from tablestakes.edge.connections import MOST_CANCELLED, SUSPECT_CANCELLED, Connections
+from tablestakes.edge.arrival import Arrival
+from tablestakes.edge.connections import MOST_MISUSED, SUSPECT_MISUSED, Connections
+from tablestakes.edge.metadata import MOST_METADATA, metadata_gate
+from tablestakes.errors import StatusError
 from tablestakes.telemetry import ConnectionMetrics
 from tablestakes.testing.serving import eventually
+from tests.process import HANGS
 from tests.serving import serving, settings_for
 
 ADDRESSES = ("ipv4:10.0.0.1:0", "ipv4:10.0.0.1:7", "ipv4:10.0.0.1:8", "ipv4:10.0.0.2:7")
@@ -115,7 +132,8 @@ def test_cancelled_calls_are_counted_by_the_second_and_the_connection(monkeypatc
     """A caller may cancel many calls, in more than a second or on several connections, before it is suspected."""
     hung: list[str] = []
 
-    def note(_: int, ends: Callable[[str], bool]) -> int:
+    def note(_: int, ends: Callable[[str], bool], *, most: int) -> int:
+        assert most == 1
         hung.extend(each for each in ADDRESSES if ends(each))
         return 1
 
@@ -125,19 +143,19 @@ def test_cancelled_calls_are_counted_by_the_second_and_the_connection(monkeypatc
     connections.port = 1
     for second in range(3):
         now[0] = float(second)
-        for number in range(MOST_CANCELLED * 2):
-            connections.cancelled(f"ipv4:10.0.0.1:{number % 2}")
+        for number in range(MOST_MISUSED * 2):
+            connections.misused(f"ipv4:10.0.0.1:{number % 2}", "cancelled_calls")
     assert not hung
-    connections.cancelled("ipv4:10.0.0.1:0")
+    connections.misused("ipv4:10.0.0.1:0", "cancelled_calls")
     assert hung == ["ipv4:10.0.0.1:0"]
     now[0] = 10.0
-    for _ in range(SUSPECT_CANCELLED + 1):
-        connections.cancelled("ipv4:10.0.0.1:7")
-        connections.cancelled("ipv4:10.0.0.2:7")
+    for _ in range(SUSPECT_MISUSED + 1):
+        connections.misused("ipv4:10.0.0.1:7", "cancelled_calls")
+        connections.misused("ipv4:10.0.0.2:7", "cancelled_calls")
     assert len(hung) == 2, "an address that was cut off once is watched for a while, and others are not"
     now[0] = 100.0
-    for _ in range(SUSPECT_CANCELLED + 1):
-        connections.cancelled("ipv4:10.0.0.1:8")
+    for _ in range(SUSPECT_MISUSED + 1):
+        connections.misused("ipv4:10.0.0.1:8", "cancelled_calls")
     assert len(hung) == 2
 
 
@@ -170,4 +188,61 @@ async def test_headers_have_a_size_however_many_there_are(tmp_path: Path) -> Non
                 await check(health_pb2.HealthCheckRequest(), metadata=metadata, timeout=20)
             assert raised.value.code() in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INTERNAL)
         assert len(field("x", "v")) == 5
+        assert await is_served(app)
+
+
+def large(stream: int, pieces: int = 10) -> bytes:
+    """Return a call of GetUser with 4 kB of metadata in each of some frames."""
+    more = [frame(CONTINUATION, 0, stream, field(f"x-{number}", "v" * 4000)) for number in range(pieces)]
+    return frame(HEADERS, END_STREAM, stream, CALL) + b"".join(more) + frame(CONTINUATION, END_HEADERS, stream)
+
+
+def handled(app: App, code: str) -> float:
+    """Return how many calls of GetUser have ended with a code."""
+    labels = {"grpc_type": "unary", "grpc_service": "marketplace.v1.UserService", "grpc_method": "GetUser"}
+    return app.registry.get_sample_value("grpc_server_handled_total", labels | {"grpc_code": code}) or 0.0
+
+
+async def test_headers_in_pieces_have_a_size_too(tmp_path: Path) -> None:
+    """A caller who heeds no SETTINGS sends 12 kB of metadata in three frames, and not 40 kB in ten."""
+    async with opened(tmp_path) as app:
+        _, writer = await connect(app)
+        # Both calls have no message.
+        writer.write(large(1, pieces=3))
+        await eventually(lambda: handled(app, "InvalidArgument") == 1, HANGS)
+        writer.write(large(3))
+        await eventually(lambda: handled(app, "ResourceExhausted") == 1, HANGS)
+        assert handled(app, "InvalidArgument") == 1
+        writer.close()
+
+
+def test_metadata_is_measured_as_http2_measures_it() -> None:
+    """A key and a value count with 32 octets besides (RFC 9113, section 6.5.2); one byte more is too much."""
+    gate = metadata_gate(Connections(10, ConnectionMetrics(CollectorRegistry())))
+    method = cast(Any, None)
+
+    def arrival(*sent: tuple[str, str | bytes]) -> Arrival:
+        return Arrival(cast(Any, SimpleNamespace(invocation_metadata=lambda: sent, peer=lambda: "ipv4:10.0.0.1:1")))
+
+    gate(arrival(), method)
+    gate(arrival(("x-one", "v" * (MOST_METADATA - 64 - 11)), ("x-two-", b"")), method)
+    with pytest.raises(StatusError) as raised:
+        gate(arrival(("x-one", "v" * (MOST_METADATA - 64 - 11)), ("x-two-", b"v")), method)
+    assert raised.value.reason == "METADATA_TOO_LARGE"
+    assert raised.value.metadata["most"] == str(MOST_METADATA)
+
+
+async def test_headers_without_end_cost_the_connection(tmp_path: Path) -> None:
+    """A caller who sends many calls with too much metadata is cut off; another one is served."""
+    async with opened(tmp_path) as app:
+        reader, writer = await connect(app)
+        waiting = asyncio.ensure_future(ended(reader))
+        for number in range(1, 1 << 20, 2):
+            if waiting.done():
+                break
+            writer.write(large(number, pieces=5))
+            await asyncio.sleep(0.001)
+        await waiting
+        writer.close()
+        assert count(app, "large_metadata") == 1
         assert await is_served(app)

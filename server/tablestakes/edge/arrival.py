@@ -24,9 +24,14 @@ class Arrival:
         self.caller: Caller = ANONYMOUS
 
     @cached_property
+    def sent(self) -> tuple[tuple[str, str | bytes], ...]:
+        """The metadata that the caller sent: pairs of a lower-case key and a value."""
+        return tuple(self._context.invocation_metadata() or ())
+
+    @cached_property
     def metadata(self) -> Mapping[str, str | bytes]:
-        """The metadata that the caller sent, by lower-case key; of a repeated key the last value."""
-        return dict(self._context.invocation_metadata() or ())
+        """The metadata by key; of a repeated key the last value."""
+        return dict(self.sent)
 
     @property
     def peer(self) -> str:

@@ -1,8 +1,9 @@
 """The connections of the server: how many there may be, and that none of them only wastes its time.
 
 gRPC's core bounds the streams of a connection, and ends one that never shakes hands or stays idle. It bounds
-neither how many connections there are, nor how often a caller opens a stream to reset it at once (CVE-2023-44487):
-each has a handler started and cancelled. Its sockets are files of this process, and can be ended: see `hang_up`.
+neither how many connections there are, nor how often a caller opens a stream to reset it at once (CVE-2023-44487),
+or to send metadata without end: each has a handler started. Its sockets are files of this process, and can be
+ended: see `hang_up`.
 """
 
 import asyncio
@@ -17,11 +18,11 @@ from tablestakes.telemetry import ConnectionMetrics
 
 log = structlog.get_logger()
 
-# Calls of one connection that may be cancelled in a second. A caller who hedges cancels as many as it makes.
-MOST_CANCELLED = 200
+# Calls of one connection that may be misused in a second. A caller who hedges cancels as many as it makes.
+MOST_MISUSED = 200
 
 # Of an address whose connection was ended for that: so few, for so many seconds.
-SUSPECT_CANCELLED, SUSPECT_SECONDS = 5, 60.0
+SUSPECT_MISUSED, SUSPECT_SECONDS = 5, 60.0
 
 # How often the connections are counted.
 COUNT_SECONDS = 1.0
@@ -44,7 +45,7 @@ class Connections:
         self._most = most
         self._metrics = metrics
         self._clock = clock
-        self._cancelled: Counter[str] = Counter()
+        self._misused: Counter[str] = Counter()
         self._suspects: dict[str, float] = {}
         self._second = 0.0
         self._counting: asyncio.Task[None] | None = None
@@ -61,27 +62,28 @@ class Connections:
             self._counting.cancel()
             await asyncio.wait((self._counting,))
 
-    def cancelled(self, peer: str) -> None:
-        """Note a call that its caller cancelled, and end the connection where there are too many.
+    def misused(self, peer: str, reason: str) -> None:
+        """Note a call that has cost a handler and was for nothing; end the connection where there are too many.
 
         Args:
             peer: The caller's address: `ipv4:127.0.0.1:40000`.
+            reason: Why it was for nothing: cancelled_calls, large_metadata.
         """
         now = self._clock()
         if now - self._second >= 1:
             self._second = now
-            self._cancelled.clear()
+            self._misused.clear()
             self._suspects = {address: until for address, until in self._suspects.items() if until > now}
-        self._cancelled[peer] += 1
+        self._misused[peer] += 1
         address = peer.rpartition(":")[0]
-        most = SUSPECT_CANCELLED if address in self._suspects else MOST_CANCELLED
-        if self._cancelled[peer] <= most or not self.port:
+        most = SUSPECT_MISUSED if address in self._suspects else MOST_MISUSED
+        if self._misused[peer] <= most or not self.port:
             return
-        del self._cancelled[peer]
-        if hang_up(self.port, lambda each: each == peer):
-            self._metrics.ended("cancelled_calls")
+        del self._misused[peer]
+        if hang_up(self.port, lambda each: each == peer, most=1):
+            self._metrics.ended(reason)
             if address not in self._suspects:
-                log.warning("connection ended", peer=peer, reason=f"more than {most} cancelled calls in a second")
+                log.warning("connection ended", peer=peer, reason=reason, most_in_a_second=most)
         self._suspects[address] = now + SUSPECT_SECONDS
 
     async def _count(self) -> None:

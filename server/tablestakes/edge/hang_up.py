@@ -17,14 +17,15 @@ from pathlib import Path
 FILES = Path("/dev/fd")
 
 
-def hang_up(port: int, ends: Callable[[str], bool] = lambda _: True) -> int:
-    """End TCP connections that were accepted on a port of this process.
+def hang_up(port: int, ends: Callable[[str], bool] = lambda _: True, *, most: int | None = None) -> int:
+    """End TCP connections that were accepted on a port of this process, those first that were opened last.
 
     Both sides see an end of the connection, as if the other had closed it; what was sent before still arrives.
 
     Args:
         port: The port.
         ends: Whether one is ended, given the peer as gRPC names it: `ipv4:127.0.0.1:40000`.
+        most: After how many to look no further, None to look at all.
 
     Returns:
         How many were ended.
@@ -35,6 +36,8 @@ def hang_up(port: int, ends: Callable[[str], bool] = lambda _: True) -> int:
             if ends(peer_of(connection)):
                 connection.shutdown(socket.SHUT_RDWR)
                 ended += 1
+        if ended == most:
+            break
     return ended
 
 
@@ -49,9 +52,10 @@ def peers(port: int) -> list[str]:
 
 def _connections(port: int) -> Iterator[socket.socket]:
     """Yield a copy of each connection, which is to be closed."""
-    for file in list(FILES.iterdir()) if FILES.is_dir() else ():
+    # A new file has a higher number than most.
+    for file in sorted((int(each.name) for each in FILES.iterdir()), reverse=True) if FILES.is_dir() else ():
         with contextlib.suppress(OSError):
-            connection = _copied(int(file.name))
+            connection = _copied(file)
             if connection is None:
                 continue
             if _accepted(connection, port):

@@ -10,6 +10,7 @@ from tablestakes.crud.encode import MAX_RESPONSE
 from tablestakes.edge.door import Door
 from tablestakes.edge.handler import RpcHandler
 from tablestakes.edge.health import Health
+from tablestakes.edge.metadata import MOST_METADATA
 from tablestakes.edge.receive import bounded
 from tablestakes.edge.reflect import add_reflection
 
@@ -30,8 +31,8 @@ OPTIONS: Mapping[str, int] = {
     "grpc.server.max_pending_requests": 100_000,
     "grpc.server.max_pending_requests_hard_limit": 200_000,
     # Between a soft and a hard limit that differ, metadata is refused at random.
-    "grpc.max_metadata_size": 16 << 10,
-    "grpc.absolute_max_metadata_size": 16 << 10,
+    "grpc.max_metadata_size": MOST_METADATA,
+    "grpc.absolute_max_metadata_size": MOST_METADATA,
     # Two servers on one port would otherwise share it and never say so.
     "grpc.so_reuseport": 0,
     # A caller's keepalive may come every 20 seconds; what we tell callers to use is 30.

@@ -127,7 +127,7 @@ def surround(
         except asyncio.CancelledError:
             code = _code_of_cancelled(arrival)
             if code == CANCELED and edge.connections is not None:
-                edge.connections.cancelled(arrival.peer)
+                edge.connections.misused(arrival.peer, "cancelled_calls")
             raise
         except Exception as error:  # noqa: BLE001 - grpc.aio would send an exception's class and text to the caller
             status = translate(error, method, unit)

@@ -20,7 +20,7 @@ class ConnectionMetrics:
             ("reason",),
             registry=registry,
         )
-        for reason in ("cancelled_calls", "too_many"):
+        for reason in ("cancelled_calls", "large_metadata", "too_many"):
             self._ended.labels(reason)
 
     def open(self, count: int) -> None:
@@ -31,7 +31,7 @@ class ConnectionMetrics:
         """Count some that were ended.
 
         Args:
-            reason: cancelled_calls or too_many.
+            reason: cancelled_calls, large_metadata or too_many.
             count: How many.
         """
         self._ended.labels(reason).inc(count)
