@@ -44,15 +44,23 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scripts of an environment with nothing in it but the wheel, its extras and their own needs."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    venv.create(folder / "venv", with_pip=True)
+    venv.create(folder / "venv")
     scripts = folder / "venv" / "bin"
     wanted = f"{wheel}[new,testing]"
     # As the Makefile does: uv where there is one, which takes a tenth of the time.
     if (uv := shutil.which("uv")) is None or subprocess.run(
         (uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", scripts / "python", wanted), check=False
     ).returncode:
-        pip = (scripts / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-        subprocess.run((*pip, wanted), check=True)
+        pip = (
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            scripts / "python",
+            "--quiet",
+            "--disable-pip-version-check",
+        )
+        subprocess.run((*pip, "install", wanted), check=True)
     return scripts
 
 
@@ -129,7 +137,11 @@ def test_the_sbom_has_every_package(elsewhere: Path, tmp_path: Path) -> None:
     document = json.loads(sbom.read_text())
     assert (document["bomFormat"], document["metadata"]["component"]["name"]) == ("CycloneDX", "tablestakes")
     listed = json.loads(
-        run(elsewhere / "pip", "list", "--format=json", "--disable-pip-version-check", cwd=tmp_path)
+        run(
+            *(sys.executable, "-m", "pip", "--python", elsewhere / "python", "list", "--format=json"),
+            "--disable-pip-version-check",
+            cwd=tmp_path,
+        )
     )
     installed = {each["name"].lower(): each["version"] for each in listed}
     del installed["tablestakes"]
@@ -166,7 +178,8 @@ def shop(elsewhere: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project that `tablestakes new shop` writes, installed."""
     folder = tmp_path_factory.mktemp("projects")
     assert "shop/ is written" in run(elsewhere / "tablestakes", "new", "shop", cwd=folder)
-    run(elsewhere / "pip", "install", "--quiet", "--no-deps", "--editable", ".", cwd=folder / "shop")
+    pip = (sys.executable, "-m", "pip", "--python", elsewhere / "python", "install")
+    run(*pip, "--quiet", "--no-deps", "--editable", ".", cwd=folder / "shop")
     return folder / "shop"
 
 

@@ -44,6 +44,12 @@ def own_postgres() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let scrapes follow each other without the pause that keeps rendering to a share of a core."""
+    monkeypatch.setattr("tablestakes.telemetry.show.turns.SHARE", 1.0)
+
+
 class Service:
     """A service with its default settings, and the timeline of its scrapes.
 
