@@ -187,6 +187,35 @@ async def test_who_leaves_as_its_turn_comes_takes_no_place() -> None:
     assert desk.admission.in_progress == 1
 
 
+async def test_what_has_room_begins_at_once_while_nobody_is_turned_away() -> None:
+    """A call in line begins in the moment in which a place is given back."""
+    desk = Desk()
+    entrance = desk.entrance()
+    desk.fill(entrance)
+    waiting = queue(entrance.enter(None))
+    await asyncio.sleep(0)
+    desk.places[0].release()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert waiting.done(), "the arrivals were waited for"
+    assert isinstance(waiting.result(), Place)
+
+
+async def test_those_to_be_turned_away_go_before_what_has_room() -> None:
+    """Where a call was turned away a moment ago, the next one in line waits until the arrivals have been seen to."""
+    desk = Desk()
+    entrance = desk.entrance()
+    desk.fill(entrance)
+    waiting = queue(entrance.enter(None))
+    await asyncio.sleep(0)
+    assert entrance.enter(0.5) is HASTY
+    desk.places[0].release()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert isinstance(await waiting, Place)
+
+
 async def test_every_series_is_there_from_the_start() -> None:
     """Each priority and reason has a sample at zero before the first call."""
     desk = Desk()

@@ -22,6 +22,10 @@ LEARNT = 0.1
 # certain, and a call that ends just after its deadline has cost as much as any other.
 CERTAIN = 0.7
 
+# For how many seconds after a call was turned away those in line begin only when the arrivals have been seen to.
+# While nobody is turned away nothing behind them is in a hurry, and what could begin would wait for nothing.
+HURRIED = 1.0
+
 # How many times as long as one is expected to wait at the most a call that stands in line waits at the most.
 PATIENCE = 2.0
 
@@ -61,6 +65,7 @@ class Admission:
         # Seconds between the ends of two calls while others wait, 0 where that is not known; and the last end.
         self._interval = 0.0
         self._last_end = 0.0
+        self._hurried_until = 0.0
         self.arrivals = arrivals
         arrivals.then = self._begin
         metrics.limit = lambda: limit.now
@@ -102,7 +107,7 @@ class Admission:
             self._interval, self._last_end = needed / max(1, self.limit.now), now
         line.join(waiting)
         self._displace(priority, needed, now)
-        self.arrivals.look(now)
+        self._let_begin(now)
         return self._decided(waiting)
 
     async def _decided(self, waiting: Waiting) -> "Place | Refusal":
@@ -127,6 +132,7 @@ class Admission:
 
     def refuse(self, priority: Priority, refusal: Refusal) -> Refusal:
         """Count a call that is turned away, and return why it is."""
+        self._hurried_until = self.clock() + HURRIED
         self.metrics.refused(priority, refusal.reason)
         return refusal
 
@@ -158,7 +164,17 @@ class Admission:
         interval = now - self._last_end
         self._interval = self._interval + (interval - self._interval) * LEARNT if self._interval else interval
         self._last_end = now
-        self.arrivals.look(now)
+        self._let_begin(now)
+
+    def is_behind(self, now: float) -> bool:
+        """Return whether there may be calls behind those that have arrived which are to be turned away first."""
+        return self.arrivals.behind and now < self._hurried_until
+
+    def _let_begin(self, now: float) -> None:
+        if now < self._hurried_until:
+            self.arrivals.look(now)
+        else:
+            self._begin(now)
 
     def _begin(self, now: float) -> None:
         """Let those begin whose turn it is, once the event loop has seen to the calls that arrive."""
@@ -199,11 +215,10 @@ class Entrance:
         """
         admission = self._admission
         now = admission.clock()
-        arrivals = admission.arrivals
-        arrivals.count(now)
+        admission.arrivals.count(now)
         if left is not None and left < self.usual.at(now):
             return admission.refuse(self.priority, HASTY)
-        if admission.in_progress < admission.limit.now and not (admission.line.length or arrivals.behind):
+        if admission.in_progress < admission.limit.now and not (admission.line.length or admission.is_behind(now)):
             return Place(admission, self, now)
         return admission.wait(self, left, now)
 
