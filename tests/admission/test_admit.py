@@ -202,7 +202,7 @@ async def test_what_has_room_begins_at_once_while_nobody_is_turned_away() -> Non
 
 
 async def test_those_to_be_turned_away_go_before_what_has_room() -> None:
-    """Where a call was turned away a moment ago, the next one in line waits until the arrivals have been seen to."""
+    """Where a call was just turned away, the next one in line waits until the arrivals have been seen to."""
     desk = Desk()
     entrance = desk.entrance()
     desk.fill(entrance)
