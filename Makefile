@@ -15,7 +15,7 @@ GENERATED := generated/marketplace generated/buf generated/tablestakes_access
 
 .DEFAULT_GOAL := help
 .PHONY: help install serve serve-http demo image test test-long test-money test-cuts test-policies test-export test-clients \
-	test-rolling test-image test-http-fuzz check check-deploy proto baseline monitoring filtering errors migration \
+	test-rolling test-image test-http-fuzz bench check check-deploy proto baseline monitoring filtering errors migration \
 	docs dist sbom licences hooks lock clean
 
 help:  ## List the commands
@@ -117,6 +117,9 @@ test-policies: $(VENV)/develop.installed  ## Call every method for each row of t
 
 test-export: $(VENV)/develop.installed  ## Export a million rows from each database in constant memory (ROWS=1000000)
 	@EXPORT_ROWS=$(or $(ROWS),1000000) $(BIN)/python -m pytest tests/edge/test_export_memory.py -rP
+
+bench: $(VENV)/develop.installed  ## Measure the service beside what one would write by hand, and write docs/benchmarks.md
+	@$(BIN)/python -m benchmarks.bench --write docs/benchmarks.md $(ARGS)
 
 check: $(VENV)/develop.installed  ## Lint, types, import layers, protos, and that generated files are fresh and nothing breaks
 	$(BIN)/ruff check .

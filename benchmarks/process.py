@@ -74,11 +74,12 @@ class Process:
             calls: How many to make, `IN_FLIGHT` at a time.
         """
         each = max(1, calls // IN_FLIGHT)
-        before = self._spent_us()
+        before = self.spent_us()
         await asyncio.gather(*(_repeat(call, each) for _ in range(IN_FLIGHT)))
-        return (self._spent_us() - before) / (each * IN_FLIGHT)
+        return (self.spent_us() - before) / (each * IN_FLIGHT)
 
-    def _spent_us(self) -> float:
+    def spent_us(self) -> float:
+        """Return the user and system time that the server has spent, in microseconds."""
         user, system = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         return (int(user) + int(system)) * _TICK_US
 
@@ -98,6 +99,19 @@ async def echo(*, more: int = 0, registered: bool = False) -> AsyncIterator[Proc
     """
     arguments = ("-c", _ECHO, str(more), "registered" if registered else "generic")
     async with _running(*arguments, stdout=asyncio.subprocess.PIPE) as started:
+        assert started.stdout is not None
+        yield Process(started.pid, (await started.stdout.readline()).decode().strip())
+
+
+@asynccontextmanager
+async def peer(name: str, url: str) -> AsyncIterator[Process]:
+    """Run a UserService that is written by hand.
+
+    Args:
+        name: Its module in `benchmarks.peers`.
+        url: The URL of a migrated database.
+    """
+    async with _running("-m", f"benchmarks.peers.{name}", url, stdout=asyncio.subprocess.PIPE) as started:
         assert started.stdout is not None
         yield Process(started.pid, (await started.stdout.readline()).decode().strip())
 
