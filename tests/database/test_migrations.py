@@ -221,9 +221,10 @@ async def test_a_step_may_take_longer_than_a_statement(
     postgres_url: str, add_revision: AddRevision, *, patient: bool
 ) -> None:
     """A migration has no statement timeout, neither the server's nor the driver's; the service has one."""
-    # Longer than the bound of the driver too, which is two seconds after the server's.
-    schema, last = add_revision("op.execute('SELECT pg_sleep(2.5)')")
-    settings = settings_for(postgres_url, pool_size=2, statement_timeout=0.3)
+    # Longer than the bound of the driver too, which is two seconds after the server's. The bound of an idle
+    # transaction is twice the server's: a slow process is not to reach it.
+    schema, last = add_revision("op.execute('SELECT pg_sleep(3.5)')")
+    settings = settings_for(postgres_url, pool_size=2, statement_timeout=1.3)
     before = open_database(settings, patient=True)
     await schema.upgrade(before, last)
     await before.close()

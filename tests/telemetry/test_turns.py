@@ -2,6 +2,7 @@
 
 import asyncio
 from time import thread_time
+from types import SimpleNamespace
 
 import pytest
 
@@ -49,13 +50,15 @@ async def test_who_leaves_does_not_take_the_rendering_along() -> None:
 async def test_renderings_pause_after_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was taken beyond the burst is paused for at the share's rate before the next rendering."""
     pauses: list[float] = []
-    sleep = asyncio.sleep
 
     async def pause(seconds: float) -> None:
         pauses.append(seconds)
-        await sleep(0)
+        await asyncio.sleep(0)
 
-    monkeypatch.setattr("tablestakes.telemetry.show.turns.asyncio.sleep", pause)
+    # In place of the module's own name: others of this loop sleep as well.
+    monkeypatch.setattr(
+        "tablestakes.telemetry.show.turns.asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": pause})
+    )
     taken = Turns()
     await taken.take("page", lambda: spin(BURST * 2))
     assert pauses == []
