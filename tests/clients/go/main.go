@@ -47,8 +47,8 @@ func main() {
 	check(err)
 	_, err = users.DeleteUser(ctx, &marketplace.DeleteUserRequest{Name: made.Name})
 	check(err)
-	if _, err = users.GetUser(ctx, &marketplace.GetUserRequest{Name: made.Name}); status.Code(err) != codes.NotFound {
-		log.Fatalf("a deleted user is answered with %v", err)
+	if _, err = users.DeleteUser(ctx, &marketplace.DeleteUserRequest{Name: made.Name}); status.Code(err) != codes.NotFound {
+		log.Fatalf("a deleted user is deleted again with %v", err)
 	}
 	fmt.Println(renamed.Name, renamed.FullName)
 }

@@ -22,8 +22,8 @@ const renamed = await users.updateUser({
 });
 await users.deleteUser({ name: made.name });
 try {
-  await users.getUser({ name: made.name });
-  throw new Error("a deleted user is answered");
+  await users.deleteUser({ name: made.name });
+  throw new Error("a deleted user is deleted again");
 } catch (error) {
   if (ConnectError.from(error).code !== Code.NotFound) {
     throw error;
